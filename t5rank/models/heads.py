@@ -1,0 +1,116 @@
+"""Score heads: how one float32 score is read off a T5.
+
+A head is a small frozen record. `inputs` gives what it passes to the network and `read` turns what
+the network returns into scores, so that one head serves our network and T5X's.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from t5rank.models import network
+from t5rank.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _TokenHead:
+    """Reads logits of some tokens after the first decoder step."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        return dataclasses.astuple(self)
+
+    def inputs(self, module: nn.Module, tokens: Array) -> tuple[Array, ...]:
+        """What `module` is called with to score `tokens` `[batch, length]`."""
+        if isinstance(module, network.Transformer):
+            return tokens, jnp.asarray(self.token_ids)
+        start = jnp.zeros((tokens.shape[0], 1), jnp.int32)
+        # T5X's network masks decoder positions whose target is 0: the target is any other token.
+        return tokens, start, start + 1
+
+    def logits(self, outputs: Array) -> Array:
+        """Logits `[batch, tokens]` of this head's tokens, from either network's output."""
+        if outputs.ndim == 3:
+            outputs = outputs[:, 0, jnp.asarray(self.token_ids)]
+        return outputs.astype(jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class RankT5Head(_TokenHead):
+    """RankT5's encoder-decoder score: the logit of one token (Zhuang et al. 2022, section 4.1).
+
+    Attributes:
+      token_id: `<extra_id_10>`, 32089 in T5's vocabulary.
+    """
+
+    token_id: int
+
+    def read(self, outputs: Array) -> Array:
+        """Scores `[batch]`."""
+        return self.logits(outputs)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class MonoT5Head(_TokenHead):
+    """monoT5's score: log softmax of "true" over "true" and "false" (Nogueira et al. 2020).
+
+    Attributes:
+      true_id: "true", 1176 in T5's vocabulary.
+      false_id: "false", 6136 in T5's vocabulary.
+    """
+
+    true_id: int
+    false_id: int
+
+    def read(self, outputs: Array) -> Array:
+        """Scores `[batch]`, log probabilities."""
+        return jax.nn.log_softmax(self.logits(outputs), axis=-1)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderHead:
+    """RankT5's encoder score, computed by `network.EncoderScorer` (Zhuang et al. 2022, 4.2)."""
+
+    def inputs(self, module: nn.Module, tokens: Array) -> tuple[Array, ...]:
+        """What `module` is called with to score `tokens` `[batch, length]`."""
+        return (tokens,)
+
+    def read(self, outputs: Array) -> Array:
+        """Scores `[batch]`."""
+        return outputs
+
+
+Head = RankT5Head | MonoT5Head | EncoderHead
+
+
+class _TokenIds(Protocol):
+    def token_id(self, token: str) -> int: ...
+
+
+def rankt5_head(vocabulary: _TokenIds, token: str = "<extra_id_10>") -> RankT5Head:
+    """RankT5's head, its token looked up in a `t5rank.vocabulary.Vocabulary`."""
+    return RankT5Head(vocabulary.token_id(token))
+
+
+def monot5_head(vocabulary: _TokenIds, true: str = "true", false: str = "false") -> MonoT5Head:
+    """monoT5's head, its tokens looked up in a `t5rank.vocabulary.Vocabulary`."""
+    return MonoT5Head(vocabulary.token_id(true), vocabulary.token_id(false))
+
+
+def check_head(head: Head, module: nn.Module) -> None:
+    """Raises ValueError where the head and the network do not belong together."""
+    if isinstance(head, EncoderHead) != isinstance(module, network.EncoderScorer):
+        raise ValueError(
+            f"Head '{type(head).__name__}' has the network {type(module).__name__}; expected "
+            "EncoderHead with EncoderScorer, the other heads with Transformer."
+        )
+    size = module.config.vocab_size  # type: ignore[attr-defined]
+    for token_id in getattr(head, "token_ids", ()):
+        if not 0 <= token_id < size:
+            raise ValueError(
+                f"Head '{type(head).__name__}' has token {token_id}; expected a row of the "
+                f"embedding, 0 to {size - 1}. Does the vocabulary belong to this model?"
+            )

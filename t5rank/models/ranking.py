@@ -1,0 +1,184 @@
+"""The ranking model: the interface that T5X and our trainer drive, by duck typing.
+
+It is not a subclass of `t5x.models.BaseModel`, and T5X is not imported: what T5X asks of a model is
+the set of names below. Batches hold `encoder_input_tokens` `[lists, list_size, length]`, `label`
+and `mask` `[lists, list_size]`.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Float, Int
+
+from t5rank import losses, metrics, ops
+from t5rank.models import heads
+from t5rank.types import Array, LossFn, MetricFn, PyTree
+
+DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
+    "ndcg@10": functools.partial(metrics.ndcg_metric, topn=10),
+    "mrr@10": functools.partial(metrics.mrr_metric, topn=10),
+}
+Batch = Mapping[str, Array]
+
+
+class RankingModel:
+    """A network, a score head, a ranking loss and metrics.
+
+    Attributes:
+      module: `network.Transformer`, `network.EncoderScorer`, or T5X's own `network.Transformer`.
+      head: how the score is read off the network.
+      input_vocabulary: for T5X.
+      output_vocabulary: for T5X.
+      optimizer_def: for T5X; our trainer takes its optimizer by itself.
+      ranking_loss: any function with the signature of `t5rank.losses` (that of Rax).
+      metric_fns: name to metric, logged while training.
+      loss_normalizing_factor: the sum of the loss is divided by it. None divides by the number of
+        lists (of documents, for a pointwise loss) in the batch at hand, which is right unless a
+        batch is split into microbatches whose gradients are added up, as T5X does.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        head: heads.Head,
+        input_vocabulary: Any = None,
+        output_vocabulary: Any = None,
+        optimizer_def: Any = None,
+        loss_fn: LossFn = losses.softmax_loss,
+        metric_fns: Mapping[str, MetricFn] = DEFAULT_METRIC_FNS,
+        loss_normalizing_factor: float | None = None,
+    ):
+        heads.check_head(head, module)
+        self.module = module
+        self.head = head
+        self.input_vocabulary = input_vocabulary
+        self.output_vocabulary = output_vocabulary
+        self.optimizer_def = optimizer_def
+        self.ranking_loss = loss_fn
+        self.metric_fns = dict(metric_fns)
+        self.loss_normalizing_factor = loss_normalizing_factor
+
+    @property
+    def FEATURE_CONVERTER_CLS(self) -> Any:  # noqa: N802, the name is T5X's
+        """The seqio converter; imported when asked for, as scoring needs no TensorFlow."""
+        from t5rank.feature_converters import RankingFeatureConverter
+
+        return RankingFeatureConverter
+
+    def get_initial_variables(
+        self,
+        rng: Array,
+        input_shapes: Mapping[str, tuple[int, ...]],
+        input_types: Mapping[str, Any] | None = None,
+    ) -> flax.core.FrozenDict:
+        """Fresh `params` and their logical axes, `params_axes`.
+
+        Args:
+          rng: a PRNG key.
+          input_shapes: of a batch; only the last axis of `encoder_input_tokens` is used.
+          input_types: not needed.
+        """
+        del input_types
+        tokens = jnp.ones((1, input_shapes["encoder_input_tokens"][-1]), jnp.int32)
+        return flax.core.freeze(
+            self.module.init(rng, *self.head.inputs(self.module, tokens), enable_dropout=False)
+        )
+
+    def score(
+        self,
+        params: PyTree,
+        tokens: Int[Array, "*batch length"],
+        dropout_rng: Array | None = None,
+    ) -> Float[Array, " *batch"]:
+        """Float32 scores `[...]` of `tokens` `[..., length]`; dropout only with an rng."""
+        flat = tokens.reshape(-1, tokens.shape[-1])
+        outputs = self.module.apply(
+            {"params": params},
+            *self.head.inputs(self.module, flat),
+            enable_dropout=dropout_rng is not None,
+            rngs={} if dropout_rng is None else {"dropout": dropout_rng},
+        )
+        return self.head.read(outputs).reshape(tokens.shape[:-1])
+
+    def loss_normalizer(self, batch: Batch) -> Array:
+        """What the mean of the loss over `batch` divides by: lists, documents or pairs."""
+        scores = jnp.zeros(batch["label"].shape)
+        return jnp.maximum(self._loss_sum_and_count(scores, batch)[1], 1.0)
+
+    def _loss_sum_and_count(self, scores: Array, batch: Batch) -> Array:
+        return self.ranking_loss(
+            scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count
+        )
+
+    def loss_and_sums(
+        self,
+        params: PyTree,
+        batch: Batch,
+        dropout_rng: Array | None,
+        normalizer: Array | float | None = None,
+    ) -> tuple[Array, dict[str, Array]]:
+        """The loss to differentiate, and `[sum, count]` of the loss and of every metric.
+
+        The sums and counts of several microbatches add up to those of the whole batch. So do the
+        losses, and their gradients, if all are given the whole batch's `normalizer`.
+
+        Args:
+          params: the network's parameters.
+          batch: see the module's description.
+          dropout_rng: a PRNG key, or None for no dropout.
+          normalizer: divides the summed loss; the batch's own count by default.
+        """
+        scores = self.score(params, batch["encoder_input_tokens"], dropout_rng)
+        loss_sums = self._loss_sum_and_count(scores, batch)
+        total, count = loss_sums
+        loss = total / (jnp.maximum(count, 1.0) if normalizer is None else normalizer)
+        sums = {"loss": loss_sums}
+        for name, metric_fn in self.metric_fns.items():
+            sums[name] = metric_fn(
+                scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count
+            )
+        return loss, sums
+
+    def loss_fn(
+        self,
+        params: PyTree,
+        batch: Batch,
+        dropout_rng: Array | None,
+        flax_mutables: PyTree | None = None,
+    ) -> tuple[Array, dict[str, Any]]:
+        """T5X's training step: the loss, and metrics of `clu` that merge across microbatches."""
+        from clu import metrics as clu_metrics
+
+        del flax_mutables
+        loss, sums = self.loss_and_sums(params, batch, dropout_rng, self.loss_normalizing_factor)
+        return loss, {
+            name: clu_metrics.Average(total=total, count=count)
+            for name, (total, count) in sums.items()
+        }
+
+    def eval_fn(self, params: PyTree, batch: Batch) -> tuple[Array, dict[str, Any]]:
+        """`loss_fn` without dropout."""
+        return self.loss_fn(params, batch, None)
+
+    def score_batch(
+        self, params: PyTree, batch: Batch, return_intermediates: bool = False
+    ) -> Array | tuple[Array, PyTree]:
+        """Scores `[lists, list_size]`."""
+        scores = self.score(params, batch["encoder_input_tokens"])
+        return (scores, {}) if return_intermediates else scores
+
+    def predict_batch(self, params: PyTree, batch: Batch, rng: Array | None = None) -> Array:
+        """Scores `[lists, list_size]`; there is nothing to decode."""
+        del rng
+        return self.score(params, batch["encoder_input_tokens"])
+
+    def predict_batch_with_aux(
+        self, params: PyTree, batch: Batch, rng: Array | None = None
+    ) -> tuple[Array, dict[str, Array]]:
+        """Scores `[lists, list_size]`, also as the auxiliary `scores`."""
+        scores = self.predict_batch(params, batch, rng)
+        return scores, {"scores": scores}

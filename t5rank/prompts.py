@@ -1,0 +1,114 @@
+"""The prompt: how a query and a document become one input, and what is cut when it is too long.
+
+Training, evaluation and serving all take a prompt apart here, so they cannot disagree.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from t5rank.vocabulary import EOS_ID, Vocabulary
+
+RANKT5 = "Query: {query} Document: {document}"
+MONOT5 = "Query: {query} Document: {document} Relevant:"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A template with `{query}` before `{document}`, each once.
+
+    The text is tokenized in three parts, split at the spaces around the document, which for a
+    SentencePiece vocabulary gives the tokens of the whole. Only the document is ever cut.
+
+    >>> prompt = Prompt("Query: {query} Document: {document} Relevant:")
+    >>> prompt.before_query, prompt.before_document, prompt.after_document
+    ('Query: ', ' Document:', 'Relevant:')
+    """
+
+    template: str = RANKT5
+
+    def __post_init__(self) -> None:
+        counts = (self.template.count("{query}"), self.template.count("{document}"))
+        if counts != (1, 1) or self.template.index("{query}") > self.template.index("{document}"):
+            raise ValueError(
+                f"Prompt '{self.template}' has {{query}} and {{document}} {counts} times; "
+                "expected each once, the query first."
+            )
+        start = self.template.index("{document}")
+        around = self.template[start - 1 : start] + self.template[start + 10 :][:1]
+        if around.strip():
+            raise ValueError(
+                f"Prompt '{self.template}' has no space next to {{document}}; expected one, "
+                "so that cutting the document leaves the rest as it was."
+            )
+
+    @property
+    def before_query(self) -> str:
+        """What precedes the query."""
+        return self.template.split("{query}")[0]
+
+    @property
+    def before_document(self) -> str:
+        """What stands between query and document."""
+        return self.template.split("{query}")[1].split("{document}")[0].rstrip()
+
+    @property
+    def after_document(self) -> str:
+        """What follows the document."""
+        return self.template.split("{document}")[1].lstrip()
+
+    def prefix(self, query: str) -> str:
+        """The text up to the document."""
+        return self.before_query + query + self.before_document
+
+
+class EncodedPair(NamedTuple):
+    """Tokens of one input, end-of-sequence included, and how many document tokens were cut."""
+
+    tokens: np.ndarray
+    cut: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PairEncoder:
+    """Tokenizes a query with its documents.
+
+    Attributes:
+      vocabulary: the model's vocabulary.
+      prompt: the model's prompt.
+      max_length: tokens of the longest input, end-of-sequence included.
+    """
+
+    vocabulary: Vocabulary
+    prompt: Prompt
+    max_length: int
+
+    def encode(self, query: str, documents: Sequence[str]) -> list[EncodedPair]:
+        """One int32 array `[length]` per document.
+
+        Raises:
+          ValueError: the query and the prompt alone are longer than `max_length`.
+        """
+        prefix = self.vocabulary.encode(self.prompt.prefix(query))
+        suffix = [*self.vocabulary.encode(self.prompt.after_document), EOS_ID]
+        room = self.max_length - len(prefix) - len(suffix)
+        if room < 0:
+            raise ValueError(query_too_long(query, len(prefix) + len(suffix), self.max_length))
+        encoded = self.vocabulary.encode_batch(documents)
+        return [
+            EncodedPair(
+                np.asarray([*prefix, *document[:room], *suffix], np.int32),
+                max(len(document) - room, 0),
+            )
+            for document in encoded
+        ]
+
+
+def query_too_long(query: str, length: int, max_length: int) -> str:
+    """The error for a query that leaves its prompt no room."""
+    return (
+        f"Query '{query[:80]}' has {length} tokens with its prompt; expected at most "
+        f"{max_length}. Only documents are cut: shorten the query or raise the input length."
+    )
