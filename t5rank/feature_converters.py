@@ -1,0 +1,90 @@
+"""The seqio feature converter: lists become padded arrays of one shape."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+FeatureSpec = seqio.FeatureConverter.FeatureSpec
+_MODEL_TO_TASK = {"encoder_input_tokens": "inputs", "label": "label", "mask": "mask"}
+
+
+class RankingFeatureConverter(seqio.FeatureConverter):
+    """Pads lists to `[list_size, length]`.
+
+    TASK_FEATURE_LENGTHS gives `inputs` (list size, tokens), `targets` (list size, 1), `label` and
+    `mask` (list size,). `targets` is asked for, as T5X's networks know it, and not used.
+
+    Raises:
+      ValueError: packing is asked for, or the lengths disagree.
+    """
+
+    TASK_FEATURES = {
+        "inputs": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
+        "targets": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
+        "label": FeatureSpec(dtype=tf.float32),
+        "mask": FeatureSpec(dtype=tf.bool),
+    }
+    MODEL_FEATURES = {
+        "encoder_input_tokens": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
+        "label": FeatureSpec(dtype=tf.float32),
+        "mask": FeatureSpec(dtype=tf.bool),
+    }
+    PACKING_FEATURE_DTYPES = None
+
+    def __init__(self, pack: bool = False, use_custom_packing_ops: bool = False, **kwargs: Any):
+        if pack:
+            raise ValueError(
+                "RankingFeatureConverter 'pack' has True; expected False. Lists are padded."
+            )
+        # seqio's length check knows one axis only; _pad below checks both.
+        kwargs["apply_length_check"] = False
+        super().__init__(pack=False, use_custom_packing_ops=use_custom_packing_ops, **kwargs)
+
+    def _convert_features(
+        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, Sequence[int]]
+    ) -> tf.data.Dataset:
+        lengths = self.get_model_feature_lengths(task_feature_lengths)
+
+        def convert(example: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {
+                feature: _pad(feature, example[task], lengths[feature])
+                for feature, task in _MODEL_TO_TASK.items()
+            }
+
+        return ds.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def get_model_feature_lengths(
+        self, task_feature_lengths: Mapping[str, Sequence[int]]
+    ) -> dict[str, tuple[int, ...]]:
+        """The padded shape of every model feature."""
+        lengths = {
+            feature: _as_shape(task, task_feature_lengths[task])
+            for feature, task in _MODEL_TO_TASK.items()
+        }
+        sizes = {feature: shape[0] for feature, shape in lengths.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"TASK_FEATURE_LENGTHS has list sizes {sizes}; expected one list size.")
+        return lengths
+
+
+def _as_shape(feature: str, length: Any) -> tuple[int, ...]:
+    rank = 2 if feature == "inputs" else 1
+    shape = (length,) if isinstance(length, int) else tuple(length or ())
+    if len(shape) != rank or not all(isinstance(size, int) for size in shape):
+        expected = "(list size, tokens)" if rank == 2 else "(list size,)"
+        raise ValueError(f"Feature '{feature}' has length {length!r}; expected {expected}.")
+    return shape
+
+
+def _pad(feature: str, value: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    got = tf.shape(value)
+    message = [
+        tf.strings.format(
+            f"Feature '{feature}' has shape {{}}; expected at most {shape}.", (got,)
+        )
+    ]
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(got <= shape), message)]):
+        padding = [[0, size - got[axis]] for axis, size in enumerate(shape)]
+        return tf.ensure_shape(tf.pad(value, padding), shape)

@@ -1,0 +1,51 @@
+"""Pictures of runs."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def learning_curves(
+    runs: Mapping[str, str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    metrics: tuple[str, ...] = ("ndcg@10", "mrr@10"),
+) -> None:
+    """Draws training loss and validation metrics of runs against steps, as a PNG.
+
+    Args:
+      runs: label to the run's `metrics.jsonl`.
+      output: the picture's file.
+      metrics: one panel each, beside the panel of the loss.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 1 + len(metrics), figsize=(4.5 * (1 + len(metrics)), 3.6))
+    for color, (label, file) in enumerate(runs.items()):
+        records = [json.loads(line) for line in Path(file).read_text().splitlines()]
+        for panel, name in zip(panels, ("loss", *metrics), strict=True):
+            train = _curve(records, "train", name)
+            validation = _curve(records, "validation", name)
+            style = "--" if validation else "-"
+            if train:
+                panel.plot(*train, f"{style}C{color}", alpha=0.6, label=f"{label} train".strip())
+            if validation:
+                name_of = f"{label} validation".strip()
+                panel.plot(*validation, f"-C{color}", marker=".", label=name_of)
+    for panel, name in zip(panels, ("training loss", *metrics), strict=True):
+        panel.set(title=name, xlabel="step")
+        panel.grid(alpha=0.3)
+        if panel.has_data():
+            panel.legend()
+    figure.tight_layout()
+    figure.savefig(output, dpi=120)
+    pyplot.close(figure)
+
+
+def _curve(records: list[dict[str, Any]], part: str, name: str) -> tuple[list, list] | None:
+    points = [(r["step"], r[name]) for r in records if r["part"] == part and name in r]
+    return ([p[0] for p in points], [p[1] for p in points]) if points else None

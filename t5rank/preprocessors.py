@@ -1,0 +1,125 @@
+"""seqio preprocessors: a list of texts becomes a list of token rows, labels and a mask.
+
+They take the examples of `t5rank.tasks.lists.list_source`: one query's candidates, with the keys
+`query_id`, `query`, `doc_ids`, `documents`, `labels` and `is_training`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+from t5rank.prompts import Prompt
+from t5rank.vocabulary import EOS_ID
+
+Example = dict[str, tf.Tensor]
+_PER_DOCUMENT = ("doc_ids", "documents", "labels")
+
+
+def list_size(sequence_length: Mapping[str, Any] | None) -> int | None:
+    """The list size of TASK_FEATURE_LENGTHS, or None where lists are left whole."""
+    length = (sequence_length or {}).get("label")
+    return length[0] if isinstance(length, Sequence) else length
+
+
+def input_length(sequence_length: Mapping[str, Any]) -> int:
+    """The tokens per input of TASK_FEATURE_LENGTHS, whose `inputs` is (list size, tokens)."""
+    length = sequence_length["inputs"]
+    if not isinstance(length, Sequence) or len(length) != 2:
+        raise ValueError(
+            f"Feature 'inputs' has length {length!r}; expected (list size, tokens). "
+            "Set it in TASK_FEATURE_LENGTHS."
+        )
+    return length[1]
+
+
+@seqio.map_over_dataset(num_seeds=1)
+def sample_documents(
+    example: Example,
+    seed: tf.Tensor,
+    sequence_length: Mapping[str, Any] | None,
+    one_positive: bool,
+) -> Example:
+    """Samples a training list of at most the list size; validation lists stay whole.
+
+    With `one_positive` a list is one relevant document, chosen at random, and sampled irrelevant
+    ones, as RankT5 trains (Zhuang et al. 2022, section 5.2). Without it all documents are candidates
+    and one relevant document is sure of its place. The order is random either way. As seqio repeats
+    the data before this step, every epoch samples anew.
+    """
+    size = list_size(sequence_length)
+    seeds = tf.random.split(seed, 2)
+    relevant = example["labels"] > 0
+    # Keys in [0, 1) order the documents at random; the chosen relevant one gets 1.
+    keys = tf.random.stateless_uniform(tf.shape(relevant), seeds[0])
+    chosen = tf.argmax(tf.where(relevant, keys, -1.0))
+    is_chosen = relevant & (tf.range(tf.size(keys, tf.int64)) == chosen)
+    candidate = is_chosen | ~relevant if one_positive else tf.ones_like(relevant)
+    keys = tf.where(candidate, tf.where(is_chosen, 1.0, keys), -1.0)
+    order = tf.argsort(keys, direction="DESCENDING")[: tf.reduce_sum(tf.cast(candidate, tf.int32))]
+    order = order[:size]
+    order = tf.gather(order, tf.argsort(tf.random.stateless_uniform(tf.shape(order), seeds[1])))
+    whole = tf.range(tf.size(keys))
+    order = tf.cond(example["is_training"], lambda: order, lambda: whole)
+    return {**example, **{key: tf.gather(example[key], order) for key in _PER_DOCUMENT}}
+
+
+@seqio.map_over_dataset
+def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None) -> Example:
+    """Raises where a list is longer than the list size: nothing is cut off unseen."""
+    size = list_size(sequence_length)
+    if size is None:
+        return example
+    got = tf.size(example["labels"])
+    message = [
+        tf.strings.format(
+            "List {} has {} documents; expected at most the list size {}. Raise LIST_SIZE.",
+            (example["query_id"], got, size),
+        )
+    ]
+    with tf.control_dependencies([tf.debugging.Assert(got <= size, message)]):
+        return {**example, "labels": tf.identity(example["labels"])}
+
+
+@seqio.map_over_dataset
+def tokenize_pairs(
+    example: Example,
+    sequence_length: Mapping[str, Any],
+    output_features: Mapping[str, seqio.Feature],
+    prompt: Prompt,
+    target_token_id: int,
+) -> Example:
+    """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
+
+    The tokens are those of `t5rank.prompts.PairEncoder`: only documents are cut.
+    """
+    vocabulary = output_features["inputs"].vocabulary
+    prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
+    prefix = vocabulary.encode_tf(prefix_text)
+    suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
+    length = input_length(sequence_length)
+    room = length - tf.size(prefix) - tf.size(suffix)
+    message = [
+        tf.strings.format(
+            "Query {} has {} tokens with its prompt; expected at most {}. Only documents are cut: "
+            "shorten the query or raise the input length.",
+            (example["query_id"], length - room, length),
+        )
+    ]
+    with tf.control_dependencies([tf.debugging.Assert(room >= 0, message)]):
+        documents = vocabulary.encode_tf(example["documents"])[:, :room]
+    count = documents.nrows()
+
+    def repeated(tokens: tf.Tensor) -> tf.RaggedTensor:
+        return tf.RaggedTensor.from_tensor(tf.tile(tokens[None], [count, 1]))
+
+    inputs = tf.concat([repeated(prefix), documents, repeated(suffix)], axis=1)
+    return {
+        "query_id": example["query_id"],
+        "doc_ids": example["doc_ids"],
+        "inputs": inputs.to_tensor(),
+        "targets": tf.fill([tf.cast(count, tf.int32), 1], target_token_id),
+        "label": example["labels"],
+        "mask": tf.ones_like(example["labels"], tf.bool),
+    }

@@ -1,0 +1,1 @@
+"""Our trainer: the recipes of `t5rank/configs/recipes`, without T5X."""

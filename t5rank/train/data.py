@@ -1,0 +1,106 @@
+"""Training batches and validation lists of a seqio task, as numpy arrays."""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from t5rank.feature_converters import RankingFeatureConverter
+from t5rank.preprocessors import input_length
+from t5rank.tasks import lists
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationList:
+    """One query's tokenized candidates.
+
+    Attributes:
+      query_id: the query.
+      doc_ids: the documents.
+      rows: one int32 array of tokens per document.
+      labels: float32 `[list]`.
+    """
+
+    query_id: str
+    doc_ids: tuple[str, ...]
+    rows: tuple[np.ndarray, ...]
+    labels: np.ndarray
+
+
+def train_batches(
+    task: str,
+    task_feature_lengths: Mapping[str, Sequence[int]],
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    use_cached: bool = False,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless batches `[lists, list_size, ...]`, the same ones for the same seed.
+
+    The dataset is the one that T5X makes of the same settings. Resuming reads on from where
+    `start_step` batches have been used, by going past them.
+
+    Raises:
+      ValueError: the data are malformed, or hold no list.
+    """
+    with lists.clear_errors():
+        data = seqio.get_dataset(
+            task,
+            task_feature_lengths=task_feature_lengths,
+            dataset_split=lists.TRAIN,
+            shuffle=True,
+            num_epochs=None,
+            feature_converter=RankingFeatureConverter(),
+            seed=seed,
+            use_cached=use_cached,
+            batch_size=batch_size,
+            verbose=False,
+        )
+        if start_step:
+            _log.info("Reading past the %d batches that have been trained on.", start_step)
+        count = 0
+        for batch in data.skip(start_step).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+            count += 1
+            yield batch
+    if not count:
+        raise ValueError(f"Task '{task}' has no training list; expected at least one.")
+
+
+def validation_lists(
+    task: str,
+    task_feature_lengths: Mapping[str, Sequence[int]],
+    split: str = "validation",
+    use_cached: bool = False,
+) -> Iterator[ValidationList]:
+    """Every list of a split, whole and in order."""
+    length = input_length(task_feature_lengths)
+    whole = {"inputs": (None, length), "targets": None, "label": None, "mask": None}
+    with lists.clear_errors():
+        data = seqio.get_mixture_or_task(task).get_dataset(
+            whole, split=split, shuffle=False, use_cached=use_cached
+        )
+        for example in data.as_numpy_iterator():
+            yield ValidationList(
+                query_id=example["query_id"].decode(),
+                doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"]),
+                rows=tuple(row[: np.count_nonzero(row)] for row in example["inputs"]),
+                labels=example["label"],
+            )
+
+
+def has_split(task: str, split: str) -> bool:
+    """Whether a task (or every task of a mixture) has a split."""
+    return split in seqio.get_mixture_or_task(task).splits
+
+
+def close(batches: Iterator[Any]) -> None:
+    """Stops reading."""
+    with contextlib.suppress(Exception):
+        batches.close()  # type: ignore[attr-defined]

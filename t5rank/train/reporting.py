@@ -1,0 +1,115 @@
+"""What a run shows: a progress bar, lines, TensorBoard, `metrics.jsonl` and a learning curve."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clu import metric_writers
+from tqdm import tqdm
+
+from t5rank import plots
+
+METRICS = "metrics.jsonl"
+CURVE = "learning_curve.png"
+_log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Reports one run; use it as a context.
+
+    Args:
+      folder: the model folder; TensorBoard's files go to `train` and `validation` in it.
+      train_steps: where the run ends.
+    """
+
+    def __init__(self, folder: Path, train_steps: int):
+        self._folder = folder
+        self._train_steps = train_steps
+        self._writers = {
+            name: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / name)))
+            for name in ("train", "validation")
+        }
+        self._bar: tqdm | None = None
+        self._since = (0, time.monotonic())  # step and time of the last report
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        for writer in self._writers.values():
+            writer.close()
+
+    def start(self, step: int, parameters: int) -> None:
+        """Begins at `step`; what an interrupted run wrote after it is dropped."""
+        self._line(f"{parameters:,} parameters, step {step:,} to {self._train_steps:,}")
+        _keep_until(self._folder / METRICS, step)
+        self._since = (step, time.monotonic())
+        self._bar = tqdm(
+            total=self._train_steps, initial=step, desc="training", unit=" steps", disable=None
+        )
+
+    def tick(self, step: int) -> None:
+        """One step is done."""
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+
+    def train(self, step: int, means: Mapping[str, float], tokens: float) -> None:
+        """Means over the steps since the last report, and the tokens trained on."""
+        before, then = self._since
+        seconds = max(time.monotonic() - then, 1e-9)
+        self._since = (step, time.monotonic())
+        rate = (step - before) / seconds
+        values = {**means, "steps_per_second": rate, "tokens_per_second": tokens / seconds}
+        self._write("train", step, values)
+        left = (self._train_steps - step) / rate if rate else 0.0
+        names = [n for n in means if n not in ("tokens", "padding", "grad_norm")]
+        shown = "  ".join(f"{name} {means[name]:.4f}" for name in names)
+        self._line(
+            f"step {step:,}/{self._train_steps:,}  {shown}  {rate:.2f} steps/s  "
+            f"{tokens / seconds:,.0f} tokens/s  {_duration(left)} left"
+        )
+
+    def validation(
+        self, step: int, metrics: Mapping[str, float], seconds: float, is_best: bool
+    ) -> None:
+        """One validation."""
+        self._write("validation", step, metrics)
+        self._since = (self._since[0], self._since[1] + seconds)  # not training time
+        shown = "  ".join(f"{n} {v:.4f}" for n, v in metrics.items() if not n.endswith("lists"))
+        lists = int(metrics["lists"])
+        mark = "  (best)" if is_best else ""
+        self._line(f"step {step:,}  validation, {lists:,} lists: {shown}{mark}")
+
+    def end(self, step: int, reason: str, best: Mapping[str, Any] | None) -> None:
+        """The last line, and the picture."""
+        text = f"Training {reason} at step {step:,}."
+        if best is not None:
+            text += f" Best {best['metric']} {best['value']:.4f} at step {best['step']:,}."
+        self._line(text)
+        if (self._folder / METRICS).is_file():
+            plots.learning_curves({"": self._folder / METRICS}, self._folder / CURVE)
+            self._line(f"Learning curve: {self._folder / CURVE}")
+
+    def _write(self, part: str, step: int, values: Mapping[str, float]) -> None:
+        self._writers[part].write_scalars(step, dict(values))
+        with (self._folder / METRICS).open("a") as file:
+            file.write(json.dumps({"step": step, "part": part, **values}) + "\n")
+
+    def _line(self, text: str) -> None:
+        _log.info("%s", text)
+
+
+def _keep_until(file: Path, step: int) -> None:
+    if file.is_file():
+        lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
+        file.write_text("".join(line + "\n" for line in lines))
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"

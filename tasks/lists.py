@@ -1,0 +1,201 @@
+"""Registers seqio tasks over ranked lists.
+
+A task function (`jsonl_task` here, others in `t5rank.tasks.msmarco`) registers its task and returns
+the task's name, so that gin can say `MIXTURE_OR_TASK_NAME = @lists.jsonl_task()`. Calling it again
+with the same settings changes nothing.
+"""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from t5rank import preprocessors
+from t5rank.data.jsonl import read_jsonl
+from t5rank.data.lists import RankedList
+from t5rank.prompts import RANKT5, Prompt
+from t5rank.vocabulary import Vocabulary
+
+TRAIN = "train"
+SHUFFLE_BUFFER = 10_000
+ReadLists = Callable[[], Iterable[RankedList]]
+_registered: dict[str, Any] = {}
+_reader_errors: list[Exception] = []
+
+
+def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
+    """The vocabulary for seqio and T5X; tokenizes as `t5rank.vocabulary.Vocabulary` does."""
+    vocabulary = Vocabulary(vocabulary_file)
+    return seqio.SentencePieceVocabulary(vocabulary.file, extra_ids=vocabulary.extra_ids)
+
+
+def jsonl_task(
+    data_dir: str,
+    splits: Mapping[str, str],
+    vocabulary_file: str,
+    prompt: str = RANKT5,
+    name: str = "ranked_lists",
+    one_positive: bool = False,
+    keep_without_relevant: bool = True,
+) -> str:
+    """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
+
+    Args:
+      data_dir: the folder of the files.
+      splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`.
+      vocabulary_file: a SentencePiece model.
+      prompt: see `t5rank.prompts`.
+      name: the task's name.
+      one_positive: see `t5rank.preprocessors.sample_documents`.
+      keep_without_relevant: whether lists without a relevant document stay.
+    """
+    readers = {
+        split: functools.partial(
+            read_jsonl,
+            os.path.join(data_dir, file),
+            keep_without_relevant=keep_without_relevant,
+        )
+        for split, file in splits.items()
+    }
+    return register_task(name, readers, vocabulary_file, prompt, one_positive)
+
+
+def register_task(
+    name: str,
+    readers: Mapping[str, ReadLists],
+    vocabulary_file: str,
+    prompt: str = RANKT5,
+    one_positive: bool = False,
+    target_token: str = "<extra_id_10>",
+) -> str:
+    """Registers a task over any readers of `RankedList` and returns its name.
+
+    Args:
+      name: the task's name.
+      readers: split to a function that starts reading its lists.
+      vocabulary_file: a SentencePiece model.
+      prompt: see `t5rank.prompts`.
+      one_positive: see `t5rank.preprocessors.sample_documents`.
+      target_token: the token of the `targets` feature.
+
+    Raises:
+      ValueError: a task of this name is registered with other settings.
+    """
+    settings = (_reader_settings(readers), vocabulary_file, prompt, one_positive, target_token)
+    if name in _registered:
+        if _registered[name] != settings:
+            raise ValueError(
+                f"Task '{name}' has other settings already; expected one registration a name. "
+                "Give it another name."
+            )
+        return name
+    vocabulary = seqio_vocabulary(vocabulary_file)
+    seqio.TaskRegistry.add(
+        name,
+        source=list_source(readers),
+        preprocessors=[
+            seqio.CacheDatasetPlaceholder(),
+            functools.partial(preprocessors.sample_documents, one_positive=one_positive),
+            preprocessors.check_list_size,
+            functools.partial(
+                preprocessors.tokenize_pairs,
+                prompt=Prompt(prompt),
+                target_token_id=Vocabulary(vocabulary_file).token_id(target_token),
+            ),
+        ],
+        output_features={
+            "inputs": seqio.Feature(vocabulary, rank=2, add_eos=False),
+            "targets": seqio.Feature(vocabulary, rank=2, add_eos=False),
+            "label": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.float32, add_eos=False),
+            "mask": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.bool, add_eos=False),
+        },
+        shuffle_buffer_size=SHUFFLE_BUFFER,
+    )
+    _registered[name] = settings
+    return name
+
+
+def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:
+    return {
+        split: (r.func, r.args, r.keywords) if isinstance(r, functools.partial) else r
+        for split, r in readers.items()
+    }
+
+
+def list_source(readers: Mapping[str, ReadLists]) -> seqio.DataSource:
+    """A seqio source of one example per list; the train split is marked as training data."""
+
+    def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
+        del shuffle_files, seed
+        return tf.data.Dataset.from_generator(
+            functools.partial(_examples, readers[split], split == TRAIN),
+            output_signature={
+                "query_id": tf.TensorSpec([], tf.string),
+                "query": tf.TensorSpec([], tf.string),
+                "doc_ids": tf.TensorSpec([None], tf.string),
+                "documents": tf.TensorSpec([None], tf.string),
+                "labels": tf.TensorSpec([None], tf.float32),
+                "is_training": tf.TensorSpec([], tf.bool),
+            },
+        )
+
+    return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
+
+
+def _examples(read: ReadLists, is_training: bool) -> Iterator[dict[str, Any]]:
+    try:
+        for ranked_list in read():
+            yield {
+                "query_id": ranked_list.query_id,
+                "query": ranked_list.query,
+                "doc_ids": list(ranked_list.doc_ids),
+                "documents": list(ranked_list.documents),
+                "labels": np.asarray(ranked_list.labels, np.float32),
+                "is_training": is_training,
+            }
+    except Exception as error:
+        _reader_errors.append(error)  # TensorFlow would bury it; see clear_errors
+        raise
+
+
+@contextlib.contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turns TensorFlow's report of a reader's or preprocessor's error into a ValueError.
+
+    What a reader raised is raised again as it was; a preprocessor's check keeps its sentence.
+    """
+    _reader_errors.clear()
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if _reader_errors:
+            raise _reader_errors[0] from None
+        found = re.search(r"(?:assertion failed: )?\[(.*?expected.*?)\]", error.message, re.DOTALL)
+        if found is None:
+            raise
+        raise ValueError(found[1].strip("'\"b")) from None
+
+
+def text_settings(name: str) -> tuple[str, str]:
+    """`(vocabulary_file, prompt)` of a task of ours, or of a mixture of such tasks.
+
+    Raises:
+      ValueError: a task was not registered by `t5rank.tasks`, or a mixture's tasks differ.
+    """
+    provider = seqio.get_mixture_or_task(name)
+    names = [t.name for t in provider.tasks] if isinstance(provider, seqio.Mixture) else [name]
+    for unknown in set(names) - set(_registered):
+        raise ValueError(
+            f"Task '{unknown}' has no prompt known here; expected a task registered with "
+            "t5rank.tasks.lists.register_task."
+        )
+    settings = {(_registered[n][1], _registered[n][2]) for n in names}
+    if len(settings) != 1:
+        raise ValueError(f"Mixture '{name}' has {len(settings)} prompts or vocabularies; expected 1.")
+    return settings.pop()
