@@ -14,7 +14,7 @@ from typing import TextIO
 PathLike = str | os.PathLike[str]
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_UTF8_BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -77,7 +77,7 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
     with open_binary(path) as file:
         for number, line in enumerate(file, start=1):
             if number == 1:
-                line = line.removeprefix(_UTF8_BOM)
+                line = line.removeprefix(UTF8_BOM)
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             if line and not line.isspace():
                 yield number, line

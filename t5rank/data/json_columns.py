@@ -1,6 +1,6 @@
 r"""Rows of one column of a large columnar JSON file, read in bounded memory.
 
-The file is one object of columns, each an object keyed by row: `{"query": {"0": ..., "1": ...}, ...}`.
+The file is one object of columns, each an object keyed by row: `{"query": {"0": ..., ...}, ...}`.
 A row's value is parsed by the standard library's `json`, over a buffer that is refilled as the file
 is read. A stream parser such as ijson is faster but not exact here: its C backend turns the escape
 "\ud800" without its second half into "?", or merges it with the next character, without a word.
@@ -36,11 +36,11 @@ def read_column(path: PathLike, column: str) -> Iterator[tuple[str, Any]]:
     """
     with open_binary(path) as file:
         text = _JsonText(file, path)
-        for name in text.keys():
+        for name in text.members():
             if text.peek() != "{":
                 text.value()
                 continue
-            for key in text.keys():
+            for key in text.members():
                 text.place = f"column '{name}', row '{key}'"
                 value = text.value()
                 if name == column:
@@ -59,8 +59,8 @@ class _JsonText:
         self._text, self._at, self._bytes, self._ended = "", 0, 0, False
         self.place = "the start"
 
-    def keys(self) -> Iterator[str]:
-        """The keys of the object that comes next; the caller reads each key's value."""
+    def members(self) -> Iterator[str]:
+        """The keys of the object that comes next; the caller reads each one's value."""
         self._expect("{")
         if self.peek() == "}":
             self._expect("}")

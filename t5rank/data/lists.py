@@ -100,9 +100,7 @@ def checked_list(
         raise ValueError(f"The query in {where} has a blank id; expected a name.")
     if not query.strip():
         raise ValueError(f"Query '{query_id}' in {where} has no text; expected at least one word.")
-    items = [
-        (doc_id, text, checked_label(label, doc_id, where)) for doc_id, text, label in items
-    ]
+    items = [(doc_id, text, checked_label(label, doc_id, where)) for doc_id, text, label in items]
     items = _without_blank(items, where, strict, counts)
     items = _without_duplicates(items, where, strict, counts, unique)
     if not items:
@@ -177,9 +175,7 @@ def _check_types(query_id: Any, query: Any, items: list, where: str) -> None:
         texts += [("doc_id", doc_id), ("document", text)]
     for name, value in texts:
         if not isinstance(value, str):
-            raise ValueError(
-                f"A {name} in {where} has the value {value!r:.60}; expected a string."
-            )
+            raise ValueError(f"A {name} in {where} has the value {value!r:.60}; expected a string.")
     if any(not doc_id.strip() for doc_id, _, _ in items):
         raise ValueError(f"A document in {where} has a blank doc_id; expected a name.")
 
