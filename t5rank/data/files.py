@@ -52,7 +52,7 @@ def open_binary(path: PathLike) -> io.BufferedReader:
       ValueError: while reading, if gzip data are truncated or damaged.
     """
     try:
-        raw = open(path, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 (the caller closes it)
+        raw: io.BufferedReader = io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"File '{path}' does not exist; expected a plain or gzip file. Check the path."

@@ -140,7 +140,10 @@ def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
                 f"The passages in {where} have parallel lists of lengths {lengths}; "
                 "expected equal lengths."
             )
-        return [dict(zip(passages, parts, strict=True)) for parts in zip(*passages.values())]  # noqa: B905 (checked)
+        return [
+            dict(zip(passages, parts, strict=True))
+            for parts in zip(*passages.values(), strict=True)
+        ]
     if isinstance(passages, list) and all(isinstance(passage, dict) for passage in passages):
         return passages
     raise ValueError(
@@ -150,6 +153,8 @@ def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _item(query_id: str, position: int, passage: dict, labelled: bool, where: str) -> Item:
+    if "passage_text" not in passage:
+        raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
     label = passage.get("is_selected")
     if label is None:
         if labelled:
@@ -158,4 +163,4 @@ def _item(query_id: str, position: int, passage: dict, labelled: bool, where: st
                 "Pass labelled=False to read a split without labels."
             )
         label = 0.0
-    return f"{query_id}-{position}", passage.get("passage_text"), label
+    return f"{query_id}-{position}", passage["passage_text"], label
