@@ -1,0 +1,154 @@
+"""Random access by doc_id to a `doc_id TAB text` file that is too large to hold in memory."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from t5rank.data.files import UTF8_BOM, PathLike, decode_line, location, open_binary
+
+_BLOCK_LINES = 1 << 17
+
+
+class Collection:
+    r"""The texts of a TSV file by doc_id: `collection["7067032"]`.
+
+    One pass records each line's id and place (about 30 bytes a line for MS MARCO's 8.8M passages);
+    texts stay in the file, which is memory-mapped. What follows the first tab is the text.
+
+    Args:
+      path: an uncompressed file of `doc_id TAB text` lines; blank lines are left out.
+      strict: whether a document without text, or with broken UTF-8, is an error. If not, the text
+        is blank, or its broken bytes are replaced by U+FFFD (counted at each reading).
+      counts: see `t5rank.data.lists`.
+
+    Raises:
+      ValueError: the file is compressed or empty, a line has no tab or no id, an id comes twice;
+        names file and line.
+      KeyError: on access, there is no such document.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "collection.tsv")
+    ...     _ = path.write_text("d2\ta text\nd1\tanother\n")
+    ...     with Collection(path) as collection:
+    ...         len(collection), "d3" in collection, collection["d1"]
+    (2, False, 'another')
+    """
+
+    def __init__(self, path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None):
+        self.path = path
+        self._strict, self._counts = strict, counts
+        with open_binary(path) as file:
+            self._check_mappable(file)
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            ids, starts = _index(file, path, strict)
+        order = np.argsort(ids, kind="stable")
+        self._ids, self._starts = ids[order], starts[order]
+        self._check_unique()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, doc_id: str) -> bool:
+        return self._find(doc_id) is not None
+
+    def __getitem__(self, doc_id: str) -> str:
+        found = self._find(doc_id)
+        if found is None:
+            raise KeyError(f"Document '{doc_id}' is not in file '{self.path}'.")
+        start = int(self._starts[found])
+        raw = self._line(start).partition(b"\t")[2]
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:  # only now is it worth counting lines
+            where = location(self.path, self._line_number(start))
+            return decode_line(raw, where=where, strict=self._strict, counts=self._counts)
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; texts can no longer be read."""
+        self._map.close()
+
+    def _find(self, doc_id: str) -> int | None:
+        key = doc_id.encode("utf-8", "surrogateescape")
+        if len(key) > self._ids.itemsize:  # numpy would widen a copy of all ids to compare
+            return None
+        at = int(np.searchsorted(self._ids, np.array(key, self._ids.dtype)))
+        return at if at < len(self._ids) and self._ids[at] == key else None
+
+    def _line(self, start: int) -> bytes:
+        end = self._map.find(b"\n", start)
+        line = self._map[start:] if end < 0 else self._map[start:end]
+        return line.removesuffix(b"\r")
+
+    def _line_number(self, start: int) -> int:
+        step = 1 << 24
+        blocks = (self._map[at : min(at + step, start)] for at in range(0, start, step))
+        return 1 + sum(block.count(b"\n") for block in blocks)
+
+    def _check_mappable(self, file) -> None:
+        if not isinstance(file.raw, io.FileIO):
+            raise ValueError(
+                f"File '{self.path}' is gzip-compressed; expected plain text, because documents "
+                "are read in any order. Decompress it with gunzip."
+            )
+        if not file.peek(1):
+            raise ValueError(f"File '{self.path}' is empty; expected doc_id TAB text lines.")
+
+    def _check_unique(self) -> None:
+        same = np.flatnonzero(self._ids[1:] == self._ids[:-1])
+        if same.size:
+            doc_id = self._ids[same[0]].decode("utf-8", "replace")
+            first, again = (self._line_number(int(self._starts[same[0] + i])) for i in (0, 1))
+            raise ValueError(
+                f"Document '{doc_id}' of line {first} is again in {location(self.path, again)}; "
+                "expected each id once."
+            )
+
+
+def _index(file, path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
+    """All ids as fixed-width bytes, and the byte offsets of their lines, in file order."""
+    id_blocks, start_blocks = [], []
+    ids: list[bytes] = []
+    starts: list[int] = []
+    for doc_id, start in _ids_and_starts(file, path, strict):
+        ids.append(doc_id)
+        starts.append(start)
+        if len(ids) == _BLOCK_LINES:
+            id_blocks.append(np.array(ids, np.bytes_))
+            start_blocks.append(np.array(starts, np.int64))
+            ids, starts = [], []
+    id_blocks.append(np.array(ids, np.bytes_))
+    start_blocks.append(np.array(starts, np.int64))
+    return np.concatenate(id_blocks), np.concatenate(start_blocks)
+
+
+def _ids_and_starts(file, path: PathLike, strict: bool) -> Iterator[tuple[bytes, int]]:
+    start = 0
+    for number, line in enumerate(file, start=1):
+        doc_id, tab, text = line.partition(b"\t")
+        if number == 1:
+            doc_id = doc_id.removeprefix(UTF8_BOM)
+        if not line.isspace():
+            if not tab or doc_id.split() != [doc_id]:
+                raise ValueError(
+                    f"Line {number} of file '{path}' has the start {line[:40]!r}; "
+                    "expected doc_id TAB text, the id without white space."
+                )
+            if strict and (not text or text.isspace()):
+                raise ValueError(
+                    f"Document {doc_id.decode('utf-8', 'replace')!r} in {location(path, number)} "
+                    "has no text; expected at least one word. Or read it with strict=False."
+                )
+            yield doc_id, start
+        start += len(line)

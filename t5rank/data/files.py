@@ -1,0 +1,145 @@
+"""Plain and gzip files as bytes, lines and text, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import TextIO
+
+PathLike = str | os.PathLike[str]
+
+_GZIP_MAGIC = b"\x1f\x8b"
+UTF8_BOM = b"\xef\xbb\xbf"
+_BUFFER_BYTES = 1 << 20
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class _GzipBytes(io.RawIOBase):
+    """The bytes of a gzip file; damage is a ValueError that names the file."""
+
+    def __init__(self, raw: io.BufferedReader, path: PathLike):
+        self._raw = raw
+        self._gzip = gzip.GzipFile(fileobj=raw)
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        try:
+            return self._gzip.readinto(buffer)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(
+                f"File '{self._path}' has truncated or damaged gzip data ({error}); "
+                "expected a complete gzip file. Copy or download it again."
+            ) from error
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def open_binary(path: PathLike) -> io.BufferedReader:
+    """Opens a plain or gzip file for reading bytes; gzip is told by its first two bytes.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: while reading, if gzip data are truncated or damaged.
+    """
+    try:
+        raw: io.BufferedReader = io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"File '{path}' does not exist; expected a plain or gzip file. Check the path."
+        ) from None
+    if raw.peek(2)[:2] == _GZIP_MAGIC:
+        return io.BufferedReader(_GzipBytes(raw, path), _BUFFER_BYTES)
+    return raw
+
+
+def open_text_writer(path: PathLike) -> TextIO:
+    r"""Opens a file for writing UTF-8 text with "\n" line ends; gzip if `path` ends in `.gz`."""
+    if os.fspath(path).endswith(".gz"):
+        return gzip.open(path, "wt", encoding="utf-8", newline="\n")
+    return open(path, "w", encoding="utf-8", newline="\n")
+
+
+def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
+    r"""Yields (line number from 1, line without its end), leaving out blank lines.
+
+    Lines end at "\n" or "\r\n" only: text may hold other characters that Unicode calls line breaks.
+    """
+    with open_binary(path) as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(UTF8_BOM)
+            line = line.removesuffix(b"\n").removesuffix(b"\r")
+            if line and not line.isspace():
+                yield number, line
+
+
+def location(path: PathLike, line: int) -> str:
+    """The place of a line as every error names it.
+
+    >>> location("queries.tsv", 12)
+    "file 'queries.tsv', line 12"
+    """
+    return f"file '{path}', line {line}"
+
+
+def is_broken(text: str) -> bool:
+    r"""Whether text holds surrogates, which are not characters.
+
+    They come from bytes that are not UTF-8 (read with `surrogateescape`) and from JSON escapes
+    such as "\ud800" without their second half.
+
+    >>> is_broken("caf" + chr(0xE9)), is_broken(b"caf\xe9".decode("utf-8", "surrogateescape"))
+    (False, True)
+    """
+    return not text.isascii() and _SURROGATES.search(text) is not None
+
+
+def repaired(text: str) -> str:
+    """Text with each surrogate replaced by U+FFFD, the replacement character."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def broken_text_error(where: str, detail: str = "broken UTF-8") -> ValueError:
+    """The error for broken text at `where` ("file 'x', line 12")."""
+    return ValueError(
+        f"{capitalized(where)} has {detail}; expected valid UTF-8. "
+        "Repair the file, or read it with strict=False to replace what is broken by U+FFFD."
+    )
+
+
+def decode_line(
+    raw: bytes, *, where: str, strict: bool = True, counts: Counter[str] | None = None
+) -> str:
+    """Decodes one line as UTF-8.
+
+    Broken UTF-8 is a ValueError if `strict`; else it is replaced by U+FFFD and the line is counted
+    as `broken_utf8_lines_replaced`.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if strict:
+            detail = f"broken UTF-8 (byte {raw[error.start]:#04x} at byte {error.start + 1})"
+            raise broken_text_error(where, detail) from None
+    if counts is not None:
+        counts["broken_utf8_lines_replaced"] += 1
+    return raw.decode("utf-8", "replace")
+
+
+def capitalized(text: str) -> str:
+    """Text with its first letter in upper case and the rest as it is.
+
+    >>> capitalized("file 'A.tsv', line 3")
+    "File 'A.tsv', line 3"
+    """
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,218 @@
+"""One query's candidates, and the one place where what a file says about them is checked.
+
+Every reader passes what it read to `checked_list` and its lists through `filter_lists`, so that all
+formats follow the same rules and are counted under the same names:
+
+  lists, documents                  what the reader gave
+  lists_without_relevant            of these lists, those with no label above 0
+  lists_without_relevant_dropped    lists left out by keep_without_relevant=False
+  duplicate_documents_merged        repaired when not strict
+  empty_documents_dropped           repaired when not strict
+  broken_utf8_lines_replaced        repaired when not strict (a line, or a row of a columnar file)
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import numbers
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from t5rank.data.files import broken_text_error, is_broken, repaired
+
+logger = logging.getLogger(__name__)
+
+Item = tuple[str, str, float]  # (doc_id, text, label)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """One query and its candidate documents, in the order of the source.
+
+    Attributes:
+      query_id: the query's id.
+      query: the query's text.
+      doc_ids: the documents' ids.
+      documents: the documents' texts, as many as `doc_ids`.
+      labels: training targets, as many as `doc_ids`; above 0 is relevant.
+
+    >>> ranked = RankedList("q1", "cost of sales", ("d1", "d2"), ("one", "two"), (0.0, 1.0))
+    >>> len(ranked), ranked.has_relevant
+    (2, True)
+    """
+
+    query_id: str
+    query: str
+    doc_ids: tuple[str, ...]
+    documents: tuple[str, ...]
+    labels: tuple[float, ...]
+
+    def __post_init__(self):
+        lengths = (len(self.doc_ids), len(self.documents), len(self.labels))
+        if len(set(lengths)) != 1:
+            raise ValueError(
+                f"List '{self.query_id}' has {lengths} doc_ids, documents and labels; "
+                "expected as many of each."
+            )
+
+    def __len__(self) -> int:
+        return len(self.doc_ids)
+
+    @property
+    def has_relevant(self) -> bool:
+        """Whether any label is above 0."""
+        return any(label > 0 for label in self.labels)
+
+
+def checked_list(
+    query_id: str,
+    query: str,
+    items: Iterable[Item],
+    *,
+    where: str,
+    strict: bool,
+    counts: Counter[str],
+    unique: Literal["doc_id", "text"] = "doc_id",
+) -> RankedList:
+    """The list that a file describes, checked, and repaired unless `strict`.
+
+    Args:
+      query_id: the query's id.
+      query: the query's text; blank is an error.
+      items: (doc_id, text, label) of each document; none is an error.
+      where: the list's place in its file, for errors: "file 'x', line 12".
+      strict: whether broken text, a blank document and a duplicate are errors. If not, broken text
+        is replaced by U+FFFD, blank documents are dropped, and of duplicates the first is kept,
+        with the largest label.
+      counts: repairs are added to it, under the names in the module's docstring.
+      unique: what makes two documents duplicates; "text" for formats without ids.
+
+    Raises:
+      ValueError: what breaks a rule above, or a label that is not a finite number >= 0.
+    """
+    items = list(items)
+    _check_types(query_id, query, items, where)
+    query_id, query, items = _whole_text(query_id, query, items, where, strict, counts)
+    if not query_id.strip():
+        raise ValueError(f"The query in {where} has a blank id; expected a name.")
+    if not query.strip():
+        raise ValueError(f"Query '{query_id}' in {where} has no text; expected at least one word.")
+    items = [(doc_id, text, checked_label(label, doc_id, where)) for doc_id, text, label in items]
+    items = _without_blank(items, where, strict, counts)
+    items = _without_duplicates(items, where, strict, counts, unique)
+    if not items:
+        raise ValueError(
+            f"Query '{query_id}' in {where} has no document with text; expected at least one. "
+            "Remove the query from the file."
+        )
+    return RankedList(query_id, query, *zip(*items, strict=True))
+
+
+def checked_label(label: Any, doc_id: str, where: str) -> float:
+    """A label as a float; a ValueError unless it is a finite number >= 0 (a bool is 0 or 1).
+
+    >>> checked_label(True, "d1", "file 'x', line 1")
+    1.0
+    """
+    try:
+        value = float(label) if isinstance(label, numbers.Real) else math.nan
+    except OverflowError:  # an integer beyond the largest float
+        value = math.inf
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(
+            f"Document '{doc_id}' in {where} has the label {label!r}; "
+            "expected a finite number >= 0."
+        )
+    return value
+
+
+def filter_lists(
+    lists: Iterable[RankedList],
+    *,
+    source: str,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Passes lists on and counts them; drops those without a relevant document if told to.
+
+    A softmax loss gets no gradient from a list without a relevant document, a sigmoid loss does.
+    When `lists` ends, one line of `counts` is logged under the name `source`.
+    """
+    counts = Counter() if counts is None else counts
+    for ranked in lists:
+        relevant = ranked.has_relevant
+        if not relevant and not keep_without_relevant:
+            counts["lists_without_relevant_dropped"] += 1
+            continue
+        counts["lists"] += 1
+        counts["documents"] += len(ranked)
+        counts["lists_without_relevant"] += not relevant
+        yield ranked
+    logger.info("%s: %s", source, summary(counts))
+
+
+def summary(counts: Counter[str]) -> str:
+    """One line for people.
+
+    >>> summary(Counter(documents=1656, lists=200, duplicate_documents_merged=5, added=0))
+    '200 lists, 1,656 documents, 5 duplicate documents merged'
+    """
+    first = ("lists", "documents", "lists_without_relevant")
+    names = [*first, *sorted(counts.keys() - set(first))]
+    return ", ".join(
+        f"{counts[name]:,} {name.replace('_', ' ')}"
+        for name in names
+        if counts[name] or name in first[:2]
+    )
+
+
+def _check_types(query_id: Any, query: Any, items: list, where: str) -> None:
+    texts = [("query id", query_id), ("query", query)]
+    for doc_id, text, _ in items:
+        texts += [("doc_id", doc_id), ("document", text)]
+    for name, value in texts:
+        if not isinstance(value, str):
+            raise ValueError(f"A {name} in {where} has the value {value!r:.60}; expected a string.")
+    if any(not doc_id.strip() for doc_id, _, _ in items):
+        raise ValueError(f"A document in {where} has a blank doc_id; expected a name.")
+
+
+def _whole_text(query_id, query, items, where, strict, counts):
+    if not any(map(is_broken, [query_id, query, *(part for item in items for part in item[:2])])):
+        return query_id, query, items
+    if strict:
+        raise broken_text_error(where, "broken UTF-8 or half a surrogate pair")
+    counts["broken_utf8_lines_replaced"] += 1
+    items = [(repaired(doc_id), repaired(text), label) for doc_id, text, label in items]
+    return repaired(query_id), repaired(query), items
+
+
+def _without_blank(items: list[Item], where, strict, counts) -> list[Item]:
+    kept = [item for item in items if item[1].strip()]
+    if strict and len(kept) < len(items):
+        doc_id = next(doc_id for doc_id, text, _ in items if not text.strip())
+        raise ValueError(
+            f"Document '{doc_id}' in {where} has no text; expected at least one word. "
+            "Repair the file, or read it with strict=False to drop such documents."
+        )
+    counts["empty_documents_dropped"] += len(items) - len(kept)
+    return kept
+
+
+def _without_duplicates(items: list[Item], where, strict, counts, unique) -> list[Item]:
+    merged: dict[str, Item] = {}
+    for doc_id, text, label in items:
+        key = text if unique == "text" else doc_id
+        first = merged.setdefault(key, (doc_id, text, label))
+        merged[key] = (first[0], first[1], max(first[2], label))
+    if strict and len(merged) < len(items):
+        keys = Counter(text if unique == "text" else doc_id for doc_id, text, _ in items)
+        raise ValueError(
+            f"The list in {where} has the {unique} {keys.most_common(1)[0][0]!r:.60} twice; "
+            "expected different documents. Repair the file, or read it with strict=False to merge."
+        )
+    counts["duplicate_documents_merged"] += len(items) - len(merged)
+    return list(merged.values())

@@ -1,0 +1,166 @@
+"""Readers of MS MARCO QnA v2.1: the raw columnar file, and rows as Hugging Face and TFDS give them.
+
+MS MARCO gives no passage ids, so a passage's id is `<query_id>-<position>`, its position counted
+from 0 in the file's list, and passages with the same text in one list are duplicates.
+Source: https://microsoft.github.io/msmarco/ (Bajaj et al., 2016, https://arxiv.org/abs/1611.09268).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+from t5rank.data.files import PathLike, location, read_lines
+from t5rank.data.json_columns import read_column
+from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
+
+_COLUMNS = ("query_id", "query", "passages")
+
+
+def read_qna_columnar(
+    path: PathLike,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Reads the raw `*_v2.1.json` (plain or gzip) as a stream, one list a row, in file order.
+
+    Memory does not grow with the file: three cursors, one a column, go through it side by side.
+
+    Args:
+      path: the file, one JSON object of columns, each keyed by row.
+      strict: see `checked_list`. The real file repeats passages, so the default repairs.
+      labelled: whether every passage must have `is_selected`. The eval split has none: with
+        labelled=False a missing one is label 0.0.
+      keep_without_relevant: whether lists with nothing selected (38% of train) are kept.
+      counts: see `t5rank.data.lists`.
+
+    Raises:
+      ValueError: broken JSON, a missing column, columns that disagree on a row, or a row that
+        `checked_list` refuses; names the file and the row.
+    """
+    counts = Counter() if counts is None else counts
+    lists = (
+        _qna_list(row, f"file '{path}', row '{key}'", strict, labelled, counts)
+        for key, row in _columnar_rows(path)
+    )
+    return filter_lists(
+        lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
+    )
+
+
+def read_qna_rows(
+    path: PathLike,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Reads JSON lines (plain or gzip) in the layout of Hugging Face and TFDS, one list a line.
+
+    `passages` is a dict of parallel lists (`is_selected`, `passage_text`, ...) or a list of dicts.
+    The arguments, the rules and the lists are those of `read_qna_columnar`.
+    """
+    counts = Counter() if counts is None else counts
+    lists = (
+        _qna_list(_row(line, location(path, n)), location(path, n), strict, labelled, counts)
+        for n, line in read_lines(path)
+    )
+    return filter_lists(
+        lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
+    )
+
+
+def _columnar_rows(path: PathLike) -> Iterator[tuple[str, dict[str, Any]]]:
+    cursors = [read_column(path, column) for column in _COLUMNS]
+    previous = None
+    for cells in zip_longest(*cursors):
+        keys = {column: cell and cell[0] for column, cell in zip(_COLUMNS, cells, strict=True)}
+        if len(set(keys.values())) > 1:
+            raise _columns_error(path, previous, keys)
+        previous = cells[0][0]
+        yield previous, {column: cell[1] for column, cell in zip(_COLUMNS, cells, strict=True)}
+    if previous is None:
+        raise _columns_error(path, previous, dict.fromkeys(_COLUMNS))
+
+
+def _columns_error(path: PathLike, previous: str | None, keys: dict[str, str | None]) -> ValueError:
+    if previous is None and None in keys.values():
+        got = f"no rows in column {' or '.join(repr(c) for c, key in keys.items() if key is None)}"
+        return ValueError(
+            f"File '{path}' has {got}; expected rows in the columns {', '.join(_COLUMNS)}. "
+            "Is it the row layout? Then use read_qna_rows."
+        )
+    found = ", ".join(
+        f"'{column}' " + ("has ended" if key is None else f"has row '{key}'")
+        for column, key in keys.items()
+    )
+    after = "at the start" if previous is None else f"after row '{previous}'"
+    return ValueError(
+        f"File '{path}' has columns that disagree {after} ({found}); "
+        "expected the same rows in the same order in each. Is the file complete?"
+    )
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8", "surrogateescape"))
+    except ValueError as error:
+        raise ValueError(f"JSON in {where} is malformed: {error}; expected one object.") from None
+    if not isinstance(row, dict) or not set(_COLUMNS) <= row.keys():
+        keys = sorted(row) if isinstance(row, dict) else type(row).__name__
+        raise ValueError(
+            f"Row in {where} has {keys!s:.200}; expected an object with {', '.join(_COLUMNS)}."
+        )
+    return row
+
+
+def _qna_list(row: dict[str, Any], where: str, strict, labelled, counts) -> RankedList:
+    query_id = row["query_id"]
+    if isinstance(query_id, int):
+        query_id = str(query_id)
+    passages = _passages(row["passages"], where)
+    items = (_item(query_id, n, passage, labelled, where) for n, passage in enumerate(passages))
+    return checked_list(
+        query_id, row["query"], items, where=where, strict=strict, counts=counts, unique="text"
+    )
+
+
+def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
+    if isinstance(passages, dict) and all(isinstance(part, list) for part in passages.values()):
+        lengths = {name: len(part) for name, part in passages.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(
+                f"The passages in {where} have parallel lists of lengths {lengths}; "
+                "expected equal lengths."
+            )
+        return [
+            dict(zip(passages, parts, strict=True))
+            for parts in zip(*passages.values(), strict=True)
+        ]
+    if isinstance(passages, list) and all(isinstance(passage, dict) for passage in passages):
+        return passages
+    raise ValueError(
+        f"The passages in {where} have type {type(passages).__name__}; "
+        "expected a dict of lists or a list of dicts."
+    )
+
+
+def _item(query_id: str, position: int, passage: dict, labelled: bool, where: str) -> Item:
+    if "passage_text" not in passage:
+        raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
+    label = passage.get("is_selected")
+    if label is None:
+        if labelled:
+            raise ValueError(
+                f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1. "
+                "Pass labelled=False to read a split without labels."
+            )
+        label = 0.0
+    return f"{query_id}-{position}", passage["passage_text"], label

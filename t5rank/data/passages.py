@@ -1,0 +1,104 @@
+"""Lists out of the four files of passage ranking: collection, queries, qrels and a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from t5rank.data.collection import Collection
+from t5rank.data.files import PathLike
+from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
+from t5rank.trec import Qrels, read_qrels, read_queries, read_run
+
+
+def read_passage_lists(
+    collection: Collection | PathLike,
+    queries: PathLike,
+    qrels: PathLike | None,
+    run: PathLike,
+    *,
+    add_missing_relevant: bool = False,
+    topn: int | None = None,
+    keep_without_relevant: bool = True,
+    strict: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Gives the run's candidates as one list a query, in the run file's order of queries.
+
+    Documents are in rank order (`t5rank.trec.rank_documents`), labels are the grades of the qrels;
+    a document without judgement, or with a grade below 0, has label 0.0. The run, the queries and
+    the qrels are in memory as ids, scores and grades; document texts are read list by list.
+
+    Args:
+      collection: a TSV file of `doc_id TAB text`, or a `Collection` to be used again.
+      queries: a TSV file of `qid TAB text`.
+      qrels: a qrels file; None gives label 0.0 to all, for inference.
+      run: a TREC or MS MARCO run file.
+      add_missing_relevant: whether relevant documents (grade > 0) that the run lacks are appended,
+        as RankT5 does for training (https://arxiv.org/abs/2210.10634). Never for evaluation.
+      topn: how many of the run's best documents to keep; None keeps all.
+      keep_without_relevant: whether lists with no label above 0 are kept.
+      strict: see `checked_list`.
+      counts: see `t5rank.data.lists`; here also `unjudged_documents`, `missing_relevant_documents`
+        (relevant ones that the run, cut at topn, lacks), `missing_relevant_added`,
+        `qrels_queries_not_in_run`.
+
+    Raises:
+      ValueError: topn below 1, a query or a document that is in the run (or to be added from the
+        qrels) but not in the queries or the collection, or what the files' readers refuse.
+    """
+    if topn is not None and topn < 1:
+        raise ValueError(f"Argument 'topn' has the value {topn}; expected at least 1, or None.")
+    counts = Counter() if counts is None else counts
+    lists = _lists(
+        collection, queries, qrels, run, add_missing_relevant, topn, strict=strict, counts=counts
+    )
+    return filter_lists(
+        lists, source=str(run), keep_without_relevant=keep_without_relevant, counts=counts
+    )
+
+
+def _lists(collection, queries, qrels, run, add_missing, topn, *, strict, counts):
+    if not isinstance(collection, Collection):
+        with Collection(collection, strict=strict, counts=counts) as opened:
+            yield from _lists(
+                opened, queries, qrels, run, add_missing, topn, strict=strict, counts=counts
+            )
+        return
+    texts = read_queries(queries, strict=strict, counts=counts)
+    judgements: Qrels = {} if qrels is None else read_qrels(qrels)
+    candidates = {query_id: tuple(scored)[:topn] for query_id, scored in read_run(run).items()}
+    counts["qrels_queries_not_in_run"] += len(judgements.keys() - candidates.keys())
+    for query_id, doc_ids in candidates.items():
+        if query_id not in texts:
+            raise ValueError(
+                f"Query '{query_id}' of file '{run}' is not in file '{queries}'; expected its text."
+            )
+        judged = judgements.get(query_id, {})
+        missing = _missing_relevant(doc_ids, judged)
+        counts["missing_relevant_documents"] += len(missing)
+        if qrels is not None:
+            counts["unjudged_documents"] += sum(doc_id not in judged for doc_id in doc_ids)
+        if add_missing:
+            counts["missing_relevant_added"] += len(missing)
+            doc_ids += missing
+        where = f"file '{run}', query '{query_id}'"
+        items = [_item(collection, doc_id, judged, where) for doc_id in doc_ids]
+        yield checked_list(
+            query_id, texts[query_id], items, where=where, strict=strict, counts=counts
+        )
+
+
+def _missing_relevant(doc_ids: tuple[str, ...], judged: dict[str, int]) -> tuple[str, ...]:
+    present = set(doc_ids)
+    return tuple(doc for doc, grade in judged.items() if grade > 0 and doc not in present)
+
+
+def _item(collection: Collection, doc_id: str, judged: dict[str, int], where: str) -> Item:
+    try:
+        text = collection[doc_id]
+    except KeyError:
+        raise ValueError(
+            f"Document '{doc_id}' of {where} is not in file '{collection.path}'; expected its text."
+        ) from None
+    return doc_id, text, float(max(judged.get(doc_id, 0), 0))

@@ -1,0 +1,247 @@
+"""Queries, qrels and runs: their files, and the one order in which scored documents are ranked.
+
+The types are ir_measures' dicts of dicts: `Qrels` is relevance by document by query, `Run` is score
+by document by query, each query's documents best first. Files are plain or gzip:
+
+  queries   qid TAB text
+  qrels     qid 0 docid relevance             TREC and MS MARCO, tabs or spaces
+  run       qid Q0 docid rank score tag       TREC; the rank column is not read, as in trec_eval
+            qid docid rank                    MS MARCO
+
+Errors are ValueErrors that name the file and the line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from t5rank.data.files import PathLike, decode_line, location, open_text_writer, read_lines
+
+Qrels = dict[str, dict[str, int]]
+Run = dict[str, dict[str, float]]
+
+_RUN_COLUMNS = {6: "qid Q0 docid rank score tag", 3: "qid docid rank"}
+
+
+def rank_documents(doc_ids: Sequence[str], scores: Sequence[float]) -> list[int]:
+    """Positions of the documents, best first: the one order that every part of t5rank uses.
+
+    Scores are compared as float32, higher first, and equal scores by doc_id, descending as strings.
+    This is trec_eval's order, so figures equal trec_eval's on anyone's file, and it depends neither
+    on relevance nor on the order of the input, so that a constant scorer gains nothing from lists
+    that begin with the relevant documents.
+
+    Raises:
+      ValueError: a score that is not a finite float32, or not one score for each document.
+
+    >>> rank_documents(["a", "b", "c"], [1.0, 2.0, 1.0])
+    [1, 2, 0]
+    """
+    with np.errstate(over="ignore"):
+        values = np.asarray(scores, np.float32)
+    if values.shape != (len(doc_ids),):
+        raise ValueError(f"Scores have the shape {values.shape}; expected {(len(doc_ids),)}.")
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(
+            f"Document '{doc_ids[bad]}' has the score {scores[bad]}; expected a finite float32."
+        )
+    keys = values.tolist()
+    by_id = sorted(range(len(doc_ids)), key=doc_ids.__getitem__, reverse=True)
+    return sorted(by_id, key=keys.__getitem__, reverse=True)  # stable, also when reversed
+
+
+def sort_run(run: Mapping[str, Mapping[str, float]]) -> Run:
+    """The run with each query's documents best first (see `rank_documents`), scores as float32.
+
+    >>> sort_run({"q1": {"d1": 0.5, "d2": 0.5, "d3": 2}})
+    {'q1': {'d3': 2.0, 'd2': 0.5, 'd1': 0.5}}
+    """
+    return {query_id: _sorted_documents(query_id, scores) for query_id, scores in run.items()}
+
+
+def _sorted_documents(query_id: str, scored: Mapping[str, float]) -> dict[str, float]:
+    doc_ids, scores = list(scored), list(scored.values())
+    try:
+        order = rank_documents(doc_ids, scores)
+    except ValueError as error:
+        raise ValueError(f"Query '{query_id}' of the run: {error}") from None
+    return {doc_ids[i]: float(np.float32(scores[i])) for i in order}
+
+
+def read_queries(
+    path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None
+) -> dict[str, str]:
+    """Reads `qid TAB text` into text by query id, in file order.
+
+    Broken UTF-8 is an error if `strict`, else replaced and counted (see `t5rank.data.lists`).
+    """
+    queries: dict[str, str] = {}
+    for number, raw in read_lines(path):
+        where = location(path, number)
+        line = decode_line(raw, where=where, strict=strict, counts=counts)
+        columns = line.split("\t")
+        if len(columns) != 2:
+            raise _columns_error(path, number, len(columns), "2 (qid TAB text)")
+        query_id, text = columns
+        if not _is_id(query_id) or not text.strip():
+            raise ValueError(
+                f"Line {number} of file '{path}' has the query id {query_id!r} and the text "
+                f"{text!r:.60}; expected an id without white space, and a text."
+            )
+        if query_id in queries:
+            raise ValueError(f"Query '{query_id}' is again in {where}; expected each id once.")
+        queries[query_id] = text
+    return queries
+
+
+def read_qrels(path: PathLike) -> Qrels:
+    """Reads TREC or MS MARCO qrels: integer relevance by document by query, in file order.
+
+    The same judgement twice is read once; two different ones are an error.
+    """
+    qrels: Qrels = {}
+    for number, columns in _columns(path, {4: "qid 0 docid relevance"}):
+        query_id, _, doc_id, grade = columns
+        try:
+            relevance = int(grade)
+        except ValueError:
+            raise _value_error(path, number, "relevance", grade, "an integer") from None
+        judged = qrels.setdefault(query_id, {})
+        if judged.setdefault(doc_id, relevance) != relevance:
+            raise ValueError(
+                f"Document '{doc_id}' of query '{query_id}' has relevance {judged[doc_id]} and, in "
+                f"{location(path, number)}, {relevance}; expected one judgement."
+            )
+    return qrels
+
+
+def read_run(path: PathLike) -> Run:
+    """Reads a TREC or MS MARCO run, told apart by the first line's columns.
+
+    Queries are in file order, documents in the order of `rank_documents`. In the MS MARCO format
+    the score is minus the rank.
+    """
+    run: Run = {}
+    columns: list[str] = []
+    for number, columns in _columns(path, _RUN_COLUMNS):
+        query_id, doc_id, score = _scored_document(path, number, columns)
+        scored = run.setdefault(query_id, {})
+        if doc_id in scored:
+            raise ValueError(
+                f"Document '{doc_id}' of query '{query_id}' is again in {location(path, number)}; "
+                "expected each document once a query."
+            )
+        scored[doc_id] = score
+    if len(columns) == 3:
+        _check_ranks_differ(path, run)
+    return sort_run(run)
+
+
+def write_queries(path: PathLike, queries: Mapping[str, str]) -> None:
+    """Writes `qid TAB text`; gzip if `path` ends in `.gz`."""
+    with open_text_writer(path) as file:
+        for query_id, text in queries.items():
+            if not text.strip() or set(text) & set("\t\r\n"):
+                raise ValueError(
+                    f"Query '{query_id}' has the text {text!r:.60}; "
+                    "expected a text without tabs and line ends."
+                )
+            file.write(f"{_writable(query_id)}\t{text}\n")
+
+
+def write_qrels(path: PathLike, qrels: Mapping[str, Mapping[str, int]]) -> None:
+    """Writes TREC qrels; gzip if `path` ends in `.gz`."""
+    with open_text_writer(path) as file:
+        for query_id, judged in qrels.items():
+            for doc_id, relevance in judged.items():
+                file.write(f"{_writable(query_id)} 0 {_writable(doc_id)} {int(relevance)}\n")
+
+
+def write_run(path: PathLike, run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> None:
+    """Writes a TREC run in the order of `rank_documents`, ranks from 1; gzip for `.gz`.
+
+    Scores are the shortest decimals that read back to the same float32, so that who reads the
+    scores finds the order that the ranks give.
+    """
+    with open_text_writer(path) as file:
+        for query_id, scored in sort_run(run).items():
+            for rank, (doc_id, score) in enumerate(scored.items(), start=1):
+                file.write(
+                    f"{_writable(query_id)} Q0 {_writable(doc_id)} {rank} {np.float32(score)} "
+                    f"{_writable(tag)}\n"
+                )
+
+
+def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) -> None:
+    """Writes an MS MARCO run, `qid TAB docid TAB rank`, in the order of `rank_documents`."""
+    with open_text_writer(path) as file:
+        for query_id, scored in sort_run(run).items():
+            for rank, doc_id in enumerate(scored, start=1):
+                file.write(f"{_writable(query_id)}\t{_writable(doc_id)}\t{rank}\n")
+
+
+def _columns(path: PathLike, layouts: Mapping[int, str]) -> Iterator[tuple[int, list[str]]]:
+    """Yields (line number, columns); the first line chooses the layout for all others."""
+    for number, raw in read_lines(path):
+        # Split as bytes: a string would also split at Unicode spaces, which ids may hold.
+        columns = decode_line(b"\t".join(raw.split()), where=location(path, number)).split("\t")
+        if len(columns) not in layouts:
+            expected = " or ".join(f"{count} ({names})" for count, names in layouts.items())
+            raise _columns_error(path, number, len(columns), expected)
+        layouts = {len(columns): layouts[len(columns)]}
+        yield number, columns
+
+
+def _scored_document(path: PathLike, number: int, columns: list[str]) -> tuple[str, str, float]:
+    if len(columns) == 3:
+        query_id, doc_id, rank = columns
+        if not (rank.isascii() and rank.isdigit() and int(rank) > 0):
+            raise _value_error(path, number, "rank", rank, "an integer from 1")
+        return query_id, doc_id, -float(rank)
+    query_id, _, doc_id, _, text, _ = columns
+    try:
+        with np.errstate(over="ignore"):
+            score = float(np.float32(float(text)))
+    except ValueError:
+        score = float("nan")
+    if not np.isfinite(score):
+        raise _value_error(path, number, "score", text, "a finite float32")
+    return query_id, doc_id, score
+
+
+def _check_ranks_differ(path: PathLike, run: Run) -> None:
+    for query_id, scored in run.items():
+        rank, times = Counter(scored.values()).most_common(1)[0]
+        if times > 1:
+            raise ValueError(
+                f"Query '{query_id}' in file '{path}' has the rank {-rank:.0f} {times} times; "
+                "expected different ranks."
+            )
+
+
+def _is_id(text: str) -> bool:
+    raw = text.encode("utf-8", "surrogatepass")
+    return raw.split() == [raw]
+
+
+def _writable(name: str) -> str:
+    if not _is_id(name):
+        raise ValueError(f"The id {name!r} has white space or is empty; expected one word.")
+    return name
+
+
+def _columns_error(path: PathLike, number: int, got: int, expected: str) -> ValueError:
+    return ValueError(
+        f"Line {number} of file '{path}' has {got} columns; expected {expected}. "
+        "Do ids hold spaces, or is it another kind of file?"
+    )
+
+
+def _value_error(path: PathLike, number: int, name: str, got: str, expected: str) -> ValueError:
+    return ValueError(
+        f"Line {number} of file '{path}' has the {name} {got!r}; expected {expected}."
+    )
