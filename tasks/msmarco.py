@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Mapping
 
-from t5rank.data.msmarco import read_qna
+from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
 from t5rank.data.passages import read_passage_lists
 from t5rank.prompts import RANKT5
 from t5rank.tasks.lists import TRAIN, register_task
@@ -36,7 +36,9 @@ def qna_task(
     """
     readers = {
         split: functools.partial(
-            read_qna, os.path.join(data_dir, file), keep_without_relevant=keep_without_relevant
+            read_qna_rows if ".jsonl" in file else read_qna_columnar,
+            os.path.join(data_dir, file),
+            keep_without_relevant=keep_without_relevant,
         )
         for split, file in splits.items()
     }

@@ -1,0 +1,285 @@
+"""The command `t5rank`."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import t5rank
+
+INTERRUPTED = 143  # what a shell reports for a process that SIGTERM ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one sub-command; returns the exit status."""
+    arguments = _parser().parse_args(_one_word_bindings(sys.argv[1:] if argv is None else argv))
+    _set_up_logging()
+    try:
+        return arguments.command(arguments)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("t5rank: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"t5rank: {error}", file=sys.stderr)
+        return 1
+
+
+def _set_up_logging() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    handler = _TqdmHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("t5rank")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logging.getLogger("absl").setLevel(logging.WARNING)
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def _one_word_bindings(argv: Sequence[str]) -> list[str]:
+    """`--gin.NAME=value` as `--gin=NAME=value`, which argparse knows."""
+    return [f"--gin={a.removeprefix('--gin.')}" if a.startswith("--gin.") else a for a in argv]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="t5rank",
+        description="Fine-tune, evaluate and use T5 rerankers in JAX.",
+        epilog="New here? Run 't5rank quickstart'.",
+    )
+    parser.add_argument("--version", action="version", version=f"t5rank {t5rank.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_quickstart, _add_train, _add_rerank, _add_score, _add_evaluate):
+        add(commands)
+    return parser
+
+
+def _command(commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{textwrap.dedent(text).strip()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_quickstart(commands) -> None:
+    parser = _command(
+        commands,
+        "quickstart",
+        "train two small rerankers on Python's documentation and compare them",
+        """
+        The text is the documentation strings of the Python that runs this, the vocabulary is
+        trained on the spot, and everything is written under one folder. Takes a few minutes on two
+        CPU cores and needs no network.
+        """,
+    )
+    parser.add_argument("--output", default="t5rank_quickstart", help="folder to write [%(default)s]")
+    parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")
+    parser.set_defaults(command=_quickstart)
+
+
+def _quickstart(arguments: argparse.Namespace) -> int:
+    from t5rank.quickstart import quickstart
+
+    quickstart(Path(arguments.output), arguments.steps)
+    return 0
+
+
+def _add_train(commands) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "fine-tune a reranker from a gin recipe",
+        """
+        t5rank train --gin_file=t5rank/configs/recipes/msmarco_passage_softmax.gin \\
+            --gin.MODEL_DIR=models/softmax --gin.DATA_DIR=data --gin.VOCABULARY_FILE=spiece.model
+
+        Run again with the same MODEL_DIR, it resumes from the latest checkpoint. On SIGTERM or
+        Ctrl-C it saves, ends and returns 143. Recipes: t5rank/configs/recipes/*.gin, gin/recipes
+        in the source. The macros that a recipe can set are listed in
+        t5rank/configs/runs/finetune.gin.
+        """,
+    )
+    parser.add_argument(
+        "--gin_file", action="append", default=[], required=True, metavar="FILE", help="a recipe"
+    )
+    parser.add_argument(
+        "--gin",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="sets a macro or a parameter; also written --gin.NAME=VALUE",
+    )
+    parser.set_defaults(command=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from t5rank.train.config import configured_trainer
+
+    trainer = configured_trainer(arguments.gin_file, arguments.gin)
+    result = trainer.train()
+    return INTERRUPTED if result.reason == "interrupted" else 0
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
+    parser.add_argument(
+        "--batch_size", type=int, default=32, help="inputs scored at once [%(default)s]"
+    )
+
+
+def _load_model(arguments: argparse.Namespace) -> "t5rank.Reranker":
+    return t5rank.Reranker.from_pretrained(
+        arguments.model, step=arguments.step, batch_size=arguments.batch_size
+    )
+
+
+def _add_rerank(commands) -> None:
+    parser = _command(
+        commands,
+        "rerank",
+        "rerank a run file",
+        """
+        Scores every candidate of the run and writes a TREC run. Interrupted, it goes on where it
+        was when the same command is given again.
+        """,
+    )
+    _add_model(parser)
+    parser.add_argument("--queries", required=True, metavar="FILE", help="query id TAB text")
+    parser.add_argument("--collection", required=True, metavar="FILE", help="document id TAB text")
+    parser.add_argument("--run", required=True, metavar="FILE", help="candidates, TREC or MS MARCO")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the TREC run to write")
+    parser.add_argument("--depth", type=int, metavar="N", help="rerank the N best of the run [all]")
+    parser.add_argument("--topn", type=int, metavar="N", help="write the N best documents [all]")
+    parser.add_argument("--tag", default="t5rank", help="the run's name [%(default)s]")
+    parser.set_defaults(command=_rerank)
+
+
+def _rerank(arguments: argparse.Namespace) -> int:
+    from t5rank import model_folder, trec
+    from t5rank.data.passages import read_passage_lists
+    from t5rank.rerank import fingerprint, rerank_run
+
+    _check_at_least_one(arguments, "depth", "topn")
+    candidates = trec.read_run(arguments.run)
+    total = sum(min(len(docs), arguments.depth or len(docs)) for docs in candidates.values())
+    step = model_folder.chosen_step(arguments.model, arguments.step)
+    files = [
+        arguments.queries,
+        arguments.collection,
+        arguments.run,
+        os.path.join(arguments.model, model_folder.CONFIG),
+        os.path.join(arguments.model, f"checkpoint_{step}"),
+    ]
+    lists = read_passage_lists(
+        arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
+    )
+    run = rerank_run(
+        _load_model(arguments),
+        lists,
+        arguments.output,
+        settings=fingerprint(files, arguments.depth),
+        topn=arguments.topn,
+        tag=arguments.tag,
+        total=total,
+    )
+    documents = sum(map(len, run.values()))
+    print(f"Wrote {documents:,} documents of {len(run):,} queries to {arguments.output}.")
+    return 0
+
+
+def _check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise ValueError(f"Option '--{name}' has {value}; expected at least 1.")
+
+
+def _add_score(commands) -> None:
+    parser = _command(
+        commands,
+        "score",
+        "score documents from standard input",
+        """
+        Reads one document a line and prints 'score TAB document' in the same order.
+
+        printf '%s\\n' 'A list is mutable.' 'A tuple is not.' |
+            t5rank score --model DIR --query 'what is a list'
+        """,
+    )
+    _add_model(parser)
+    parser.add_argument("--query", required=True, metavar="TEXT", help="the query")
+    parser.add_argument("--sort", action="store_true", help="print the best first")
+    parser.set_defaults(command=_score)
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    documents = [line.rstrip("\r\n") for line in sys.stdin]
+    if not documents:
+        raise ValueError("Standard input has no line; expected one document a line.")
+    reranker = _load_model(arguments)
+    if arguments.sort:
+        ranked = reranker.rank(arguments.query, documents)
+        pairs = [(item.score, item.document) for item in ranked]
+    else:
+        pairs = list(zip(reranker.score(arguments.query, documents), documents, strict=True))
+    for score, document in pairs:
+        print(f"{score:.6f}\t{document}")
+    return 0
+
+
+def _add_evaluate(commands) -> None:
+    parser = _command(
+        commands,
+        "evaluate",
+        "evaluate run files against relevance judgements",
+        """
+        Prints the mean of each measure over all queries of the qrels; a query that a run lacks
+        counts 0. Tied scores rank by descending document id, as trec_eval does. With several runs,
+        each is compared with the first by a paired t-test (Holm-corrected).
+        """,
+    )
+    parser.add_argument("--qrels", required=True, metavar="FILE", help="TREC or MS MARCO qrels")
+    parser.add_argument(
+        "--run", required=True, action="append", metavar="FILE", help="a run; may be repeated"
+    )
+    parser.add_argument(
+        "--measures",
+        default="nDCG@10 RR@10",
+        metavar="NAMES",
+        help="measures of ir_measures [%(default)s]",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
+    parser.set_defaults(command=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from t5rank import evaluation, trec
+
+    runs = {name: trec.read_run(name) for name in arguments.run}
+    results = evaluation.evaluate_runs(runs, trec.read_qrels(arguments.qrels), arguments.measures)
+    print(evaluation.report_table(results), end="")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(evaluation.report_dict(results), indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

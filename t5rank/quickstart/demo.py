@@ -1,0 +1,150 @@
+"""What `t5rank quickstart` does, in the order in which a user would do it."""
+
+import textwrap
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from t5rank import evaluation, plots, trec
+from t5rank.data.passages import read_passage_lists
+from t5rank.quickstart import corpus
+from t5rank.rerank import fingerprint, rerank_run
+from t5rank.reranker import Reranker
+
+LOSSES = ("sigmoid", "softmax")
+MEASURES = {"nDCG@10": "NDCG@10", "RR@10": "MRR@10"}
+RECIPE = "t5rank/configs/recipes/quickstart_{}.gin"
+CURVES = "learning_curves.png"
+
+
+def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.Evaluation]:
+    """Makes the task, trains with both losses, compares them on held-out queries.
+
+    Args:
+      folder: where everything is written.
+      steps: training steps of each model; the recipe's by default.
+
+    Returns:
+      The figures of the random order and of each loss.
+    """
+    start = time.monotonic()
+    _say("1/4  Making a search task of the documentation strings of this Python")
+    data = folder / "data"
+    corpus.write_corpus(data)
+    _describe(data)
+    for number, loss in enumerate(LOSSES, start=2):
+        _say(f"{number}/4  Training with the {loss} loss")
+        _train(folder / loss, data, loss, steps)
+    _say("4/4  Reranking the held-out queries")
+    rerankers = {loss: Reranker.from_pretrained(folder / loss) for loss in LOSSES}
+    figures = _evaluate(folder, data, rerankers)
+    plots.learning_curves(
+        {loss: folder / loss / "metrics.jsonl" for loss in LOSSES}, folder / CURVES
+    )
+    _print_figures(figures)
+    _print_example(data, rerankers["softmax"])
+    print(f"\nDone in {time.monotonic() - start:.0f} seconds.")
+    _print_next(folder, data)
+    return figures
+
+
+def _say(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def _describe(data: Path) -> None:
+    count = len(trec.read_queries(data / "collection.tsv"))
+    sizes = {split: len(trec.read_queries(data / split / "queries.tsv")) for split in _SPLITS}
+    print(
+        f"{count:,} documents; {sizes['train']:,} training, {sizes['validation']:,} validation and "
+        f"{sizes['test']:,} test queries, whose documents training never sees. "
+        f"A query is {corpus.QUERY_WORDS} words of its document."
+    )
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def _train(model_dir: Path, data: Path, loss: str, steps: int | None) -> None:
+    # Imported here, as only training needs TensorFlow.
+    from t5rank.train.config import configured_trainer
+
+    bindings = [
+        f"MODEL_DIR={str(model_dir)!r}",
+        f"DATA_DIR={str(data)!r}",
+        f"VOCABULARY_FILE={str(data / corpus.VOCABULARY)!r}",
+    ]
+    if steps is not None:
+        bindings += [f"TRAIN_STEPS={steps}"]
+    configured_trainer([RECIPE.format(loss)], bindings).train()
+
+
+def _test_files(data: Path) -> dict[str, Path]:
+    test = data / "test"
+    return {
+        "collection": data / "collection.tsv",
+        "queries": test / "queries.tsv",
+        "run": test / "run.txt",
+    }
+
+
+def _evaluate(
+    folder: Path, data: Path, rerankers: dict[str, Reranker]
+) -> dict[str, evaluation.Evaluation]:
+    files = _test_files(data)
+    runs = {"random order": trec.read_run(files["run"])}
+    for loss, reranker in rerankers.items():
+        lists = read_passage_lists(qrels=None, **files)
+        settings = fingerprint([folder / loss / "metrics.jsonl", *files.values()])
+        output = folder / f"test_run_{loss}.txt"
+        runs[loss] = rerank_run(reranker, lists, output, settings=settings, tag=loss)
+    qrels = trec.read_qrels(data / "test" / "qrels.txt")
+    return evaluation.evaluate_runs(runs, qrels, " ".join(MEASURES))
+
+
+def _print_figures(figures: dict[str, evaluation.Evaluation]) -> None:
+    queries = next(iter(figures.values())).queries
+    print(f"\nMean over {queries} held-out queries, {corpus.CANDIDATES['test']} candidates each:\n")
+    rows = [["", *MEASURES.values()]]
+    for name, figure in figures.items():
+        rows.append([name, *[f"{figure.aggregate[measure]:.3f}" for measure in MEASURES]])
+    for name, *cells in rows:
+        print(f"  {name:<14}" + "".join(f"{cell:>10}" for cell in cells))
+
+
+def _print_example(data: Path, reranker: Reranker) -> None:
+    lists = read_passage_lists(qrels=data / "test" / "qrels.txt", **_test_files(data))
+    example = next(iter(lists))
+    print(f"\nAn example, reranked by the softmax model\n  query: {example.query}\n")
+    for item in reranker.rank(example.query, example.documents, topn=3):
+        mark = "  <- the document sought" if example.labels[item.index] > 0 else ""
+        print(f"  {item.rank}. {item.score:+.2f}  {example.doc_ids[item.index]}{mark}")
+        print(_indented(item.document))
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(
+        textwrap.shorten(text, 220, placeholder=" ..."),
+        width=88,
+        initial_indent=" " * 12,
+        subsequent_indent=" " * 12,
+    )
+
+
+def _print_next(folder: Path, data: Path) -> None:
+    model = folder / "softmax"
+    lines: Iterable[str] = (
+        f"\nLearning curves:    {folder / CURVES}",
+        f"Models:             {folder / 'softmax'}, {folder / 'sigmoid'}",
+        "\nWhat next:",
+        "  Score your own text, one document a line:",
+        "    printf '%s\\n' 'Open a file and return a stream.' 'Return the sine of x.' |",
+        f"      t5rank score --model {model} --query 'open file stream'",
+        "  Compare the runs, with significance:",
+        f"    t5rank evaluate --qrels {data / 'test' / 'qrels.txt'} \\",
+        f"      --run {folder / 'test_run_sigmoid.txt'} --run {folder / 'test_run_softmax.txt'}",
+        "  Use it in Python:",
+        f"    from t5rank import Reranker; Reranker.from_pretrained('{model}')",
+        "  Train on MS MARCO: t5rank train --help, and the README.",
+    )
+    print("\n".join(lines))
