@@ -81,8 +81,7 @@ class Collection:
 
     def _find(self, doc_id: str) -> int | None:
         key = doc_id.encode("utf-8", "surrogateescape")
-        if len(key) > self._ids.itemsize:  # numpy would widen a copy of all ids to compare
-            return None
+        # Cut to the ids' width: numpy would else widen a copy of all ids to compare with a long key.
         at = int(np.searchsorted(self._ids, np.array(key, self._ids.dtype)))
         return at if at < len(self._ids) and self._ids[at] == key else None
 

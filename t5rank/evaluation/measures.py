@@ -134,8 +134,7 @@ def _figures(measure: Any, qrels: Qrels, run: Run) -> dict[str, float]:
     for metric in ir_measures.iter_calc(
         [_with_gains(measure, qrels)], _renamed(qrels, numbers), _renamed(run, numbers)
     ):
-        if metric.query_id in figures:  # gdeval gives its own mean as one more query
-            figures[metric.query_id] = float(metric.value)
+        figures[metric.query_id] = float(metric.value)
     return dict(zip(qrels, figures.values(), strict=True))
 
 
