@@ -171,7 +171,7 @@ def write_run(path: PathLike, run: Mapping[str, Mapping[str, float]], tag: str =
         for query_id, scored in sort_run(run).items():
             for rank, (doc_id, score) in enumerate(scored.items(), start=1):
                 file.write(
-                    f"{_writable(query_id)} Q0 {_writable(doc_id)} {rank} {np.float32(score)} "
+                    f"{_writable(query_id)} Q0 {_writable(doc_id)} {rank} {np.float32(score)!s} "
                     f"{_writable(tag)}\n"
                 )
 

@@ -80,9 +80,8 @@ class Collection:
         self._map.close()
 
     def _find(self, doc_id: str) -> int | None:
-        key = doc_id.encode("utf-8", "surrogateescape")
-        if len(key) > self._ids.itemsize:  # numpy would widen a copy of all ids to compare
-            return None
+        key = doc_id.encode("utf-8", "surrogatepass")
+        # Cut to the ids' width: else numpy would widen a copy of all ids to compare a longer key.
         at = int(np.searchsorted(self._ids, np.array(key, self._ids.dtype)))
         return at if at < len(self._ids) and self._ids[at] == key else None
 

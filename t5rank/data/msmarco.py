@@ -123,8 +123,12 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
 
 def _qna_list(row: dict[str, Any], where: str, strict, labelled, counts) -> RankedList:
     query_id = row["query_id"]
-    if isinstance(query_id, int):
-        query_id = str(query_id)
+    if not isinstance(query_id, int | str):
+        raise ValueError(
+            f"Column 'query_id' in {where} has type {type(query_id).__name__}; expected an integer "
+            "or a string. Is it the columnar layout? Then use read_qna_columnar."
+        )
+    query_id = str(query_id)
     passages = _passages(row["passages"], where)
     items = (_item(query_id, n, passage, labelled, where) for n, passage in enumerate(passages))
     return checked_list(

@@ -61,7 +61,7 @@ def parse_measures(measures: str) -> list[Any]:
         try:
             measure = ir_measures.parse_measure(name)
             measure.validate_params()
-            if not ir_measures.DefaultPipeline.supports(measure):
+            if not ir_measures.DefaultPipeline.supports(_with_gains(measure, {})):
                 raise ValueError("no installed library computes it")
             parsed.append(measure)
         # What ir_measures raises for a bad name; AssertionError for a parameter that is missing.
@@ -86,17 +86,15 @@ def evaluate(run: Run, qrels: Qrels, measures: str = DEFAULT_MEASURES) -> Evalua
     >>> result.aggregate["RR@10"]  # (1/2 + 0) / 2
     0.25
     """
-    import ir_measures
-
     parsed = parse_measures(measures)
     if not qrels:
         raise ValueError("The qrels have no query; expected at least one judgement.")
     judged = {query_id: scored for query_id, scored in run.items() if query_id in qrels and scored}
-    values = _zeros(parsed, qrels)
-    for metric in ir_measures.iter_calc(parsed, qrels, _tie_free(judged)):
-        values[str(metric.measure)][metric.query_id] = float(metric.value)
+    ranked = _tie_free(judged)
+    # One measure a call: of nDCG with and without gains in one call, ir_measures loses one.
+    values = {str(measure): _figures(measure, qrels, ranked) for measure in parsed}
     return Evaluation(
-        aggregate={str(measure): _aggregated(measure, values) for measure in parsed},
+        aggregate={str(measure): _aggregated(measure, values[str(measure)]) for measure in parsed},
         per_query=values,
         queries=len(qrels),
         missing_queries=len(qrels) - len(judged),
@@ -126,12 +124,41 @@ def _tie_free(run: Run) -> Run:
     }
 
 
-def _zeros(measures: list[Any], qrels: Qrels) -> dict[str, dict[str, float]]:
-    return {str(measure): dict.fromkeys(qrels, 0.0) for measure in measures}
+def _figures(measure: Any, qrels: Qrels, run: Run) -> dict[str, float]:
+    """The measure's figure of each query of the qrels; 0 where the run has no documents."""
+    import ir_measures
+
+    # Numbers for query ids: gdeval, which computes ERR, fails on a name and cuts "a-1" to "1".
+    numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
+    figures = dict.fromkeys(numbers.values(), 0.0)
+    for metric in ir_measures.iter_calc(
+        [_with_gains(measure, qrels)], _renamed(qrels, numbers), _renamed(run, numbers)
+    ):
+        figures[metric.query_id] = float(metric.value)
+    return dict(zip(qrels, figures.values(), strict=True))
 
 
-def _aggregated(measure: Any, values: dict[str, dict[str, float]]) -> float:
+def _with_gains(measure: Any, qrels: Qrels) -> Any:
+    """nDCG with the gain 2^grade - 1 as trec_eval computes it, other measures as they are.
+
+    ir_measures leaves `dcg='exp-log2'` to gdeval, which needs Perl and rounds to 5 digits.
+    """
+    import ir_measures
+
+    if measure.NAME != "nDCG" or measure["dcg"] != "exp-log2":
+        return measure
+    grades = {grade for judged in qrels.values() for grade in judged.values()}
+    gains = {grade: 2 ** max(grade, 0) - 1 for grade in grades}
+    others = {name: value for name, value in measure.params.items() if name != "dcg"}
+    return ir_measures.nDCG(**others, gains=gains)
+
+
+def _renamed(by_query: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names[query_id]: value for query_id, value in by_query.items()}
+
+
+def _aggregated(measure: Any, figures: dict[str, float]) -> float:
     aggregator = measure.aggregator()
-    for value in values[str(measure)].values():
+    for value in figures.values():
         aggregator.add(value)
     return float(aggregator.result())

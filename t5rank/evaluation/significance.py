@@ -51,17 +51,20 @@ def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Compar
 def paired_t_test(first: Sequence[float], second: Sequence[float]) -> float:
     """The two-sided p-value of Student's paired t-test (`scipy.stats.ttest_rel`).
 
-    It is 1.0, not NaN, where the two are identical or there are fewer than two pairs.
+    It is 1.0, not NaN, where the two are identical or there are fewer than two pairs, and 0.0 where
+    all pairs have the same difference.
 
     >>> paired_t_test([1.0, 0.5, 0.0], [1.0, 0.5, 0.0])
     1.0
     """
     from scipy import stats
 
-    if len(first) < 2 or np.array_equal(first, second):
+    differences = np.subtract(first, second)
+    if len(differences) < 2 or not differences.any():
         return 1.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # equal differences: p is 0
-        return float(stats.ttest_rel(first, second).pvalue)
+    if np.ptp(differences) == 0:  # no variance: t is infinite
+        return 0.0
+    return float(stats.ttest_rel(first, second).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
