@@ -1,13 +1,17 @@
 """The command `t5rank`."""
 
 import argparse
+import contextlib
+import importlib
 import json
 import logging
 import os
 import sys
+import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import t5rank
 
@@ -32,14 +36,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _set_up_logging() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = _TqdmHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("t5rank")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to the terminal whatever it is told."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said, _stderr_to(said):
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+            # It only reads data: accelerators belong to JAX.
+            tensorflow.config.set_visible_devices([], "GPU")
+        except Exception:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
+            raise
+
+
+@contextlib.contextmanager
+def _stderr_to(file: BinaryIO) -> Iterator[None]:
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class _TqdmHandler(logging.Handler):
@@ -89,12 +117,15 @@ def _add_quickstart(commands) -> None:
         CPU cores and needs no network.
         """,
     )
-    parser.add_argument("--output", default="t5rank_quickstart", help="folder to write [%(default)s]")
+    parser.add_argument(
+        "--output", default="t5rank_quickstart", help="folder to write [%(default)s]"
+    )
     parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")
     parser.set_defaults(command=_quickstart)
 
 
 def _quickstart(arguments: argparse.Namespace) -> int:
+    _import_tensorflow()
     from t5rank.quickstart import quickstart
 
     quickstart(Path(arguments.output), arguments.steps)
@@ -130,6 +161,7 @@ def _add_train(commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    _import_tensorflow()
     from t5rank.train.config import configured_trainer
 
     trainer = configured_trainer(arguments.gin_file, arguments.gin)
@@ -277,7 +309,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     results = evaluation.evaluate_runs(runs, trec.read_qrels(arguments.qrels), arguments.measures)
     print(evaluation.report_table(results), end="")
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(evaluation.report_dict(results), indent=2) + "\n")
+        Path(arguments.json).write_text(
+            json.dumps(evaluation.report_dict(results), indent=2) + "\n"
+        )
     return 0
 
 

@@ -1,7 +1,7 @@
 """The seqio feature converter: lists become padded arrays of one shape."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import seqio
 import tensorflow as tf
@@ -20,13 +20,13 @@ class RankingFeatureConverter(seqio.FeatureConverter):
       ValueError: packing is asked for, or the lengths disagree.
     """
 
-    TASK_FEATURES = {
+    TASK_FEATURES: ClassVar = {
         "inputs": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
         "targets": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
         "label": FeatureSpec(dtype=tf.float32),
         "mask": FeatureSpec(dtype=tf.bool),
     }
-    MODEL_FEATURES = {
+    MODEL_FEATURES: ClassVar = {
         "encoder_input_tokens": FeatureSpec(dtype=tf.int32, rank=2, sequence_dim=1),
         "label": FeatureSpec(dtype=tf.float32),
         "mask": FeatureSpec(dtype=tf.bool),
@@ -65,7 +65,9 @@ class RankingFeatureConverter(seqio.FeatureConverter):
         }
         sizes = {feature: shape[0] for feature, shape in lengths.items()}
         if len(set(sizes.values())) != 1:
-            raise ValueError(f"TASK_FEATURE_LENGTHS has list sizes {sizes}; expected one list size.")
+            raise ValueError(
+                f"TASK_FEATURE_LENGTHS has list sizes {sizes}; expected one list size."
+            )
         return lengths
 
 
@@ -81,9 +83,7 @@ def _as_shape(feature: str, length: Any) -> tuple[int, ...]:
 def _pad(feature: str, value: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     got = tf.shape(value)
     message = [
-        tf.strings.format(
-            f"Feature '{feature}' has shape {{}}; expected at most {shape}.", (got,)
-        )
+        tf.strings.format(f"Feature '{feature}' has shape {{}}; expected at most {shape}.", (got,))
     ]
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(got <= shape), message)]):
         padding = [[0, size - got[axis]] for axis, size in enumerate(shape)]

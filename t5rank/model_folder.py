@@ -1,8 +1,8 @@
 """A model folder: everything needed to score, beside the checkpoints.
 
-    MODEL_DIR/config.json           architecture, head, prompt, input length
-    MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
-    MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training)
+MODEL_DIR/config.json           architecture, head, prompt, input length
+MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
+MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training)
 """
 
 import dataclasses
@@ -139,9 +139,7 @@ def load_params(directory: str | os.PathLike[str], model: RankingModel, step: in
     """The parameters of one checkpoint, on the default device."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     variables = jax.eval_shape(
-        lambda: model.get_initial_variables(
-            jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)}
-        )
+        lambda: model.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)})
     )
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),

@@ -7,6 +7,7 @@ sharding over the data axis.
 import logging
 import math
 
+import flax
 import jax
 import numpy as np
 from flax.linen import partitioning as nn_partitioning
@@ -67,7 +68,7 @@ def param_shardings(params: PyTree, params_axes: PyTree, mesh: Mesh) -> PyTree:
       params_axes: the `params_axes` collection of `get_initial_variables`.
       mesh: see `make_mesh`.
     """
-    names = nn_partitioning.get_axis_names(params_axes)
+    names = flax.core.unfreeze(nn_partitioning.get_axis_names(params_axes))
 
     def sharding(path: tuple, param: jax.Array, axes: PartitionSpec) -> NamedSharding:
         spec = nn_partitioning.logical_to_mesh_axes(tuple(axes), LOGICAL_AXIS_RULES)

@@ -39,9 +39,13 @@ class PairScorer:
 
     def __init__(self, score_fn: ScoreFn, batch_size: int = 32, mesh: Mesh | None = None):
         self._score = jax.jit(score_fn)
-        self._mesh = mesh if mesh is not None else Mesh(
-            np.asarray(jax.local_devices()[:1]).reshape(1, 1),
-            (partitioning.DATA, partitioning.MODEL),
+        self._mesh = (
+            mesh
+            if mesh is not None
+            else Mesh(
+                np.asarray(jax.local_devices()[:1]).reshape(1, 1),
+                (partitioning.DATA, partitioning.MODEL),
+            )
         )
         parts = partitioning.data_parallelism(self._mesh)
         self._batch_size = -(-batch_size // parts) * parts

@@ -197,5 +197,7 @@ def text_settings(name: str) -> tuple[str, str]:
         )
     settings = {(_registered[n][1], _registered[n][2]) for n in names}
     if len(settings) != 1:
-        raise ValueError(f"Mixture '{name}' has {len(settings)} prompts or vocabularies; expected 1.")
+        raise ValueError(
+            f"Mixture '{name}' has {len(settings)} prompts or vocabularies; expected 1."
+        )
     return settings.pop()

@@ -13,6 +13,7 @@ formats follow the same rules and are counted under the same names:
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import numbers
@@ -151,7 +152,13 @@ def filter_lists(
         counts["documents"] += len(ranked)
         counts["lists_without_relevant"] += not relevant
         yield ranked
-    logger.info("%s: %s", source, summary(counts))
+    _log_once(f"{source}: {summary(counts)}")
+
+
+@functools.cache
+def _log_once(line: str) -> None:
+    """Every epoch reads the same file to the same end."""
+    logger.info("%s", line)
 
 
 def summary(counts: Counter[str]) -> str:

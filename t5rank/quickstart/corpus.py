@@ -32,10 +32,7 @@ HELD_OUT_DOCUMENTS = {"validation": 100, "test": 300}
 # Importing these opens something, prints something, or needs a screen.
 _SKIPPED = {"antigravity", "this", "idlelib", "tkinter", "turtle", "turtledemo", "lib2to3", "test"}
 _COMMON = set(
-    "a all an and any are as at be been but by can does each for from has have if in into is it its "
-    "may more no not of on one only or other out return returns same set should so such than that "
-    "the their then there they this to two use used using was when where which will with without "
-    "you your".split()
+    ["a", "all", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "does", "each", "for", "from", "has", "have", "if", "in", "into", "is", "it", "its", "may", "more", "no", "not", "of", "on", "one", "only", "or", "other", "out", "return", "returns", "same", "set", "should", "so", "such", "than", "that", "the", "their", "then", "there", "they", "this", "to", "two", "use", "used", "using", "was", "when", "where", "which", "will", "with", "without", "you", "your"]
 )
 
 

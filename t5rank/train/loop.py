@@ -128,7 +128,9 @@ class Trainer:
     def _check_sizes(self) -> None:
         for name in ("batch_size", "train_steps", "num_microbatches", "log_period"):
             if getattr(self, name) < 1:
-                raise ValueError(f"Setting '{name}' has {getattr(self, name)}; expected at least 1.")
+                raise ValueError(
+                    f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
+                )
 
     def _check_vocabulary(self) -> None:
         rows, tokens = self.model.module.config.vocab_size, len(self.encoder.vocabulary)

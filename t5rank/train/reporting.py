@@ -80,8 +80,11 @@ class Reporter:
         """One validation."""
         self._write("validation", step, metrics)
         self._since = (self._since[0], self._since[1] + seconds)  # not training time
-        shown = "  ".join(f"{n} {v:.4f}" for n, v in metrics.items() if not n.endswith("lists"))
         lists = int(metrics["lists"])
+        all_answerable = metrics["answerable/lists"] == lists
+        hidden = "answerable/" if all_answerable else "-"
+        names = [n for n in metrics if not n.endswith("lists") and not n.startswith(hidden)]
+        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in names)
         mark = "  (best)" if is_best else ""
         self._line(f"step {step:,}  validation, {lists:,} lists: {shown}{mark}")
 

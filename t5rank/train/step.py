@@ -50,7 +50,9 @@ def make_train_step(
 
         def accumulate(carry: Any, part: Any) -> tuple[Any, None]:
             part_batch, part_rng = part
-            return jax.tree.map(jnp.add, carry, grad_fn(params, part_batch, part_rng, normalizer)), None
+            return jax.tree.map(
+                jnp.add, carry, grad_fn(params, part_batch, part_rng, normalizer)
+            ), None
 
         parts = (split_batch(batch, num_microbatches), jax.random.split(rng, num_microbatches))
         shapes = jax.eval_shape(grad_fn, params, jax.tree.map(lambda x: x[0], parts[0]), rng, 1.0)
