@@ -47,6 +47,7 @@ def _set_up_logging() -> None:
 
 def _import_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to the terminal whatever it is told."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of no use for reading data
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _stderr_to(said):
         try:

@@ -44,9 +44,9 @@ def sample_documents(
     """Samples a training list of at most the list size; validation lists stay whole.
 
     With `one_positive` a list is one relevant document, chosen at random, and sampled irrelevant
-    ones, as RankT5 trains (Zhuang et al. 2022, section 5.2). Without it all documents are candidates
-    and one relevant document is sure of its place. The order is random either way. As seqio repeats
-    the data before this step, every epoch samples anew.
+    ones, as RankT5 trains (Zhuang et al. 2022, section 5.2). Without it all documents are
+    candidates and one relevant document is sure of its place. The order is random either way. As
+    seqio repeats the data before this step, every epoch samples anew.
     """
     size = list_size(sequence_length)
     seeds = tf.random.split(seed, 2)

@@ -67,9 +67,9 @@ class Trainer:
       task_feature_lengths: `inputs` (list size, tokens), `targets` (list size, 1), `label` and
         `mask` (list size,).
       batch_size: lists per step.
-      train_steps: the step at which training ends, counted from the start of the run.
+      train_steps: the step at which training ends.
       optimizer: see `t5rank.optimizers`.
-      initial_checkpoint_path: a checkpoint whose parameters to start from; None starts from scratch.
+      initial_checkpoint_path: a checkpoint to take the parameters from; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
@@ -295,7 +295,7 @@ class _Run:
                 raise TrainingDivergedError(self._divergence(first + i, sums))
         total = {name: sum(sums[name] for sums in steps) for name in steps[0]}
         means = {name: float(s / c) if c else 0.0 for name, (s, c) in total.items()}
-        self.reporter.train(self.step, means, tokens=float(total["tokens"][0]))
+        self.reporter.train(self.step, means)
 
     def _divergence(self, step: int, sums: Mapping[str, Any]) -> str:
         safe = self.saver.latest_step()

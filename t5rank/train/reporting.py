@@ -34,6 +34,7 @@ class Reporter:
         }
         self._bar: tqdm | None = None
         self._since = (0, time.monotonic())  # step and time of the last report
+        self._compiling = True
 
     def __enter__(self) -> "Reporter":
         return self
@@ -55,23 +56,26 @@ class Reporter:
 
     def tick(self, step: int) -> None:
         """One step is done."""
+        if self._compiling:  # the first step's time says nothing about the others
+            self._since, self._compiling = (step, time.monotonic()), False
         if self._bar is not None:
             self._bar.update(step - self._bar.n)
 
-    def train(self, step: int, means: Mapping[str, float], tokens: float) -> None:
-        """Means over the steps since the last report, and the tokens trained on."""
+    def train(self, step: int, means: Mapping[str, float]) -> None:
+        """Means over the steps since the last report."""
         before, then = self._since
         seconds = max(time.monotonic() - then, 1e-9)
         self._since = (step, time.monotonic())
         rate = (step - before) / seconds
-        values = {**means, "steps_per_second": rate, "tokens_per_second": tokens / seconds}
+        tokens = means["tokens"] * rate
+        values = {**means, "steps_per_second": rate, "tokens_per_second": tokens}
         self._write("train", step, values)
         left = (self._train_steps - step) / rate if rate else 0.0
         names = [n for n in means if n not in ("tokens", "padding", "grad_norm")]
         shown = "  ".join(f"{name} {means[name]:.4f}" for name in names)
         self._line(
             f"step {step:,}/{self._train_steps:,}  {shown}  {rate:.2f} steps/s  "
-            f"{tokens / seconds:,.0f} tokens/s  {_duration(left)} left"
+            f"{tokens:,.0f} tokens/s  {_duration(left)} left"
         )
 
     def validation(
