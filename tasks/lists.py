@@ -23,7 +23,7 @@ from t5rank.prompts import RANKT5, Prompt
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
-SHUFFLE_BUFFER = 10_000
+SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
 ReadLists = Callable[[], Iterable[RankedList]]
 _registered: dict[str, Any] = {}
 _reader_errors: list[Exception] = []
@@ -179,7 +179,7 @@ def clear_errors() -> Iterator[None]:
         found = re.search(r"(?:assertion failed: )?\[(.*?expected.*?)\]", error.message, re.DOTALL)
         if found is None:
             raise
-        raise ValueError(found[1].strip("'\"b")) from None
+        raise ValueError(found[1].replace('\\"', "'")) from None
 
 
 def text_settings(name: str) -> tuple[str, str]:

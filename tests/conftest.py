@@ -3,6 +3,24 @@ import pathlib
 
 import pytest
 
+# Tests run small programs once: compiling them fast matters more than running them fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Many tests compile the same small programs: compile each once, sub-processes included."""
+    import jax
+
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    settings = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+
 
 @pytest.fixture(scope="session")
 def shared_data(pytestconfig) -> pathlib.Path:
@@ -12,3 +30,13 @@ def shared_data(pytestconfig) -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: set T5RANK_SHARED_DATA to the folder of the real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def vocabulary_file(tmp_path_factory) -> pathlib.Path:
+    """A small vocabulary, trained on the words of Python's own documentation."""
+    from t5rank.quickstart import corpus
+
+    file = tmp_path_factory.mktemp("vocabulary") / "vocabulary.model"
+    corpus.train_vocabulary([str.__doc__, int.__doc__, list.__doc__, dict.__doc__], file, size=120)
+    return file

@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from t5rank import checkpoints
+
+
+def params(scale: float = 1.0) -> dict:
+    return {"a": {"kernel": scale * jnp.arange(6.0).reshape(2, 3)}, "b": scale * jnp.ones(2)}
+
+
+def test_a_checkpoint_gives_back_parameters_and_optimizer_state_bit_for_bit(tmp_path):
+    optimizer = optax.adam(1e-3)
+    state = optimizer.init(params())
+    _, state = optimizer.update(params(0.3), state)
+    with checkpoints.Checkpointer(tmp_path) as saver:
+        saver.save(3, params(), state)
+        saver.wait()
+        restored = saver.restore(3, params(0.0), optimizer.init(params(0.0)))
+    jax.tree.map(np.testing.assert_array_equal, restored, (params(), state))
+
+
+def test_the_layout_is_t5xs(tmp_path):
+    """`checkpoint_N/state` holds {target, state: {step, param_states}}, read here by orbax alone."""
+    import orbax.checkpoint as ocp
+
+    with checkpoints.Checkpointer(tmp_path) as saver:
+        saver.save(7, params(), optax.sgd(0.1, momentum=0.9).init(params()))
+    folder = tmp_path / "checkpoint_7" / "state"
+    tree = ocp.PyTreeCheckpointer().restore(folder)
+    assert set(tree) == {"target", "state"}
+    assert set(tree["state"]) == {"step", "param_states"}
+    assert int(tree["state"]["step"]) == 7
+    np.testing.assert_array_equal(tree["target"]["a"]["kernel"], params()["a"]["kernel"])
+
+
+def test_the_latest_and_the_best_stay(tmp_path):
+    with checkpoints.Checkpointer(tmp_path, keep=2) as saver:
+        for step in range(1, 6):
+            if step == 2:
+                saver.best_step = 2
+            saver.save(step, params(step), ())
+        saver.wait()
+    assert checkpoints.steps(tmp_path) == [2, 4, 5]
+
+
+def test_parameters_alone_are_restored(tmp_path):
+    with checkpoints.Checkpointer(tmp_path) as saver:
+        saver.save(1, params(), optax.adam(1e-3).init(params()))
+    restored = checkpoints.restore_params(tmp_path / "checkpoint_1", params(0.0))
+    jax.tree.map(np.testing.assert_array_equal, restored, params())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.pop("b"), "an unknown parameter 'b'"),
+        (lambda p: p.update(c=jnp.ones(1)), "no parameter 'c'"),
+        (lambda p: p.update(b=jnp.ones(3)), r"'b' of shape \(2,\) where \(3,\) is expected"),
+    ],
+)
+def test_other_parameters_than_expected_are_named(tmp_path, change, message):
+    with checkpoints.Checkpointer(tmp_path) as saver:
+        saver.save(1, params(), ())
+    expected = params()
+    change(expected)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.restore_params(tmp_path / "checkpoint_1", expected)
+
+
+def test_a_folder_without_checkpoint_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no folder 'state'; expected T5X's orbax layout"):
+        checkpoints.restore_params(tmp_path / "checkpoint_1", params())
+
+
+def test_saving_does_not_see_what_happens_to_the_arrays_afterwards(tmp_path):
+    change = jax.jit(lambda p: jax.tree.map(lambda x: x * 0 - 1, p), donate_argnums=0)
+    state = params()
+    with checkpoints.Checkpointer(tmp_path) as saver:
+        saver.save(1, state, ())
+        change(state)  # the next training step reuses the buffers
+    restored = checkpoints.restore_params(tmp_path / "checkpoint_1", params(0.0))
+    jax.tree.map(np.testing.assert_array_equal, restored, params())
+
+
+def test_unfinished_checkpoints_do_not_count(tmp_path):
+    (tmp_path / "checkpoint_5.orbax-checkpoint-tmp-1").mkdir()
+    (tmp_path / "checkpoint_4").mkdir()
+    assert checkpoints.steps(tmp_path) == [4]
+    assert checkpoints.steps(tmp_path / "nowhere") == []

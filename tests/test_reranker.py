@@ -1,0 +1,252 @@
+"""A model folder in use: scoring, ranking, reranking runs, the command line."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from t5rank import Reranker, checkpoints, cli, model_folder, rerank, trec
+from t5rank.data.passages import read_passage_lists
+from t5rank.models import heads, network, ranking
+from t5rank.prompts import MONOT5, PairEncoder, Prompt
+from t5rank.vocabulary import Vocabulary
+
+DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
+CONFIG = network.T5Config(
+    vocab_size=256,
+    emb_dim=16,
+    num_heads=2,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    head_dim=8,
+    mlp_dim=32,
+)
+
+
+def make_model(head: str) -> ranking.RankingModel:
+    if head == "encoder":
+        module = network.EncoderScorer(CONFIG, pooling="mean")
+        return ranking.RankingModel(module, heads.EncoderHead())
+    chosen = heads.RankT5Head(40) if head == "rankt5" else heads.MonoT5Head(40, 41)
+    return ranking.RankingModel(network.Transformer(CONFIG), chosen)
+
+
+def save_model(folder, vocabulary_file, head: str = "rankt5", seed: int = 0, step: int = 1):
+    model = make_model(head)
+    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(MONOT5), 64)
+    shapes = {"encoder_input_tokens": (1, 1, 8)}
+    params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
+    model_folder.save_config(folder, model, encoder)
+    with checkpoints.Checkpointer(folder, keep=9) as saver:
+        saver.save(step, params, ())
+    return model, encoder, params
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory, vocabulary_file):
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, vocabulary_file)
+    return folder
+
+
+@pytest.mark.parametrize("head", ["rankt5", "monot5", "encoder"])
+def test_a_saved_model_scores_as_the_model_it_was(tmp_path, vocabulary_file, head):
+    model, encoder, params = save_model(tmp_path, vocabulary_file, head)
+    scores = Reranker.from_pretrained(tmp_path).score("list of int", DOCUMENTS)
+    expected = []
+    for pair in encoder.encode("list of int", DOCUMENTS):
+        expected.append(float(model.score(params, pair.tokens[None])[0]))
+    assert scores.dtype == np.float32
+    assert np.std(expected) > 1e-3
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_the_other_documents(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    together = reranker.score("list", DOCUMENTS)
+    alone = [reranker.score("list", [document])[0] for document in DOCUMENTS]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_rank_is_best_first_and_says_where_a_document_was(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    scores = reranker.score("list", DOCUMENTS)
+    ranked = reranker.rank("list", DOCUMENTS, topn=3)
+    assert [item.rank for item in ranked] == [1, 2, 3]
+    assert [item.index for item in ranked] == np.argsort(-scores)[:3].tolist()
+    assert all(item.document == DOCUMENTS[item.index] for item in ranked)
+
+
+def test_no_documents_give_no_scores(model_dir):
+    assert Reranker.from_pretrained(model_dir).score("list", []).shape == (0,)
+
+
+def test_topn_of_nothing_is_refused(model_dir):
+    with pytest.raises(ValueError, match="'topn' has 0"):
+        Reranker.from_pretrained(model_dir).rank("list", DOCUMENTS, topn=0)
+
+
+def test_scores_that_are_not_finite_are_an_error(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    reranker.params = jax.tree.map(lambda x: x * np.nan, reranker.params)
+    with pytest.raises(ValueError, match="5 of 5 values that are not finite"):
+        reranker.score("list", DOCUMENTS)
+
+
+def test_the_best_checkpoint_is_used_unless_another_is_asked_for(tmp_path, vocabulary_file):
+    for step in (1, 2, 3):
+        save_model(tmp_path, vocabulary_file, seed=step, step=step)
+    assert model_folder.chosen_step(tmp_path) == 3
+    model_folder.save_best(tmp_path, {"step": 2, "metric": "mrr@10", "value": 0.5})
+    assert model_folder.chosen_step(tmp_path) == 2
+    assert model_folder.chosen_step(tmp_path, 1) == 1
+    with pytest.raises(ValueError, match=r"has checkpoints \[1, 2, 3\]; expected 4"):
+        model_folder.chosen_step(tmp_path, 4)
+    one, two = (Reranker.from_pretrained(tmp_path, s).score("list", DOCUMENTS) for s in (1, None))
+    assert np.abs(one - two).max() > 1e-3
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"has no config\.json; expected a folder written by"):
+        Reranker.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": 9}', '{"format": 1}'])
+def test_a_broken_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=r"config\.json|has format 9"):
+        Reranker.from_pretrained(tmp_path)
+
+
+def test_using_a_model_never_imports_tensorflow(model_dir):
+    code = (
+        "import sys; from t5rank import Reranker;"
+        f"Reranker.from_pretrained({str(model_dir)!r}).rank('list', ['a', 'b']);"
+        "bad = {'tensorflow', 'seqio', 't5x'} & set(sys.modules); assert not bad, bad"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def files(tmp_path):
+    texts = {f"d{i}": f"{text or 'none'} {i}" for i, text in enumerate(DOCUMENTS)}
+    trec.write_queries(tmp_path / "collection.tsv", texts)
+    trec.write_queries(tmp_path / "queries.tsv", {"q1": "list", "q2": "string", "q3": "int"})
+    run = {q: {d: -i for i, d in enumerate(texts)} for q in ("q1", "q2", "q3")}
+    trec.write_run(tmp_path / "run.txt", run)
+    return tmp_path
+
+
+def rerank_command(files, model_dir, *more) -> int:
+    names = {"queries": "queries.tsv", "collection": "collection.tsv", "run": "run.txt"}
+    options = [f"--{name}={files / file}" for name, file in names.items()]
+    output = f"--output={files / 'out.txt'}"
+    return cli.main(["rerank", f"--model={model_dir}", *options, output, *more])
+
+
+def test_rerank_writes_what_the_reranker_scores(files, model_dir):
+    assert rerank_command(files, model_dir) == 0
+    run = trec.read_run(files / "out.txt")
+    reranker = Reranker.from_pretrained(model_dir)
+    texts = trec.read_queries(files / "collection.tsv")
+    for query_id, query in trec.read_queries(files / "queries.tsv").items():
+        expected = dict(zip(texts, reranker.score(query, list(texts.values())), strict=True))
+        assert run[query_id] == pytest.approx(expected, abs=1e-5)
+
+
+def test_depth_cuts_the_candidates_and_topn_the_output(files, model_dir):
+    assert rerank_command(files, model_dir, "--depth=3", "--topn=2") == 0
+    run = trec.read_run(files / "out.txt")
+    assert all(len(scored) == 2 and set(scored) <= {"d0", "d1", "d2"} for scored in run.values())
+
+
+def test_an_interrupted_rerank_goes_on_where_it_was(files, model_dir, monkeypatch):
+    assert rerank_command(files, model_dir) == 0
+    whole = (files / "out.txt").read_text()
+    (files / "out.txt").unlink()
+    monkeypatch.setattr(rerank, "CHUNK", 1)
+    score_lists, calls = Reranker.score_lists, []
+
+    def interrupted(self, pairs, progress=None):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(pairs)
+        return score_lists(self, pairs, progress)
+
+    monkeypatch.setattr(Reranker, "score_lists", interrupted)
+    assert rerank_command(files, model_dir) == 130
+    assert not (files / "out.txt").exists()
+    with (files / "out.txt.partial").open("a") as file:
+        file.write('["q3", {"d0": 1')  # the line that the interruption cut
+    monkeypatch.setattr(Reranker, "score_lists", score_lists)
+    done = []
+    monkeypatch.setattr(
+        Reranker,
+        "score_lists",
+        lambda self, pairs, progress=None: (
+            done.extend(q for q, _ in pairs) or score_lists(self, pairs, progress)
+        ),
+    )
+    assert rerank_command(files, model_dir) == 0
+    assert done == ["int"]  # the third query only
+    assert (files / "out.txt").read_text() == whole
+    assert not (files / "out.txt.partial").exists()
+
+
+def test_a_partial_file_of_other_inputs_is_refused(files, model_dir, capsys):
+    (files / "out.txt.partial").write_text(json.dumps({"settings": "others"}) + "\n")
+    assert rerank_command(files, model_dir) == 1
+    assert "results of another model or other inputs" in capsys.readouterr().err
+
+
+def test_score_prints_in_input_order_or_sorted(model_dir, monkeypatch, capsys):
+    import io
+
+    lines = "a list of numbers\nthe string\nint\n"
+    command = ["score", f"--model={model_dir}", "--query=list"]
+    printed = []
+    for more in ([], ["--sort"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+        assert cli.main([*command, *more]) == 0
+        rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+        printed.append([(float(score), text) for score, text in rows])
+    assert [text for _, text in printed[0]] == lines.splitlines()
+    assert printed[1] == sorted(printed[0], reverse=True)
+
+
+def test_errors_are_one_line(files, capsys):
+    assert cli.main(["score", f"--model={files}", "--query=x"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("t5rank: ") and error.count("\n") == 1
+
+
+def test_evaluate_on_the_published_run(shared_data, capsys, tmp_path):
+    folder = shared_data / "trec_dl21"
+    report = tmp_path / "report.json"
+    command = ["evaluate", f"--qrels={folder / 'qrels.txt'}", f"--run={folder / 'run.bm25.txt'}"]
+    assert cli.main([*command, f"--json={report}"]) == 0
+    assert "0.4458" in capsys.readouterr().out
+    (figures,) = json.loads(report.read_text())["runs"].values()
+    assert figures["measures"]["nDCG@10"]["value"] == pytest.approx(0.4458, abs=5e-5)
+
+
+@pytest.mark.parametrize("command", ["quickstart", "train", "rerank", "score", "evaluate"])
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"t5rank {command}" in capsys.readouterr().out
+
+
+def test_lists_without_qrels_score(files, model_dir):
+    lists = list(
+        read_passage_lists(files / "collection.tsv", files / "queries.tsv", None, files / "run.txt")
+    )
+    run = rerank.rerank_run(
+        Reranker.from_pretrained(model_dir), lists, files / "run2.txt", settings="x"
+    )
+    assert list(run) == ["q1", "q2", "q3"]

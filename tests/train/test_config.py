@@ -1,0 +1,181 @@
+"""Gin: every file is parsed, every recipe is built and trains one step."""
+
+import ast
+import re
+from pathlib import Path
+
+import gin
+import pytest
+
+from t5rank import trec
+from t5rank.data.jsonl import write_jsonl
+from t5rank.data.lists import RankedList
+from t5rank.train import config
+from t5rank.train.loop import Trainer
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(p.stem for p in (ROOT / "gin/recipes").glob("*.gin"))
+# One step of a T5-large on a laptop: the architecture shrinks, all else stays as the recipe says.
+SHRUNK = [
+    "network.T5Config.emb_dim=16",
+    "network.T5Config.num_heads=2",
+    "network.T5Config.head_dim=8",
+    "network.T5Config.mlp_dim=32",
+    "network.T5Config.num_encoder_layers=1",
+    "network.T5Config.num_decoder_layers=1",
+    "VOCAB_SIZE=512",
+    "BATCH_SIZE=2",
+    "LIST_SIZE=3",
+    "INPUT_LENGTH=48",
+    "TRAIN_STEPS=1",
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """The files that the recipes' SPLITS name, with a few lists."""
+    folder = tmp_path_factory.mktemp("files")
+    texts = {f"d{i}": f"document number {i} is a list of words" for i in range(6)}
+    trec.write_queries(folder / "collection.tsv", texts)
+    trec.write_queries(folder / "queries.tsv", {"q1": "number 1", "q2": "number 2"})
+    trec.write_qrels(folder / "qrels.txt", {"q1": {"d1": 1}, "q2": {"d2": 1}})
+    trec.write_run(folder / "run.txt", {q: {f"d{i}": -i for i in range(5)} for q in ("q1", "q2")})
+    lists = [
+        RankedList(f"q{i}", f"number {i}", tuple(texts), tuple(texts.values()), (0, 1, 0, 0, 0, 0))
+        for i in range(3)
+    ]
+    write_jsonl(folder / "lists.jsonl", lists)
+    rows = [
+        '{"query_id": %d, "query": "number 1", "passages": {"is_selected": [0, 1], '
+        '"passage_text": ["document 0", "document 1"], "url": ["", ""]}}' % i
+        for i in range(3)
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def splits(recipe: str) -> str:
+    if "qna" in recipe:
+        return "{'train': 'rows.jsonl', 'validation': 'rows.jsonl'}"
+    names = {"collection": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.txt"}
+    names["run"] = "run.txt"
+    return repr({"train": names, "validation": names})
+
+
+@pytest.fixture(autouse=True)
+def own_tasks(monkeypatch):
+    """Task names are free again for every test."""
+    import seqio
+
+    from t5rank.tasks import lists
+
+    monkeypatch.setattr(lists, "_registered", {})
+    before = set(seqio.TaskRegistry.names())
+    yield
+    for name in set(seqio.TaskRegistry.names()) - before:
+        seqio.TaskRegistry.remove(name)
+    gin.clear_config()
+
+
+def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
+    bindings = [
+        *SHRUNK,
+        f"MODEL_DIR={tmp_path / 'model'}",
+        f"DATA_DIR={files}",
+        f"VOCABULARY_FILE={vocabulary_file}",
+        f"SPLITS={splits(recipe)}",
+        "INITIAL_CHECKPOINT_PATH=None",
+        *more,
+    ]
+    return config.configured_trainer([f"t5rank/configs/recipes/{recipe}.gin"], bindings)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
+    more = []
+    if "TRAIN_RUN" in (ROOT / f"gin/recipes/{recipe}.gin").read_text():
+        more = [f"SPLITS={splits(recipe).replace(repr('run.txt'), '%TRAIN_RUN')}"]
+        more += ["TRAIN_RUN=run.txt"]
+    trainer = trainer_of(recipe, files, vocabulary_file, tmp_path, *more)
+    result = trainer.train()
+    assert result.step == 1
+    expected = "softmax_loss" if "softmax" in recipe else "sigmoid_loss"
+    assert trainer.model.ranking_loss.__name__ == expected
+
+
+@pytest.mark.parametrize("head", ["rankt5", "monot5", "rankt5_encoder"])
+def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(
+        f"include 't5rank/configs/models/t5_1_1_tiny.gin'\n"
+        f"include 't5rank/configs/models/{head}.gin'\n"
+        "include 't5rank/configs/losses/softmax.gin'\n"
+        "include 't5rank/configs/tasks/jsonl.gin'\n"
+        "LEARNING_RATE = 1e-3\nINITIAL_CHECKPOINT_PATH = None\n"
+        "SPLITS = {'train': 'lists.jsonl', 'validation': 'lists.jsonl'}\n"
+    )
+    bindings = [*SHRUNK, f"MODEL_DIR={tmp_path / 'm'}", f"DATA_DIR={files}"]
+    bindings += [f"VOCABULARY_FILE={vocabulary_file}"]
+    if head == "monot5":
+        bindings += ["heads.monot5_head.true='list'", "heads.monot5_head.false='int'"]
+    assert config.configured_trainer([str(recipe)], bindings).train().step == 1
+
+
+@pytest.mark.parametrize("folder", ["models", "losses", "tasks", "runs"])
+def test_every_file_says_what_it_is(folder):
+    for file in (ROOT / "gin" / folder).glob("*.gin"):
+        assert file.read_text().startswith("# "), file
+        if folder != "runs":
+            assert "# Provides:" in file.read_text(), file
+
+
+def test_the_learning_rate_macro_reaches_the_optimizer(files, vocabulary_file, tmp_path):
+    """LEARNING_RATE = 0 changes no parameter; Rax's example loses such a value without a word."""
+    import jax
+    import numpy as np
+
+    recipe = "msmarco_qna_softmax"
+    trainer = trainer_of(
+        recipe, files, vocabulary_file, tmp_path, "LEARNING_RATE=0.0", "EVAL_PERIOD=0"
+    )
+    before = jax.device_get(trainer._new_state(None).params)
+    trainer.train()
+    from t5rank import model_folder
+
+    after = model_folder.load_params(trainer.model_dir, trainer.model, 1)
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+
+
+def test_a_macro_that_binds_nothing_is_an_error(files, vocabulary_file, tmp_path):
+    with pytest.raises(ValueError, match="Macro 'LEARNING_RAET' has no effect"):
+        trainer_of(RECIPES[0], files, vocabulary_file, tmp_path, "LEARNING_RAET=1.0")
+
+
+def test_a_macro_used_only_by_what_is_not_used_is_an_error(files, vocabulary_file, tmp_path):
+    more = ["DECAY=0.1", "optimizers.adamw.weight_decay=%DECAY"]
+    with pytest.raises(ValueError, match="Macro 'DECAY' has no effect"):
+        trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
+
+
+def test_a_missing_value_is_an_error_that_names_it(files, vocabulary_file, tmp_path):
+    with pytest.raises(ValueError, match="LEARNING_RATE"):
+        trainer_of(RECIPES[0], files, vocabulary_file, tmp_path, "LEARNING_RATE=%gin.REQUIRED")
+
+
+def test_a_file_that_does_not_exist_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere\.gin"):
+        config.configured_trainer(["nowhere.gin"], [f"MODEL_DIR={tmp_path}"])
+
+
+def test_the_operative_configuration_is_saved_and_an_earlier_one_kept(
+    files, vocabulary_file, tmp_path
+):
+    for batch_size in (2, 4):
+        trainer_of(
+            "msmarco_qna_softmax", files, vocabulary_file, tmp_path, f"BATCH_SIZE={batch_size}"
+        )
+    values = {
+        file.name: ast.literal_eval(re.search(r"^BATCH_SIZE = (\d+)", file.read_text(), re.M)[1])
+        for file in (tmp_path / "model").glob("*.gin")
+    }
+    assert values == {"config.1.gin": 2, "config.gin": 4}
