@@ -73,7 +73,7 @@ def param_shardings(params: PyTree, params_axes: PyTree, mesh: Mesh) -> PyTree:
     def sharding(path: tuple, param: jax.Array, axes: PartitionSpec) -> NamedSharding:
         spec = nn_partitioning.logical_to_mesh_axes(tuple(axes), LOGICAL_AXIS_RULES)
         kept = []
-        for size, axis in zip(param.shape, spec, strict=True):
+        for size, axis in zip(param.shape, spec or (), strict=True):
             if axis is not None and size % mesh.shape[axis]:
                 logging.getLogger(__name__).warning(
                     "Parameter '%s' has size %d, which %d devices do not divide: replicated.",

@@ -7,9 +7,10 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import sentencepiece_model_pb2 as protos
 
 PAD_ID = 0
 EOS_ID = 1
@@ -34,7 +35,7 @@ class Vocabulary:
         model = _read_model(self.file)
         self.extra_ids = 0 if _holds_extra_ids(model) else extra_ids
         for i in reversed(range(self.extra_ids)):
-            piece_type = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
+            piece_type = protos.ModelProto.SentencePiece.USER_DEFINED
             model.pieces.add(piece=f"{_WORD_START}<extra_id_{i}>", score=0.0, type=piece_type)
         self._processor = sentencepiece.SentencePieceProcessor()
         self._processor.LoadFromSerializedProto(model.SerializeToString())
@@ -78,7 +79,7 @@ def _read_bytes(file: str, modified: int) -> bytes:
     return Path(file).read_bytes()
 
 
-def _read_model(file: str) -> sentencepiece_model_pb2.ModelProto:
+def _read_model(file: str) -> Any:
     try:
         data = _read_bytes(file, os.stat(file).st_mtime_ns)
     except OSError as error:
@@ -87,7 +88,7 @@ def _read_model(file: str) -> sentencepiece_model_pb2.ModelProto:
             "expected a SentencePiece model such as T5's spiece.model."
         ) from error
     try:
-        model = sentencepiece_model_pb2.ModelProto.FromString(data)
+        model = protos.ModelProto.FromString(data)
     except Exception as error:  # protobuf's own error class moves between versions
         raise ValueError(
             f"Vocabulary '{file}' has {len(data)} bytes that do not parse; "
@@ -98,6 +99,6 @@ def _read_model(file: str) -> sentencepiece_model_pb2.ModelProto:
     return model
 
 
-def _holds_extra_ids(model: sentencepiece_model_pb2.ModelProto) -> bool:
+def _holds_extra_ids(model: Any) -> bool:
     names = {f"{_WORD_START}<extra_id_0>", "<extra_id_0>"}
     return any(piece.piece in names for piece in model.pieces)

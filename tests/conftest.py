@@ -34,9 +34,12 @@ def shared_data(pytestconfig) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def vocabulary_file(tmp_path_factory) -> pathlib.Path:
-    """A small vocabulary, trained on the words of Python's own documentation."""
+    """A small vocabulary, trained on the documentation of Python's built-in objects."""
+    import builtins
+
     from t5rank.quickstart import corpus
 
     file = tmp_path_factory.mktemp("vocabulary") / "vocabulary.model"
-    corpus.train_vocabulary([str.__doc__, int.__doc__, list.__doc__, dict.__doc__], file, size=120)
+    texts = [value.__doc__ or "" for _, value in sorted(vars(builtins).items())]
+    corpus.train_vocabulary([line for text in texts for line in text.splitlines()], file, size=400)
     return file

@@ -23,7 +23,7 @@ def test_a_checkpoint_gives_back_parameters_and_optimizer_state_bit_for_bit(tmp_
 
 
 def test_the_layout_is_t5xs(tmp_path):
-    """`checkpoint_N/state` holds {target, state: {step, param_states}}, read here by orbax alone."""
+    """`checkpoint_N/state` holds {target, state: {step, param_states}}, read by orbax."""
     import orbax.checkpoint as ocp
 
     with checkpoints.Checkpointer(tmp_path) as saver:

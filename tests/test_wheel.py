@@ -49,7 +49,8 @@ def test_the_wheel_holds_every_gin_file_and_the_tasks(distributions):
 
 def test_the_source_distribution_holds_them_too(distributions):
     (sdist,) = distributions.glob("*.tar.gz")
-    names = {name.split("/", 1)[-1] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as file:
+        names = {name.split("/", 1)[-1] for name in file.getnames()}
     assert {f"gin/{file.as_posix()}" for file in GIN} <= names
     assert {"tasks/msmarco.py", "pyproject.toml", "LICENSE"} <= names
 

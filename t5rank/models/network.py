@@ -87,11 +87,11 @@ class T5Config:
 class _Kernel(nn.Module):
     shape: tuple[int, ...]
     axes: tuple[str, ...]
-    init: Callable[..., Array]
+    initializer: Callable[..., Array]
 
     @nn.compact
     def __call__(self) -> Array:
-        return param_with_axes("kernel", self.init, self.shape, jnp.float32, axes=self.axes)
+        return param_with_axes("kernel", self.initializer, self.shape, jnp.float32, axes=self.axes)
 
 
 _fan_in_normal = nn.initializers.variance_scaling(1.0, "fan_in", "normal")

@@ -96,7 +96,7 @@ class RankingModel:
     ) -> Float[Array, " *batch"]:
         """Float32 scores `[...]` of `tokens` `[..., length]`; dropout only with an rng."""
         flat = tokens.reshape(-1, tokens.shape[-1])
-        outputs = self.module.apply(
+        outputs: Any = self.module.apply(
             {"params": params},
             *self.head.inputs(self.module, flat),
             enable_dropout=dropout_rng is not None,

@@ -4,6 +4,7 @@ import textwrap
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from t5rank import evaluation, plots, trec
 from t5rank.data.passages import read_passage_lists
@@ -79,7 +80,7 @@ def _train(model_dir: Path, data: Path, loss: str, steps: int | None) -> None:
     configured_trainer([RECIPE.format(loss)], bindings).train()
 
 
-def _test_files(data: Path) -> dict[str, Path]:
+def _test_files(data: Path) -> dict[str, Any]:
     test = data / "test"
     return {
         "collection": data / "collection.tsv",

@@ -9,6 +9,7 @@ from typing import Any
 
 import gin
 from gin import config as gin_config
+
 from t5rank.train.loop import Trainer
 
 RUN = "t5rank/configs/runs/finetune.gin"

@@ -1,9 +1,8 @@
 """Training batches and validation lists of a seqio task, as numpy arrays."""
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,5 +101,5 @@ def has_split(task: str, split: str) -> bool:
 
 def close(batches: Iterator[Any]) -> None:
     """Stops reading."""
-    with contextlib.suppress(Exception):
-        batches.close()  # type: ignore[attr-defined]
+    if isinstance(batches, Generator):
+        batches.close()

@@ -211,7 +211,8 @@ class Trainer:
             variables["params"], variables["params_axes"], self.mesh
         )
         opt_state = partitioning.like_params(shapes.opt_state, shapes.params, params, self.mesh)
-        return shapes, TrainState(partitioning.replicated(self.mesh), params, opt_state)
+        step: Any = partitioning.replicated(self.mesh)
+        return shapes, TrainState(step, params, opt_state)
 
 
 def _with_sharding(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
@@ -259,7 +260,7 @@ class _Run:
                 reason = "stopped early"
             if self.interrupt.requested:
                 reason = "interrupted"
-        batches.close()
+        data.close(batches)
         return self._finish(reason)
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:

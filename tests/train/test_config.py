@@ -1,6 +1,7 @@
 """Gin: every file is parsed, every recipe is built and trains one step."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -46,8 +47,17 @@ def files(tmp_path_factory) -> Path:
     ]
     write_jsonl(folder / "lists.jsonl", lists)
     rows = [
-        '{"query_id": %d, "query": "number 1", "passages": {"is_selected": [0, 1], '
-        '"passage_text": ["document 0", "document 1"], "url": ["", ""]}}' % i
+        json.dumps(
+            {
+                "query_id": i,
+                "query": "number 1",
+                "passages": {
+                    "is_selected": [0, 1],
+                    "passage_text": ["document 0", "document 1"],
+                    "url": ["", ""],
+                },
+            }
+        )
         for i in range(3)
     ]
     (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
