@@ -12,3 +12,15 @@ def shared_data(pytestconfig) -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: set T5RANK_SHARED_DATA to the folder of the real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def vocabulary_file(tmp_path_factory) -> str:
+    """A small SentencePiece vocabulary with T5's special ids, trained on Python's help texts."""
+    from pydoc_data.topics import topics
+
+    from t5rank.quickstart.corpus import train_vocabulary
+
+    file = tmp_path_factory.mktemp("vocabulary") / "small.model"
+    train_vocabulary([" ".join(text.split()) for text in topics.values()], file, size=1000)
+    return str(file)
