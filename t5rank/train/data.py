@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -79,14 +80,19 @@ def validation_lists(
     split: str = "validation",
     use_cached: bool = False,
 ) -> Iterator[ValidationList]:
-    """Every list of a split, whole and in order."""
+    """Every list of a split, whole and in order; those of a mixture task by task."""
     length = input_length(task_feature_lengths)
     whole = {"inputs": (None, length), "targets": None, "label": None, "mask": None}
+    provider = seqio.get_mixture_or_task(task)
+    # A mixture's own dataset is endless and has no ids.
+    tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
+    parts = [
+        part.get_dataset(whole, split=split, shuffle=False, use_cached=use_cached)
+        for part in tasks
+        if split in part.splits
+    ]
     with lists.clear_errors():
-        data = seqio.get_mixture_or_task(task).get_dataset(
-            whole, split=split, shuffle=False, use_cached=use_cached
-        )
-        for example in data.as_numpy_iterator():
+        for example in itertools.chain.from_iterable(d.as_numpy_iterator() for d in parts):
             yield ValidationList(
                 query_id=example["query_id"].decode(),
                 doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"]),
