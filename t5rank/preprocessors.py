@@ -44,9 +44,9 @@ def sample_documents(
     """Samples a training list of at most the list size; validation lists stay whole.
 
     With `one_positive` a list is one relevant document, chosen at random, and sampled irrelevant
-    ones, as RankT5 trains (Zhuang et al. 2022, section 5.2). Without it all documents are candidates
-    and one relevant document is sure of its place. The order is random either way. As seqio repeats
-    the data before this step, every epoch samples anew.
+    ones, as RankT5 trains (Zhuang et al. 2022, section 5.2). Without it all documents are
+    candidates and one relevant document is sure of its place. The order is random either way. As
+    seqio repeats the data before this step, every epoch samples anew.
     """
     size = list_size(sequence_length)
     seeds = tf.random.split(seed, 2)
@@ -72,13 +72,16 @@ def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None)
     if size is None:
         return example
     got = tf.size(example["labels"])
-    message = [
-        tf.strings.format(
-            "List {} has {} documents; expected at most the list size {}. Raise LIST_SIZE.",
-            (example["query_id"], got, size),
-        )
-    ]
-    with tf.control_dependencies([tf.debugging.Assert(got <= size, message)]):
+    message = tf.strings.join(
+        [
+            "List '",
+            example["query_id"],
+            "' has ",
+            tf.strings.as_string(got),
+            f" documents; expected at most the list size {size}. Raise LIST_SIZE.",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(got <= size, [message])]):
         return {**example, "labels": tf.identity(example["labels"])}
 
 
@@ -92,7 +95,8 @@ def tokenize_pairs(
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
-    The tokens are those of `t5rank.prompts.PairEncoder`: only documents are cut.
+    The tokens are those of `t5rank.prompts.PairEncoder` (see `t5rank.vocabulary` on runs of one
+    character): only documents are cut.
     """
     vocabulary = output_features["inputs"].vocabulary
     prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
@@ -100,14 +104,17 @@ def tokenize_pairs(
     suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
     length = input_length(sequence_length)
     room = length - tf.size(prefix) - tf.size(suffix)
-    message = [
-        tf.strings.format(
-            "Query {} has {} tokens with its prompt; expected at most {}. Only documents are cut: "
-            "shorten the query or raise the input length.",
-            (example["query_id"], length - room, length),
-        )
-    ]
-    with tf.control_dependencies([tf.debugging.Assert(room >= 0, message)]):
+    message = tf.strings.join(
+        [
+            "Query '",
+            example["query_id"],
+            "' has ",
+            tf.strings.as_string(length - room),
+            f" tokens with its prompt; expected at most {length}. ",
+            "Only documents are cut: shorten the query or raise the input length.",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(room >= 0, [message])]):
         documents = vocabulary.encode_tf(example["documents"])[:, :room]
     count = documents.nrows()
 
