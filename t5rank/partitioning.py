@@ -89,7 +89,7 @@ def param_shardings(params: PyTree, params_axes: PyTree, mesh: Mesh) -> PyTree:
 
 
 def like_params(opt_state: PyTree, params: PyTree, shardings: PyTree, mesh: Mesh) -> PyTree:
-    """Shardings of an optimizer's state: as the parameter where it has a parameter's path and shape.
+    """Shardings of an optimizer's state: a parameter's where it has that one's path and shape.
 
     Everything else (counts, factored moments) is replicated.
     """

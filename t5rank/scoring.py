@@ -19,7 +19,7 @@ ScoreFn = Callable[[PyTree, Array], Array]
 
 
 def length_bucket(length: int) -> int:
-    """The padded length of an input: 32 in steps of 16 up to 128, in steps of 1/8 power of two after.
+    """The padded length of an input: 32 and up, in steps of 16 to 128, of 1/8 power of two after.
 
     >>> [length_bucket(n) for n in (1, 33, 128, 129, 300, 512)]
     [32, 48, 128, 144, 320, 512]
