@@ -49,7 +49,7 @@ class RankingFeatureConverter(seqio.FeatureConverter):
 
         def convert(example: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return {
-                feature: _pad(feature, example[task], lengths[feature])
+                feature: _pad(task, example[task], lengths[feature])
                 for feature, task in _MODEL_TO_TASK.items()
             }
 

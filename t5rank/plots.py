@@ -24,7 +24,8 @@ def learning_curves(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 1 + len(metrics), figsize=(4.5 * (1 + len(metrics)), 3.6))
+    count = 1 + len(metrics)
+    figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.5 * count, 3.6), squeeze=False)
     for color, (label, file) in enumerate(runs.items()):
         records = [json.loads(line) for line in Path(file).read_text().splitlines()]
         for panel, name in zip(panels, ("loss", *metrics), strict=True):

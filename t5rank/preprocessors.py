@@ -72,13 +72,16 @@ def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None)
     if size is None:
         return example
     got = tf.size(example["labels"])
-    message = [
-        tf.strings.format(
-            "List {} has {} documents; expected at most the list size {}. Raise LIST_SIZE.",
-            (example["query_id"], got, size),
-        )
-    ]
-    with tf.control_dependencies([tf.debugging.Assert(got <= size, message)]):
+    message = tf.strings.join(
+        [
+            "List '",
+            example["query_id"],
+            "' has ",
+            tf.strings.as_string(got),
+            f" documents; expected at most the list size {size}. Raise LIST_SIZE.",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(got <= size, [message])]):
         return {**example, "labels": tf.identity(example["labels"])}
 
 
@@ -92,7 +95,8 @@ def tokenize_pairs(
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
-    The tokens are those of `t5rank.prompts.PairEncoder`: only documents are cut.
+    The tokens are those of `t5rank.prompts.PairEncoder` (see `t5rank.vocabulary` on runs of one
+    character): only documents are cut.
     """
     vocabulary = output_features["inputs"].vocabulary
     prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
@@ -100,14 +104,17 @@ def tokenize_pairs(
     suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
     length = input_length(sequence_length)
     room = length - tf.size(prefix) - tf.size(suffix)
-    message = [
-        tf.strings.format(
-            "Query {} has {} tokens with its prompt; expected at most {}. Only documents are cut: "
-            "shorten the query or raise the input length.",
-            (example["query_id"], length - room, length),
-        )
-    ]
-    with tf.control_dependencies([tf.debugging.Assert(room >= 0, message)]):
+    message = tf.strings.join(
+        [
+            "Query '",
+            example["query_id"],
+            "' has ",
+            tf.strings.as_string(length - room),
+            f" tokens with its prompt; expected at most {length}. ",
+            "Only documents are cut: shorten the query or raise the input length.",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(room >= 0, [message])]):
         documents = vocabulary.encode_tf(example["documents"])[:, :room]
     count = documents.nrows()
 
@@ -115,9 +122,9 @@ def tokenize_pairs(
         return tf.RaggedTensor.from_tensor(tf.tile(tokens[None], [count, 1]))
 
     inputs = tf.concat([repeated(prefix), documents, repeated(suffix)], axis=1)
+    texts = ("query_id", "query", "doc_ids", "documents")
     return {
-        "query_id": example["query_id"],
-        "doc_ids": example["doc_ids"],
+        **{key: example[key] for key in texts},
         "inputs": inputs.to_tensor(),
         "targets": tf.fill([tf.cast(count, tf.int32), 1], target_token_id),
         "label": example["labels"],

@@ -20,7 +20,9 @@ class Prompt:
     """A template with `{query}` before `{document}`, each once.
 
     The text is tokenized in three parts, split at the spaces around the document, which for a
-    SentencePiece vocabulary gives the tokens of the whole. Only the document is ever cut.
+    SentencePiece vocabulary gives the tokens of the whole. (In 7 of 30,159 MS MARCO passages the
+    same pieces come in another order: two cuts of a run such as "?????" tie.) Only the document is
+    ever cut.
 
     >>> prompt = Prompt("Query: {query} Document: {document} Relevant:")
     >>> prompt.before_query, prompt.before_document, prompt.after_document

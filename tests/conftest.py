@@ -33,13 +33,12 @@ def shared_data(pytestconfig) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def vocabulary_file(tmp_path_factory) -> pathlib.Path:
-    """A small vocabulary, trained on the documentation of Python's built-in objects."""
-    import builtins
+def vocabulary_file(tmp_path_factory) -> str:
+    """A small SentencePiece vocabulary with T5's special ids, trained on Python's help texts."""
+    from pydoc_data.topics import topics
 
-    from t5rank.quickstart import corpus
+    from t5rank.quickstart.corpus import train_vocabulary
 
-    file = tmp_path_factory.mktemp("vocabulary") / "vocabulary.model"
-    texts = [value.__doc__ or "" for _, value in sorted(vars(builtins).items())]
-    corpus.train_vocabulary([line for text in texts for line in text.splitlines()], file, size=400)
-    return file
+    file = tmp_path_factory.mktemp("vocabulary") / "small.model"
+    train_vocabulary([" ".join(text.split()) for text in topics.values()], file, size=1000)
+    return str(file)

@@ -76,7 +76,7 @@ def test_its_recipe_trains(tmp_path, vocabulary_file):
         [str(tmp_path / "my_recipe.gin")],
         [
             *[f"network.T5Config.{size}" for size in [*shrunk, "num_decoder_layers=1"]],
-            *[f"TRAIN_STEPS={1}", "BATCH_SIZE=2", "VOCAB_SIZE=256", "INPUT_LENGTH=64"],
+            *[f"TRAIN_STEPS={1}", "BATCH_SIZE=2", "VOCAB_SIZE=1152", "INPUT_LENGTH=64"],
             *[f"MODEL_DIR={tmp_path / 'model'}", f"DATA_DIR={tmp_path}"],
             *[f"VOCABULARY_FILE={vocabulary_file}", "INITIAL_CHECKPOINT_PATH=None"],
         ],

@@ -16,7 +16,7 @@ from t5rank.vocabulary import Vocabulary
 
 DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
 CONFIG = network.T5Config(
-    vocab_size=256,
+    vocab_size=1152,
     emb_dim=16,
     num_heads=2,
     num_encoder_layers=1,

@@ -39,9 +39,12 @@ def softmax_loss(
     True
     """
     scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
-    log_probs = jax.nn.log_softmax(jnp.where(where, scores, -jnp.inf), axis=-1)
-    # 0 * -inf is NaN: an irrelevant document scored -inf contributes nothing.
     gains = labels * weights
+    # Without a gain there is nothing to compute, and a list of -inf alone has no softmax.
+    logits = jnp.where(where, scores, -jnp.inf)
+    logits = jnp.where(jnp.any(gains != 0, axis=-1, keepdims=True), logits, 0.0)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    # 0 * -inf is NaN: an irrelevant document scored -inf contributes nothing.
     terms = jnp.where(gains == 0, 0.0, gains * jnp.where(gains == 0, 0.0, log_probs))
     # A NaN score at an irrelevant document must show even if no document is relevant.
     loss = -jnp.sum(terms, axis=-1) + jnp.sum(jnp.where(jnp.isnan(scores), scores, 0.0), axis=-1)

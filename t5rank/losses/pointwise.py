@@ -25,7 +25,7 @@ def sigmoid_loss(
 
     Args:
       scores: see `t5rank.types`, also for the other arguments.
-      labels: probabilities of relevance, in [0, 1]; above 1 counts as 1.
+      labels: probabilities of relevance, clipped to [0, 1].
       where: as above.
       segments: as above.
       weights: multiply each document's loss.
@@ -38,7 +38,8 @@ def sigmoid_loss(
     True
     """
     scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
-    labels = jnp.minimum(labels, 1.0)
-    positive = jnp.where(labels > 0, labels * jax.nn.softplus(-scores), 0.0)
-    negative = jnp.where(labels < 1, (1 - labels) * jax.nn.softplus(scores), 0.0)
+    labels = jnp.clip(labels, 0.0, 1.0)
+    # 0 * inf is NaN: a certain and right score costs nothing. A NaN label stays.
+    positive = jnp.where(labels == 0, 0.0, labels * jax.nn.softplus(-scores))
+    negative = jnp.where(labels == 1, 0.0, (1 - labels) * jax.nn.softplus(scores))
     return ops.reduce(weights * (positive + negative), where, reduce_fn)

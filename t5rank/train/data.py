@@ -1,6 +1,7 @@
 """Training batches and validation lists of a seqio task, as numpy arrays."""
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import seqio
 import tensorflow as tf
 
 from t5rank.feature_converters import RankingFeatureConverter
-from t5rank.preprocessors import input_length
+from t5rank.prompts import PairEncoder
 from t5rank.tasks import lists
 
 _log = logging.getLogger(__name__)
@@ -74,22 +75,31 @@ def train_batches(
 
 def validation_lists(
     task: str,
-    task_feature_lengths: Mapping[str, Sequence[int]],
+    encoder: PairEncoder,
     split: str = "validation",
     use_cached: bool = False,
 ) -> Iterator[ValidationList]:
-    """Every list of a split, whole and in order."""
-    length = input_length(task_feature_lengths)
-    whole = {"inputs": (None, length), "targets": None, "label": None, "mask": None}
+    """Every list of a split, whole and in order; those of a mixture task by task.
+
+    The texts are the task's, the tokens `encoder`'s: those that `Reranker` scores.
+    """
+    whole = {"inputs": (None, encoder.max_length), "targets": None, "label": None, "mask": None}
+    provider = seqio.get_mixture_or_task(task)
+    # A mixture's own dataset is endless and has no ids.
+    tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
+    parts = [
+        part.get_dataset(whole, split=split, shuffle=False, use_cached=use_cached)
+        for part in tasks
+        if split in part.splits
+    ]
     with lists.clear_errors():
-        data = seqio.get_mixture_or_task(task).get_dataset(
-            whole, split=split, shuffle=False, use_cached=use_cached
-        )
-        for example in data.as_numpy_iterator():
+        for example in itertools.chain.from_iterable(d.as_numpy_iterator() for d in parts):
+            documents = [document.decode() for document in example["documents"]]
+            pairs = encoder.encode(example["query"].decode(), documents)
             yield ValidationList(
                 query_id=example["query_id"].decode(),
                 doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"]),
-                rows=tuple(row[: np.count_nonzero(row)] for row in example["inputs"]),
+                rows=tuple(pair.tokens for pair in pairs),
                 labels=example["label"],
             )
 

@@ -311,9 +311,7 @@ class _Run:
         t = self.trainer
         self._report()  # a diverged model is not worth validating
         start = time.monotonic()
-        found = data.validation_lists(
-            t.eval_task, t.task_feature_lengths, t.eval_split, t.use_cached_tasks
-        )
+        found = data.validation_lists(t.eval_task, t.encoder, t.eval_split, t.use_cached_tasks)
         self.metrics = validate(t.scorer, self.state.params, found, t.model.metric_fns)
         value = self.metrics.get(t.best_metric, 0.0)
         is_best = self.best is None or value > self.best["value"]

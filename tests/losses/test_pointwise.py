@@ -1,0 +1,85 @@
+from math import exp, log, log1p
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from t5rank.losses import sigmoid_loss
+
+
+def test_value_is_the_cross_entropy_of_each_document():
+    scores, labels = jnp.array([2.0, -1.0]), jnp.array([1.0, 0.0])
+    expected = [log(1 + exp(-2)), log(1 + exp(-1))]
+    values = sigmoid_loss(scores, labels, reduce_fn=None)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+def test_label_between_zero_and_one_is_a_probability():
+    expected = 0.3 * log(1 + exp(-2)) + 0.7 * log(1 + exp(2))
+    assert sigmoid_loss(jnp.array([2.0]), jnp.array([0.3])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("label", "clipped"), [(3.0, 1.0), (-2.0, 0.0)])
+def test_label_outside_is_clipped(label, clipped):
+    scores = jnp.array([0.5])
+    assert sigmoid_loss(scores, jnp.array([label])) == sigmoid_loss(scores, jnp.array([clipped]))
+
+
+def test_mean_is_over_real_documents_of_all_lists():
+    scores = jnp.array([[0.0, 2.0], [1.0, 5.0]])
+    labels = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    where = jnp.array([[True, True], [True, False]])
+    expected = (log(2) + log(1 + exp(2)) + log(1 + exp(1))) / 3
+    assert sigmoid_loss(scores, labels, where=where) == pytest.approx(expected)
+
+
+def test_weights_multiply_each_documents_loss():
+    scores, labels = jnp.array([0.0, 2.0]), jnp.array([1.0, 0.0])
+    expected = [0.5 * log(2), 3 * log(1 + exp(2))]
+    values = sigmoid_loss(scores, labels, weights=jnp.array([0.5, 3.0]), reduce_fn=None)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("score", "label"), [(17.0, 1), (-17.0, 0), (60.0, 1), (-60.0, 0)])
+def test_small_loss_does_not_round_to_zero(score, label):
+    expected = log1p(exp(-abs(score)))  # 4.1e-8 at 17
+    loss = sigmoid_loss(jnp.array([score]), jnp.array([label]))
+    assert loss == pytest.approx(expected, rel=1e-5, abs=0)
+
+
+def test_small_loss_of_a_bfloat16_score_does_not_round_to_zero():
+    loss = sigmoid_loss(jnp.array([10.0], jnp.bfloat16), jnp.array([1]))
+    assert loss == pytest.approx(log1p(exp(-10)), rel=1e-5)  # 4.5e-5
+
+
+@pytest.mark.parametrize("score", [1e30, 3e38, float("inf")])
+def test_certain_and_right_is_free(score):
+    scores, labels = jnp.array([score, -score]), jnp.array([1.0, 0.0])
+    loss, gradient = jax.value_and_grad(sigmoid_loss)(scores, labels)
+    assert (loss, gradient.tolist()) == (0.0, [0.0, 0.0])
+
+
+def test_list_without_a_relevant_document_has_a_gradient():
+    gradient = jax.grad(sigmoid_loss)(jnp.array([0.0, 0.0]), jnp.array([0.0, 0.0]))
+    assert gradient.tolist() == [0.5 / 2, 0.5 / 2]
+
+
+@pytest.mark.parametrize(("label", "expected"), [(1.0, -0.5), (0.0, 0.5), (0.5, 0.0)])
+def test_gradient_at_zero_is_sigmoid_minus_label(label, expected):
+    assert jax.grad(sigmoid_loss)(jnp.array([0.0]), jnp.array([label])).tolist() == [expected]
+
+
+def test_gradient_is_the_slope_in_float64():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(3, 5)) * 3, rng.uniform(size=(3, 5))
+    gradient = jax.grad(sigmoid_loss)(jnp.asarray(scores), jnp.asarray(labels))
+
+    def loss(s):
+        return np.mean(labels * np.log1p(np.exp(-s)) + (1 - labels) * np.log1p(np.exp(s)))
+
+    for place in np.ndindex(3, 5):
+        step = np.zeros((3, 5))
+        step[place] = 1e-6
+        slope = (loss(scores + step) - loss(scores - step)) / 2e-6
+        assert gradient[place] == pytest.approx(slope, abs=1e-6)

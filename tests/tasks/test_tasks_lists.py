@@ -1,0 +1,282 @@
+import functools
+import itertools
+
+import numpy as np
+import pytest
+import seqio
+
+from t5rank.data.jsonl import write_jsonl
+from t5rank.data.lists import RankedList
+from t5rank.feature_converters import RankingFeatureConverter
+from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
+from t5rank.tasks import lists
+from t5rank.train.data import validation_lists
+from t5rank.vocabulary import Vocabulary
+
+LENGTHS = {"inputs": (3, 40), "targets": (3, 1), "label": (3,), "mask": (3,)}
+WHOLE = {"inputs": (None, 40), "targets": None, "label": None, "mask": None}
+_numbers = itertools.count()
+
+
+def ranked(number, size=5, query="which word"):
+    return RankedList(
+        f"q{number}",
+        query,
+        tuple(f"q{number}-d{i}" for i in range(size)),
+        tuple(f"text {number} {i}" for i in range(size)),
+        tuple(float(i == 0) for i in range(size)),
+    )
+
+
+LISTS = [ranked(number) for number in range(6)]
+
+
+def new_name():
+    return f"lists_{next(_numbers)}"
+
+
+@pytest.fixture(scope="module")
+def task(vocabulary_file):
+    readers = {"train": lambda: LISTS, "validation": lambda: LISTS}
+    return lists.register_task(new_name(), readers, vocabulary_file, one_positive=True)
+
+
+def read(task, split, lengths=LENGTHS, **settings):
+    with lists.clear_errors():
+        data = seqio.get_mixture_or_task(task).get_dataset(lengths, split=split, **settings)
+        return list(data.as_numpy_iterator())
+
+
+def documents(examples):
+    return [tuple(name.decode() for name in example["doc_ids"]) for example in examples]
+
+
+def test_features_are_those_of_the_converter(task):
+    features = seqio.get_mixture_or_task(task).output_features
+    assert features.keys() == RankingFeatureConverter.TASK_FEATURES.keys()
+    assert set(features) == {"inputs", "targets", "label", "mask"}
+
+
+def test_splits_are_those_of_the_readers(task):
+    assert set(seqio.get_mixture_or_task(task).splits) == {"train", "validation"}
+
+
+def test_validation_lists_are_whole_and_in_order(task):
+    examples = read(task, "validation", WHOLE, shuffle=False)
+    assert documents(examples) == [item.doc_ids for item in LISTS]
+    assert [e["query_id"].decode() for e in examples] == [item.query_id for item in LISTS]
+    assert [e["label"].tolist() for e in examples] == [list(item.labels) for item in LISTS]
+
+
+def test_validation_tokens_are_those_of_the_pair_encoder(task, vocabulary_file):
+    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), 40)
+    for example, item in zip(read(task, "validation", WHOLE, shuffle=False), LISTS, strict=True):
+        rows = [row[: np.count_nonzero(row)].tolist() for row in example["inputs"]]
+        pairs = encoder.encode(item.query, item.documents)
+        assert rows == [pair.tokens.tolist() for pair in pairs]
+
+
+def test_every_epoch_holds_every_list_once_and_samples_anew(task):
+    examples = read(task, "train", shuffle=False, num_epochs=3, seed=0)
+    queries = [example["query_id"].decode() for example in examples]
+    assert queries == [item.query_id for item in LISTS] * 3
+    epochs = [documents(examples[start : start + 6]) for start in (0, 6, 12)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_training_list_has_one_positive_and_the_list_size(task):
+    for example in read(task, "train", num_epochs=2, seed=0):
+        assert example["label"].sum() == 1
+        assert len(set(example["doc_ids"])) == 3
+
+
+def test_same_seed_gives_the_same_data_and_another_seed_does_not(task):
+    one, two, other = (documents(read(task, "train", num_epochs=2, seed=n)) for n in (1, 1, 2))
+    assert one == two != other
+
+
+def test_shuffled_data_come_in_another_order(task):
+    queries = [example["query_id"].decode() for example in read(task, "train", seed=1)]
+    assert sorted(queries) == [item.query_id for item in LISTS]
+    assert queries != sorted(queries)
+
+
+def test_targets_hold_the_token_that_is_asked_for(task, vocabulary_file):
+    token = Vocabulary(vocabulary_file).token_id("<extra_id_10>")
+    assert read(task, "train", seed=0)[0]["targets"].tolist() == [[token]] * 3
+
+
+def test_batches_have_the_padded_shapes(task):
+    data = seqio.get_dataset(
+        task,
+        task_feature_lengths=LENGTHS,
+        dataset_split="train",
+        num_epochs=1,
+        feature_converter=RankingFeatureConverter(),
+        batch_size=2,
+        seed=0,
+    )
+    batch = next(data.as_numpy_iterator())
+    shapes = {key: value.shape for key, value in batch.items()}
+    assert shapes == {"encoder_input_tokens": (2, 3, 40), "label": (2, 3), "mask": (2, 3)}
+    assert batch["mask"].all()
+
+
+def test_same_settings_register_once(vocabulary_file):
+    name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
+    assert lists.register_task(name, readers, vocabulary_file) == name
+    again = {"train": functools.partial(iter, LISTS)}
+    assert lists.register_task(name, again, vocabulary_file) == name
+
+
+@pytest.mark.parametrize(
+    "other", [{"prompt": MONOT5}, {"one_positive": True}, {"target_token": "<extra_id_11>"}]
+)
+def test_other_settings_under_the_same_name_are_an_error(vocabulary_file, other):
+    name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
+    lists.register_task(name, readers, vocabulary_file)
+    with pytest.raises(ValueError, match=f"Task '{name}' has other settings already"):
+        lists.register_task(name, readers, vocabulary_file, **other)
+
+
+def test_other_readers_under_the_same_name_are_an_error(vocabulary_file):
+    name = new_name()
+    lists.register_task(name, {"train": functools.partial(iter, LISTS)}, vocabulary_file)
+    with pytest.raises(ValueError, match=f"Task '{name}' has other settings already"):
+        lists.register_task(name, {"train": functools.partial(iter, LISTS[:1])}, vocabulary_file)
+
+
+def test_failed_registration_leaves_the_name_free(vocabulary_file, tmp_path):
+    name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
+    with pytest.raises(ValueError, match="has no readable file"):
+        lists.register_task(name, readers, str(tmp_path / "no.model"))
+    assert lists.register_task(name, readers, vocabulary_file) == name
+
+
+def failing():
+    yield LISTS[0]
+    raise ValueError("Document 'd1' in file 'x', line 2 has [no text]; expected some.")
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_error_of_a_reader_surfaces_as_it_is(vocabulary_file, split):
+    name = lists.register_task(new_name(), {split: failing}, vocabulary_file)
+    with pytest.raises(ValueError, match=r"^Document 'd1' in file 'x', line 2 has \[no text\]"):
+        read(name, split, WHOLE)
+
+
+def test_error_of_an_earlier_reader_is_forgotten(vocabulary_file, task):
+    name = lists.register_task(new_name(), {"validation": failing}, vocabulary_file)
+    with pytest.raises(ValueError, match="no text"):
+        read(name, "validation", WHOLE)
+    with pytest.raises(ValueError, match=r"^List 'q0' has 5 documents"):
+        read(task, "validation", LENGTHS)
+
+
+def test_error_without_tensorflow_passes_through():
+    with pytest.raises(KeyError, match="mine"), lists.clear_errors():
+        raise KeyError("mine")
+
+
+def test_validation_list_longer_than_the_list_size_is_an_error(task):
+    with pytest.raises(ValueError) as error:
+        read(task, "validation", LENGTHS)
+    assert str(error.value) == (
+        "List 'q0' has 5 documents; expected at most the list size 3. Raise LIST_SIZE."
+    )
+
+
+def test_training_list_longer_than_the_list_size_is_sampled(task):
+    assert all(len(example["doc_ids"]) == 3 for example in read(task, "train", seed=0))
+
+
+def test_query_too_long_is_an_error_that_names_it(vocabulary_file):
+    items = [ranked(0), ranked(1, query="word " * 100)]
+    name = lists.register_task(new_name(), {"validation": lambda: items}, vocabulary_file)
+    with pytest.raises(ValueError, match=r"^Query 'q1' has \d+ tokens with its prompt; expected"):
+        read(name, "validation", WHOLE)
+
+
+def test_jsonl_task_reads_its_files(vocabulary_file, tmp_path):
+    write_jsonl(tmp_path / "dev.jsonl", LISTS[:2])
+    name = lists.jsonl_task(
+        str(tmp_path), {"validation": "dev.jsonl"}, vocabulary_file, name=new_name()
+    )
+    examples = read(name, "validation", WHOLE, shuffle=False)
+    assert documents(examples) == [item.doc_ids for item in LISTS[:2]]
+
+
+def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, tmp_path):
+    irrelevant = RankedList("q9", "query", ("d",), ("text",), (0.0,))
+    write_jsonl(tmp_path / "dev.jsonl", [irrelevant, LISTS[0]])
+    name = lists.jsonl_task(
+        str(tmp_path),
+        {"validation": "dev.jsonl"},
+        vocabulary_file,
+        name=new_name(),
+        keep_without_relevant=False,
+    )
+    assert documents(read(name, "validation", WHOLE)) == [LISTS[0].doc_ids]
+
+
+def mixture(*tasks):
+    name = new_name()
+    seqio.MixtureRegistry.add(name, list(tasks), default_rate=1.0)
+    return name
+
+
+def test_text_settings_of_a_task(task, vocabulary_file):
+    assert lists.text_settings(task) == (vocabulary_file, RANKT5)
+
+
+def test_text_settings_of_a_mixture(task, vocabulary_file):
+    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
+    assert lists.text_settings(mixture(task, other)) == (vocabulary_file, RANKT5)
+
+
+def test_mixture_gives_the_lists_of_its_tasks(vocabulary_file):
+    tasks = [
+        lists.register_task(
+            new_name(),
+            dict.fromkeys(["train", "validation"], lambda part=part: part),
+            vocabulary_file,
+        )
+        for part in (LISTS[:3], LISTS[3:])
+    ]
+    # seqio stops a finite mixture where the first of its tasks ends.
+    mixed = read(mixture(*tasks), "train", num_epochs=20, shuffle=False, seed=0)
+    alone = [read(task, "validation", WHOLE, shuffle=False) for task in tasks]
+
+    def rows(examples):
+        return {tuple(row[row > 0].tolist()) for e in examples for row in e["inputs"]}
+
+    assert rows(mixed) == rows(alone[0]) | rows(alone[1])
+
+
+def test_validation_lists_of_a_mixture_are_those_of_its_tasks(vocabulary_file):
+    tasks = [
+        lists.register_task(
+            new_name(), {"validation": functools.partial(iter, part)}, vocabulary_file
+        )
+        for part in (LISTS[:3], LISTS[3:])
+    ]
+    found = list(validation_lists(mixture(*tasks), LENGTHS))
+    assert [item.query_id for item in found] == [item.query_id for item in LISTS]
+    assert [item.doc_ids for item in found] == [item.doc_ids for item in LISTS]
+
+
+def test_mixture_of_different_prompts_is_an_error(task, vocabulary_file):
+    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file, MONOT5)
+    with pytest.raises(ValueError, match="has 2 prompts or vocabularies; expected 1"):
+        lists.text_settings(mixture(task, other))
+
+
+def test_text_settings_of_a_foreign_task_are_an_error(vocabulary_file):
+    name = new_name()
+    seqio.TaskRegistry.add(
+        name,
+        source=lists.list_source({"train": lambda: LISTS}),
+        output_features={"inputs": seqio.Feature(lists.seqio_vocabulary(vocabulary_file))},
+    )
+    with pytest.raises(ValueError, match=f"Task '{name}' has no prompt known here"):
+        lists.text_settings(name)
