@@ -12,7 +12,7 @@ def compilation_cache(tmp_path_factory):
     """Many tests compile the same small programs: compile each once, sub-processes included."""
     import jax
 
-    folder = str(tmp_path_factory.mktemp("compiled"))
+    folder = str(tmp_path_factory.getbasetemp().parent / "compiled")  # one for all workers
     settings = {
         "jax_compilation_cache_dir": folder,
         "jax_persistent_cache_min_compile_time_secs": 0.1,

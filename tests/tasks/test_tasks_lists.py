@@ -260,7 +260,8 @@ def test_validation_lists_of_a_mixture_are_those_of_its_tasks(vocabulary_file):
         )
         for part in (LISTS[:3], LISTS[3:])
     ]
-    found = list(validation_lists(mixture(*tasks), LENGTHS))
+    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(RANKT5), 40)
+    found = list(validation_lists(mixture(*tasks), encoder))
     assert [item.query_id for item in found] == [item.query_id for item in LISTS]
     assert [item.doc_ids for item in found] == [item.doc_ids for item in LISTS]
 
