@@ -1,5 +1,6 @@
 """What holds for every loss and every metric. The oracle is Rax, where Rax is right."""
 
+import functools
 import inspect
 
 import jax
@@ -116,18 +117,20 @@ def test_garbage_in_masked_slots_changes_no_gradient(function, garbage):
     assert not np.any(ours[~where])
 
 
-@pytest.mark.parametrize("slots", [6, 12])
-@every_reduction
+@pytest.mark.parametrize("reduce_fn", [None, jnp.mean])
 @every
-def test_padding_changes_nothing(function, reduce_fn, slots):
+def test_padding_changes_nothing(function, reduce_fn):
+    # Compiled, as an eager call compiles every operation for every shape.
+    function = jax.jit(functools.partial(function, reduce_fn=reduce_fn))
     scores, labels, where = batch(lists=4, size=3)
-    expected = function(scores, labels, where=where, reduce_fn=reduce_fn)
-    padding = ((0, 0), (0, slots - 3))
-    padded = [np.pad(array, padding) for array in (scores, labels, where)]
-    ours = function(*padded[:2], where=padded[2], reduce_fn=reduce_fn)
-    if reduce_fn is None and np.ndim(expected) == 2:
-        ours = ours[:, :3]
-    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    expected = function(scores, labels, where=where)
+    for slots in (6, 12):
+        padding = ((0, 0), (0, slots - 3))
+        padded = [np.pad(array, padding) for array in (scores, labels, where)]
+        ours = function(*padded[:2], where=padded[2])
+        if ours.ndim == 2:
+            ours = ours[:, :3]
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 
 @settings(max_examples=10, deadline=None)
