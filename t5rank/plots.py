@@ -41,7 +41,7 @@ def learning_curves(
         panel.set(title=name, xlabel="step")
         panel.grid(alpha=0.3)
         if panel.has_data():
-            panel.legend()
+            panel.legend(fontsize="small", framealpha=0.6)
     figure.tight_layout()
     figure.savefig(output, dpi=120)
     pyplot.close(figure)

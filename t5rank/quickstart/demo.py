@@ -117,8 +117,11 @@ def _print_example(data: Path, reranker: Reranker) -> None:
     lists = read_passage_lists(qrels=data / "test" / "qrels.txt", **_test_files(data))
     example = next(iter(lists))
     print(f"\nAn example, reranked by the softmax model\n  query: {example.query}\n")
-    for item in reranker.rank(example.query, example.documents, topn=3):
-        mark = "  <- the document sought" if example.labels[item.index] > 0 else ""
+    for item in reranker.rank(example.query, example.documents):
+        sought = example.labels[item.index] > 0
+        if item.rank > 3 and not sought:
+            continue
+        mark = "  <- the document sought" if sought else ""
         print(f"  {item.rank}. {item.score:+.2f}  {example.doc_ids[item.index]}{mark}")
         print(_indented(item.document))
 

@@ -109,14 +109,15 @@ def assert_same_params(left, right):
 
 @pytest.mark.parametrize("optimizer", [optimizers.adamw(1e-2), optimizers.adafactor(1e-2)])
 def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, optimizer):
-    whole = make_trainer("whole", optimizer=optimizer, train_steps=20)
+    settings = {"optimizer": optimizer, "eval_period": 100}
+    whole = make_trainer("whole", train_steps=200, **settings)
     whole.train()
-    make_trainer("parts", optimizer=optimizer, train_steps=10).train()
-    parts = make_trainer("parts", optimizer=optimizer, train_steps=20)
+    make_trainer("parts", train_steps=100, **settings).train()
+    parts = make_trainer("parts", train_steps=200, **settings)
     parts.train()
     assert curve(parts) == curve(whole)  # dropout and data order included: equal to the last bit
-    assert len(curve(whole)) == 20
-    assert_same_params(params_of(parts, 20), params_of(whole, 20))
+    assert len(curve(whole)) == 200
+    assert_same_params(params_of(parts, 200), params_of(whole, 200))
 
 
 def test_another_seed_gives_another_run(make_trainer):
