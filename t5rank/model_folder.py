@@ -43,7 +43,8 @@ def save_config(
     """Writes `config.json` and the vocabulary.
 
     Raises:
-      ValueError: the network is not one of ours, so that it cannot be written down.
+      ValueError: the network is not one of ours, so that it cannot be written down, or the folder
+        has checkpoints of another model.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,28 @@ def save_config(
     }
     if isinstance(model.module, network.EncoderScorer):
         config["pooling"] = model.module.pooling
+    _check_same_model(folder, config, Path(encoder.vocabulary.file))
     if Path(encoder.vocabulary.file).absolute() != (folder / VOCABULARY).absolute():
         shutil.copyfile(encoder.vocabulary.file, folder / VOCABULARY)
     _write_json(folder / CONFIG, config)
+
+
+def _check_same_model(folder: Path, config: dict[str, Any], vocabulary: Path) -> None:
+    if not checkpoints.steps(folder) or not (folder / CONFIG).is_file():
+        return
+    has = json.loads((folder / CONFIG).read_text())
+    new = json.loads(json.dumps(config))
+    # Dropout and the activations' type may change from one run to the next.
+    for settings in (has.get("architecture", {}), new["architecture"]):
+        settings.update(dropout_rate=None, dtype=None)
+    differing = [key for key in new if has.get(key) != new[key]]
+    if vocabulary.read_bytes() != (folder / VOCABULARY).read_bytes():
+        differing.append("vocabulary")
+    if differing:
+        raise ValueError(
+            f"Model folder '{folder}' has checkpoints of a model with other {', '.join(differing)}; "
+            "expected the same. Choose another MODEL_DIR, or set the recipe back."
+        )
 
 
 def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEncoder]:
@@ -105,9 +125,10 @@ def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:
 
 
 def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `save_best` wrote, or None."""
+    """What `save_best` wrote, or None; also None where that checkpoint is gone."""
     file = Path(directory) / BEST
-    return json.loads(file.read_text()) if file.is_file() else None
+    best = json.loads(file.read_text()) if file.is_file() else None
+    return best if best and best["step"] in checkpoints.steps(directory) else None
 
 
 def best_step(directory: str | os.PathLike[str]) -> int | None:

@@ -109,6 +109,20 @@ def test_the_best_checkpoint_is_used_unless_another_is_asked_for(tmp_path, vocab
     assert np.abs(one - two).max() > 1e-3
 
 
+def test_a_best_checkpoint_that_is_gone_is_not_used(tmp_path, vocabulary_file):
+    save_model(tmp_path, vocabulary_file, step=3)
+    model_folder.save_best(tmp_path, {"step": 2, "metric": "mrr@10", "value": 0.5})
+    assert model_folder.chosen_step(tmp_path) == 3
+
+
+def test_a_folder_with_checkpoints_of_another_model_is_not_overwritten(tmp_path, vocabulary_file):
+    save_model(tmp_path, vocabulary_file, "rankt5")
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match="checkpoints of a model with other head"):
+        save_model(tmp_path, vocabulary_file, "monot5", step=2)
+    assert (tmp_path / "config.json").read_text() == before
+
+
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"has no config\.json; expected a folder written by"):
         Reranker.from_pretrained(tmp_path)
