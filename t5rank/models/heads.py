@@ -5,7 +5,7 @@ the network returns into scores, so that one head serves our network and T5X's.
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,7 @@ class EncoderHead:
 Head = RankT5Head | MonoT5Head | EncoderHead
 
 
+@runtime_checkable  # for the checks of annotations in tests
 class _TokenIds(Protocol):
     def token_id(self, token: str) -> int: ...
 

@@ -105,7 +105,7 @@ def test_initial_parameters_depend_on_the_rng(params):
 
 @pytest.mark.parametrize("shape", [(6,), (3, 6), (4, 3, 6), (2, 2, 3, 6)])
 def test_score_keeps_the_shape_of_the_batch(params, shape):
-    tokens = np.random.default_rng(0).integers(3, 50, shape)
+    tokens = jnp.asarray(np.random.default_rng(0).integers(3, 50, shape))
     scores = make_model().score(params, tokens)
     assert scores.shape == shape[:-1]
     assert scores.dtype == jnp.float32
