@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import gin
+import jax
+import numpy as np
 import pytest
+import seqio
 
-from t5rank import trec
+from t5rank import model_folder, trec
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
+from t5rank.tasks import lists
 from t5rank.train import config
 from t5rank.train.loop import Trainer
 
@@ -75,10 +79,6 @@ def splits(recipe: str) -> str:
 @pytest.fixture(autouse=True)
 def own_tasks(monkeypatch):
     """Task names are free again for every test."""
-    import seqio
-
-    from t5rank.tasks import lists
-
     monkeypatch.setattr(lists, "_registered", {})
     before = set(seqio.TaskRegistry.names())
     yield
@@ -139,21 +139,18 @@ def test_every_file_says_what_it_is(folder):
             assert "# Provides:" in file.read_text(), file
 
 
-def test_the_learning_rate_macro_reaches_the_optimizer(files, vocabulary_file, tmp_path):
-    """LEARNING_RATE = 0 changes no parameter; Rax's example loses such a value without a word."""
-    import jax
-    import numpy as np
-
-    recipe = "msmarco_qna_softmax"
-    trainer = trainer_of(
-        recipe, files, vocabulary_file, tmp_path, "LEARNING_RATE=0.0", "EVAL_PERIOD=0"
-    )
-    before = jax.device_get(trainer._new_state(None).params)
+@pytest.mark.parametrize("learning_rate", [0.0, 1e-3])
+def test_the_learning_rate_macro_reaches_the_optimizer(
+    learning_rate, files, vocabulary_file, tmp_path
+):
+    """Rax's example loses its LEARNING_RATE without a word."""
+    more = [f"LEARNING_RATE={learning_rate}", "EVAL_PERIOD=0"]
+    trainer = trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
+    before = jax.device_get(jax.jit(trainer._new_state)(None).params)
     trainer.train()
-    from t5rank import model_folder
-
     after = model_folder.load_params(trainer.model_dir, trainer.model, 1)
-    jax.tree.map(np.testing.assert_array_equal, after, before)
+    same = jax.tree.map(np.array_equal, after, before)
+    assert all(jax.tree.leaves(same)) == (learning_rate == 0.0)
 
 
 def test_a_macro_that_binds_nothing_is_an_error(files, vocabulary_file, tmp_path):
