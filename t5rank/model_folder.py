@@ -83,7 +83,8 @@ def _check_same_model(folder: Path, config: dict[str, Any], vocabulary: Path) ->
     if differing:
         raise ValueError(
             f"Model folder '{folder}' has checkpoints of a model with other "
-            f"{', '.join(differing)}; expected the same. Choose another MODEL_DIR, or set the recipe back."
+            f"{', '.join(differing)}; expected the same. "
+            "Choose another MODEL_DIR, or set the recipe back."
         )
 
 
