@@ -253,12 +253,14 @@ class _Run:
             batch = jax.device_put(next(batches), sharding)
             self.state, sums = step_fn(self.state, batch, rng)
             self.step += 1
+            # One step computes while the next batch is read, and no more than one.
+            jax.block_until_ready(self.unchecked[-1:])
             self.unchecked.append(sums)
             self.reporter.tick(self.step)
             self._after_step()
             if self._out_of_patience():
                 reason = "stopped early"
-            if self.interrupt.requested:
+            elif self.interrupt.requested and self.step < t.train_steps:
                 reason = "interrupted"
         data.close(batches)
         return self._finish(reason)
