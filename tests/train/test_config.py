@@ -68,12 +68,14 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
-def splits(recipe: str) -> str:
+def splits(recipe: str) -> list[str]:
     if "qna" in recipe:
-        return "{'train': 'rows.jsonl', 'validation': 'rows.jsonl'}"
+        return ["SPLITS={'train': 'rows.jsonl', 'validation': 'rows.jsonl'}"]
     names = {"collection": "collection.tsv", "queries": "queries.tsv", "qrels": "qrels.txt"}
     names["run"] = "run.txt"
-    return repr({"train": names, "validation": names})
+    if "TRAIN_FILES" in (ROOT / f"gin/recipes/{recipe}.gin").read_text():
+        return [f"TRAIN_FILES={names}", f"VALIDATION_FILES={names}"]
+    return [f"SPLITS={ {'train': names, 'validation': names} }"]
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
         f"MODEL_DIR={tmp_path / 'model'}",
         f"DATA_DIR={files}",
         f"VOCABULARY_FILE={vocabulary_file}",
-        f"SPLITS={splits(recipe)}",
+        *splits(recipe),
         "INITIAL_CHECKPOINT_PATH=None",
         *more,
     ]
@@ -102,11 +104,7 @@ def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
-    more = []
-    if "TRAIN_RUN" in (ROOT / f"gin/recipes/{recipe}.gin").read_text():
-        more = [f"SPLITS={splits(recipe).replace(repr('run.txt'), '%TRAIN_RUN')}"]
-        more += ["TRAIN_RUN=run.txt"]
-    trainer = trainer_of(recipe, files, vocabulary_file, tmp_path, *more)
+    trainer = trainer_of(recipe, files, vocabulary_file, tmp_path)
     result = trainer.train()
     assert result.step == 1
     expected = "softmax_loss" if "softmax" in recipe else "sigmoid_loss"
