@@ -43,7 +43,7 @@ def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.E
         {loss: folder / loss / "metrics.jsonl" for loss in LOSSES}, folder / CURVES
     )
     _print_figures(figures)
-    _print_example(data, rerankers["softmax"])
+    _print_example(data, rerankers["softmax"], figures["softmax"])
     print(f"\nDone in {time.monotonic() - start:.0f} seconds.")
     _print_next(folder, data)
     return figures
@@ -113,10 +113,13 @@ def _print_figures(figures: dict[str, evaluation.Evaluation]) -> None:
         print(f"  {name:<14}" + "".join(f"{cell:>10}" for cell in cells))
 
 
-def _print_example(data: Path, reranker: Reranker) -> None:
+def _print_example(data: Path, reranker: Reranker, figure: evaluation.Evaluation) -> None:
+    reciprocal_ranks = figure.per_query["RR@10"]
+    typical = sorted(reciprocal_ranks, key=reciprocal_ranks.__getitem__)[len(reciprocal_ranks) // 2]
     lists = read_passage_lists(qrels=data / "test" / "qrels.txt", **_test_files(data))
-    example = next(iter(lists))
-    print(f"\nAn example, reranked by the softmax model\n  query: {example.query}\n")
+    example = next(item for item in lists if item.query_id == typical)
+    print("\nA typical example (the median by MRR@10), reranked by the softmax model")
+    print(f"  query: {example.query}\n")
     for item in reranker.rank(example.query, example.documents):
         sought = example.labels[item.index] > 0
         if item.rank > 3 and not sought:
