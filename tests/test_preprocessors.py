@@ -213,7 +213,16 @@ def test_tokens_equal_those_of_the_pair_encoder_on_real_lists(shared_data, promp
 def test_tokenized_list_has_the_features_of_the_task(vocabulary_file):
     data = tf.data.Dataset.from_tensors(example())
     (sample,) = tokenized(data, vocabulary_file, RANKT5, 50)
-    assert sample.keys() == {"query_id", "doc_ids", "inputs", "targets", "label", "mask"}
+    assert sample.keys() == {
+        "query_id",
+        "query",
+        "doc_ids",
+        "documents",
+        "inputs",
+        "targets",
+        "label",
+        "mask",
+    }
     assert sample["targets"].tolist() == [[7]] * 6
     assert sample["label"].tolist() == list(LABELS)
     assert sample["mask"].tolist() == [True] * 6
