@@ -1,5 +1,6 @@
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -20,6 +21,22 @@ def compilation_cache(tmp_path_factory):
     for name, value in settings.items():
         jax.config.update(name, value)
         os.environ[name.upper()] = str(value)
+
+
+@pytest.fixture(autouse=True)
+def own_tasks_and_gin():
+    """What a test registers with seqio, or binds with gin, is gone after it."""
+    before = _registered_tasks()
+    yield
+    for name in _registered_tasks() - before:
+        sys.modules["seqio"].TaskRegistry.remove(name)
+        sys.modules["t5rank.tasks.lists"]._registered.pop(name, None)
+    if "gin" in sys.modules:
+        sys.modules["gin"].clear_config()
+
+
+def _registered_tasks() -> set[str]:
+    return set(sys.modules["seqio"].TaskRegistry.names()) if "seqio" in sys.modules else set()
 
 
 @pytest.fixture(scope="session")

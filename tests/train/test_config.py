@@ -5,16 +5,13 @@ import json
 import re
 from pathlib import Path
 
-import gin
 import jax
 import numpy as np
 import pytest
-import seqio
 
 from t5rank import model_folder, trec
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
-from t5rank.tasks import lists
 from t5rank.train import config
 from t5rank.train.loop import Trainer
 
@@ -76,17 +73,6 @@ def splits(recipe: str) -> list[str]:
     if "TRAIN_FILES" in (ROOT / f"gin/recipes/{recipe}.gin").read_text():
         return [f"TRAIN_FILES={names}", f"VALIDATION_FILES={names}"]
     return [f"SPLITS={ {'train': names, 'validation': names} }"]
-
-
-@pytest.fixture(autouse=True)
-def own_tasks(monkeypatch):
-    """Task names are free again for every test."""
-    monkeypatch.setattr(lists, "_registered", {})
-    before = set(seqio.TaskRegistry.names())
-    yield
-    for name in set(seqio.TaskRegistry.names()) - before:
-        seqio.TaskRegistry.remove(name)
-    gin.clear_config()
 
 
 def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
