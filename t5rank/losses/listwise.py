@@ -1,6 +1,5 @@
 """Listwise losses: one value per list."""
 
-import jax
 import jax.numpy as jnp
 
 from t5rank import ops
@@ -38,14 +37,12 @@ def softmax_loss(
     >>> float(softmax_loss(jnp.array([0.0, 0.0]), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
     """
-    scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = labels * weights
-    # Without a gain there is nothing to compute, and a list of -inf alone has no softmax.
-    logits = jnp.where(where, scores, -jnp.inf)
-    logits = jnp.where(jnp.any(gains != 0, axis=-1, keepdims=True), logits, 0.0)
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
-    # 0 * -inf is NaN: an irrelevant document scored -inf contributes nothing.
-    terms = jnp.where(gains == 0, 0.0, gains * jnp.where(gains == 0, 0.0, log_probs))
-    # A NaN score at an irrelevant document must show even if no document is relevant.
-    loss = -jnp.sum(terms, axis=-1) + jnp.sum(jnp.where(jnp.isnan(scores), scores, 0.0), axis=-1)
-    return ops.reduce(loss, jnp.any(where, axis=-1), reduce_fn)
+    loss = -lists.sum(times(gains, scores - lists.logsumexp(scores)))
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def times(gains: Array, values: Array) -> Array:
+    """The product, where 0 times an infinite value is 0, as are both its gradients."""
+    return jnp.where(gains == 0, 0.0, gains * jnp.where(gains == 0, 0.0, values))

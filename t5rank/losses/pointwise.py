@@ -37,9 +37,9 @@ def sigmoid_loss(
     >>> float(sigmoid_loss(jnp.array([0.0]), jnp.array([1]))) == float(jnp.log(2.0))
     True
     """
-    scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     labels = jnp.clip(labels, 0.0, 1.0)
     # 0 * inf is NaN: a certain and right score costs nothing. A NaN label stays.
     positive = jnp.where(labels == 0, 0.0, labels * jax.nn.softplus(-scores))
     negative = jnp.where(labels == 1, 0.0, (1 - labels) * jax.nn.softplus(scores))
-    return ops.reduce(weights * (positive + negative), where, reduce_fn)
+    return ops.reduce(weights * (positive + negative), lists.where, reduce_fn)

@@ -5,28 +5,14 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.metrics.gains import exponential_gain, log2_discount
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
-
-
-def exponential_gain(label: Array) -> Array:
-    """The gain `2^label - 1` of learning to rank (Burges et al. 2005)."""
-    return 2.0**label - 1.0
-
-
-def log2_discount(rank: Array) -> Array:
-    """The discount `1 / log2(1 + rank)` (Järvelin and Kekäläinen 2002); `rank` starts at 1."""
-    return 1.0 / jnp.log2(1.0 + rank)
 
 
 def _cut(values: Array, topn: int | None) -> Array:
     if topn is not None and topn < 1:
         raise ValueError(f"Argument 'topn' has {topn}; expected None or a number of at least 1.")
     return values[..., :topn]
-
-
-def _finish(values: Array, scores: Array, where: Array, reduce_fn: ReduceFn | None) -> Array:
-    values = jnp.where(jnp.any(jnp.isnan(scores), axis=-1), jnp.nan, values)
-    return ops.reduce(values, jnp.any(where, axis=-1), reduce_fn)
 
 
 def ndcg_metric(
@@ -68,15 +54,15 @@ def ndcg_metric(
     >>> float(ndcg_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 0]))).__round__(4)
     0.6309
     """
-    scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.where(where, gain_fn(labels) * weights, 0.0)
-    discounts = _cut(discount_fn(jnp.arange(1.0, scores.shape[-1] + 1)), topn)
-    ranked = jnp.take_along_axis(gains, ops.rank_order(scores, where, key), axis=-1)
-    ideal = -jnp.sort(-gains, axis=-1)
-    dcg = jnp.sum(_cut(ranked, topn) * discounts, axis=-1)
-    ideal_dcg = jnp.sum(_cut(ideal, topn) * discounts, axis=-1)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
+    ranks = lists.ranks(scores, key)
+    inside = 1.0 if topn is None else ranks <= topn
+    dcg = lists.sum(gains * discount_fn(ranks) * inside)
+    ideal = lists.ranks(gains)
+    ideal_dcg = lists.sum(gains * discount_fn(ideal) * (1.0 if topn is None else ideal <= topn))
     ndcg = jnp.where(ideal_dcg > 0, dcg / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0), 0.0)
-    return _finish(ndcg, scores, where, reduce_fn)
+    return lists.reduce(ndcg, reduce_fn, spoiled=scores + labels)
 
 
 def mrr_metric(
@@ -113,8 +99,9 @@ def mrr_metric(
     >>> float(mrr_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 1])))
     0.5
     """
-    scores, labels, where, weights = ops.as_lists(scores, labels, where, segments, weights)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = jnp.where(labels >= 1, weights, 0.0)
-    ranked = jnp.take_along_axis(gains, ops.rank_order(scores, where, key), axis=-1)
-    reciprocal = _cut(ranked / jnp.arange(1.0, scores.shape[-1] + 1), topn)
-    return _finish(jnp.max(reciprocal, axis=-1), scores, where, reduce_fn)
+    ranks = lists.ranks(scores, key)
+    inside = 1.0 if topn is None else ranks <= topn
+    values = jnp.maximum(lists.max(gains / ranks * inside), 0.0)
+    return lists.reduce(values, reduce_fn, spoiled=scores + labels)

@@ -1,0 +1,377 @@
+"""Lambda weights: how much a pair of documents matters to a metric.
+
+Each function here gives a `Lambdaweight` for the argument `lambdaweight_fn` of a pairwise loss. It
+is made of numbers of each document and a function of two documents' numbers, so that a loss can use
+it without O(n^2) memory. Called with scores and labels it gives all weights, `[..., list, list]`.
+A function of Rax's signature, which returns all weights, is taken too and costs that memory.
+
+Weights have no gradient. Ranks are those of `scores`, ties in the order of the list.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from t5rank import ops
+from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.ops import Lists
+from t5rank.types import Array, Labels, MetricFn, Scores, Where
+
+Numbers = tuple[Array, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lambdaweight:
+    """Weights of pairs out of numbers of documents.
+
+    Attributes:
+      items_fn: from scores, labels, weights and lists to numbers of each document, `[..., list]`.
+      pair_fn: from the numbers of documents i and j to the pair's weight.
+    """
+
+    items_fn: Callable[[Array, Array, Array, Lists], Numbers]
+    pair_fn: Callable[[Numbers, Numbers], Array]
+
+    def __call__(
+        self,
+        scores: Scores,
+        labels: Labels,
+        *,
+        where: Where | None = None,
+        segments: Array | None = None,
+        weights: Array | None = None,
+    ) -> Array:
+        """All weights, `[..., list, list]`; 0 across lists and at masked slots."""
+        scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+        items = ((), as_items(self, scores, labels, weights, lists)[0])
+
+        def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
+            values = self.pair_fn(i[1], j[1])
+            return values, jnp.ones(values.shape, bool)
+
+        return ops.all_pairs(pair_fn, lists, items)[0]
+
+
+LambdaweightFn = Lambdaweight | Callable[..., Array]
+
+
+def as_items(
+    lambdaweight_fn: LambdaweightFn | None,
+    scores: Array,
+    labels: Array,
+    weights: Array,
+    lists: Lists,
+) -> tuple[Numbers, Callable[[Numbers, Numbers], Array | float]]:
+    """The documents' numbers and the pair function; 1 for every pair if there are none."""
+    if not isinstance(lambdaweight_fn, Lambdaweight):
+        return (), lambda i, j: 1.0
+    numbers = lambdaweight_fn.items_fn(jax.lax.stop_gradient(scores), labels, weights, lists)
+    shape = scores.shape
+    return tuple(jnp.broadcast_to(n, shape) for n in numbers), lambdaweight_fn.pair_fn
+
+
+def as_matrix(
+    lambdaweight_fn: LambdaweightFn | None,
+    scores: Array,
+    labels: Array,
+    weights: Array,
+    where: Array,
+    segments: Array | None,
+) -> Array | None:
+    """All weights of a function that returns them, as Rax's do; otherwise None."""
+    if lambdaweight_fn is None or isinstance(lambdaweight_fn, Lambdaweight):
+        return None
+    optional = {} if segments is None else {"segments": segments}
+    matrix = lambdaweight_fn(
+        jax.lax.stop_gradient(scores), labels, where=where, weights=weights, **optional
+    )
+    return jnp.reshape(matrix, (*scores.shape, scores.shape[-1]))
+
+
+def labeldiff_lambdaweight() -> Lambdaweight:
+    r"""$\lambda_{ij} = |y_i - y_j|$: with the logistic loss, LambdaLoss's second ARP loss.
+
+    >>> labeldiff_lambdaweight()(jnp.zeros(2), jnp.array([3.0, 1.0])).tolist()
+    [[0.0, 2.0], [2.0, 0.0]]
+    """
+    return Lambdaweight(
+        lambda scores, labels, weights, lists: (labels,), lambda i, j: jnp.abs(i[0] - j[0])
+    )
+
+
+def dcg_lambdaweight(
+    *,
+    topn: int | None = None,
+    normalize: bool = False,
+    gain_fn: GainFn = exponential_gain,
+    discount_fn: DiscountFn = log2_discount,
+    smooth_fraction: float = 0.0,
+) -> Lambdaweight:
+    r"""LambdaRank: by how much DCG changes when two documents change places.
+
+    $$\lambda_{ij} = n \, |\mathrm{gain}(y_i) - \mathrm{gain}(y_j)| \cdot
+    |\mathrm{discount}(r_i) - \mathrm{discount}(r_j)|$$
+
+    with the number $n$ of the list's real documents, so that padding changes nothing. Source:
+    Burges et al. 2006; the smooth fraction is TF-Ranking's.
+
+    Args:
+      topn: discounts after this rank are 0.
+      normalize: whether gains are divided by the list's ideal DCG (LambdaMART; LightGBM).
+      gain_fn: label to gain.
+      discount_fn: rank, from 1, to discount.
+      smooth_fraction: $\mu$ of $(1 - \mu) \lambda + \mu \lambda'$ with the weights $\lambda'$ of
+        `dcg2_lambdaweight`, which depend on the difference of the ranks.
+
+    >>> weights = dcg_lambdaweight()(jnp.array([1.0, 0.0]), jnp.array([0, 1]))
+    >>> weights[1, 0].round(4).item()  # 2 * (1 / log2(2) - 1 / log2(3))
+    0.7381
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        gains = _gains(labels, weights, lists, gain_fn, discount_fn, topn, normalize)
+        ranks = lists.ranks(scores)
+        return gains, _discounts(ranks, discount_fn, topn), ranks, lists.count
+
+    def pair_fn(i: Numbers, j: Numbers) -> Array:
+        change = jnp.abs(i[1] - j[1])
+        if smooth_fraction:
+            distance = jnp.abs(i[2] - j[2])
+            within = True if topn is None else jnp.minimum(i[2], j[2]) <= topn
+            smooth = jnp.where(within, _discount_of_distance(distance, discount_fn), 0.0)
+            change = (1.0 - smooth_fraction) * change + smooth_fraction * smooth
+        return i[3] * jnp.abs(i[0] - j[0]) * change
+
+    return Lambdaweight(items_fn, pair_fn)
+
+
+def dcg2_lambdaweight(
+    *,
+    topn: int | None = None,
+    normalize: bool = False,
+    gain_fn: GainFn = exponential_gain,
+    discount_fn: DiscountFn = log2_discount,
+    light_discount: bool = False,
+) -> Lambdaweight:
+    r"""LambdaLoss's NDCGLoss2: like `dcg_lambdaweight`, by the distance of the two ranks.
+
+    $$\lambda_{ij} = n \, |\mathrm{gain}(y_i) - \mathrm{gain}(y_j)| \cdot
+    |\mathrm{discount}(|r_i - r_j|) - \mathrm{discount}(|r_i - r_j| + 1)|$$
+
+    With `topn` a pair whose lower rank $r$ is after it weighs $1 / (1 - \mathrm{discount}(r))$
+    times as much (Jagerman et al. 2022). Source: Wang et al. 2018, equation 14.
+
+    Args:
+      topn: as above.
+      normalize: whether gains are divided by the list's ideal DCG.
+      gain_fn: label to gain.
+      discount_fn: rank, from 1, to discount.
+      light_discount: whether to use $\mathrm{discount}(|r_i - r_j|)$ itself.
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        gains = _gains(labels, weights, lists, gain_fn, discount_fn, topn, normalize)
+        return gains, lists.ranks(scores), lists.count
+
+    def pair_fn(i: Numbers, j: Numbers) -> Array:
+        distance, lower = jnp.abs(i[1] - j[1]), jnp.maximum(i[1], j[1])
+        if light_discount:
+            change = jnp.where(distance > 0, jnp.abs(discount_fn(jnp.maximum(distance, 1.0))), 0.0)
+        else:
+            change = _discount_of_distance(distance, discount_fn)
+        if topn is not None:
+            lower = jnp.maximum(
+                lower, 2.0
+            )  # the lower of two ranks; that of rank 1 with itself is 0
+            change = change * jnp.where(lower > topn, 1.0 / (1.0 - discount_fn(lower)), 1.0)
+        return i[2] * jnp.abs(i[0] - j[0]) * change
+
+    return Lambdaweight(items_fn, pair_fn)
+
+
+def ndcg2pp_lambdaweight(
+    *,
+    mu: float = 10.0,
+    gain_fn: GainFn = exponential_gain,
+    discount_fn: DiscountFn = log2_discount,
+) -> Lambdaweight:
+    r"""LambdaLoss's NDCGLoss2++: LambdaRank's weights plus `mu` times NDCGLoss2's.
+
+    Gains are normalized; the sum is not scaled by the size of the list. Source: Wang et al. 2018,
+    section 5.3, where $\mu$ is 10.
+
+    Args:
+      mu: $\mu$ of $\lambda = \lambda_{LambdaRank} + \mu \, \lambda_{NDCGLoss2}$.
+      gain_fn: label to gain.
+      discount_fn: rank, from 1, to discount.
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        gains = _gains(labels, weights, lists, gain_fn, discount_fn, None, True)
+        ranks = lists.ranks(scores)
+        return gains, discount_fn(ranks), ranks
+
+    def pair_fn(i: Numbers, j: Numbers) -> Array:
+        distance = _discount_of_distance(jnp.abs(i[2] - j[2]), discount_fn)
+        return jnp.abs(i[0] - j[0]) * (jnp.abs(i[1] - j[1]) + mu * distance)
+
+    return Lambdaweight(items_fn, pair_fn)
+
+
+def precision_lambdaweight(*, topn: int, threshold: float = 1.0) -> Lambdaweight:
+    r"""By how much precision at `topn` changes when two documents change places.
+
+    $$\lambda_{ij} = \frac{1}{k} \, |rel_i - rel_j| \cdot |[r_i \le k] - [r_j \le k]|$$
+
+    Args:
+      topn: $k$.
+      threshold: the smallest label of a relevant document.
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        return _relevant(labels, lists, threshold), (lists.ranks(scores) <= topn) / topn
+
+    return Lambdaweight(items_fn, lambda i, j: jnp.abs(i[0] - j[0]) * jnp.abs(i[1] - j[1]))
+
+
+def mrr_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
+    """By how much the reciprocal rank changes when two documents change places.
+
+    Args:
+      threshold: the smallest label of a relevant document.
+
+    >>> mrr_lambdaweight()(jnp.array([1.0, 0.0]), jnp.array([0, 1])).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        relevant, ranks = _relevant(labels, lists, threshold), lists.ranks(scores)
+        hits = jnp.where(relevant > 0, ranks, jnp.inf)
+        first = lists.min(hits)
+        second = lists.min(jnp.where(hits > first, hits, jnp.inf))
+        return relevant, ranks, first, second
+
+    def pair_fn(i: Numbers, j: Numbers) -> Array:
+        (relevant_i, rank_i, first, second), (relevant_j, rank_j, _, _) = i, j
+        hit = jnp.where(relevant_i > relevant_j, rank_i, rank_j)  # of the relevant one
+        other = jnp.where(relevant_i > relevant_j, rank_j, rank_i)  # where it goes
+        new = jnp.minimum(other, jnp.where(hit == first, second, first))
+        return jnp.where(relevant_i != relevant_j, jnp.abs(1.0 / new - 1.0 / first), 0.0)
+
+    return Lambdaweight(items_fn, pair_fn)
+
+
+def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
+    """By how much the average precision changes when two documents change places.
+
+    Args:
+      threshold: the smallest label of a relevant document.
+
+    >>> ap_lambdaweight()(jnp.array([1.0, 0.0]), jnp.array([0, 1])).tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
+    """
+
+    def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
+        relevant = _relevant(labels, lists, threshold)
+        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+        order, (hits, slots) = lists.sort([ops.best_first(scores)], [relevant, slots])
+        ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
+        columns = (ranks, order.cumsum(hits), order.cumsum(hits / ranks))
+        total = jnp.maximum(lists.sum(relevant), 1.0)
+        columns = tuple(ops.unsort(column, slots) for column in columns)
+        return (relevant, *columns, jnp.broadcast_to(total, scores.shape))
+
+    def pair_fn(i: Numbers, j: Numbers) -> Array:
+        upper = i[1] < j[1]  # document i is ranked before j
+        above = [jnp.where(upper, a, b) for a, b in zip(i, j, strict=True)]
+        below = [jnp.where(upper, b, a) for a, b in zip(i, j, strict=True)]
+        # The relevant documents between the two gain or lose one relevant document above them.
+        between = below[3] - above[3] - jnp.where(below[0] > 0, 1.0 / below[1], 0.0)
+        up = jnp.where(above[0] > 0, above[2], above[2] + 1.0) / above[1]
+        change = up - below[2] / below[1] + between
+        return jnp.where(i[0] != j[0], jnp.abs(change) / i[4], 0.0)
+
+    return Lambdaweight(items_fn, pair_fn)
+
+
+def metric_lambdaweight(metric_fn: MetricFn) -> Callable[..., Array]:
+    """By how much any metric changes when two documents change places.
+
+    It ranks the list anew for every pair, so that it takes O(n^3) time and, as all weights are
+    made, O(n^2) memory: for short lists, and for metrics without a function of their own here.
+
+    Args:
+      metric_fn: a metric, such as `functools.partial(err_metric, topn=10)`.
+
+    Raises:
+      ValueError: with segments.
+    """
+
+    def lambdaweight_fn(
+        scores: Scores,
+        labels: Labels,
+        *,
+        where: Where | None = None,
+        segments: Array | None = None,
+        weights: Array | None = None,
+    ) -> Array:
+        if segments is not None:
+            raise ValueError("Argument 'segments' has an array; expected None. Use padded lists.")
+        scores, labels, weights, lists = ops.as_lists(scores, labels, where, None, weights)
+        del weights  # a loss applies them itself
+        ranks = lists.ranks(scores)
+        value = metric_fn(-ranks, labels, where=lists.where, reduce_fn=None)
+        size = scores.shape[-1]
+
+        def row(i: Array) -> Array:
+            mine = jax.lax.dynamic_slice_in_dim(ranks, i, 1, axis=-1)
+            is_i = jnp.arange(size) == i
+
+            def swapped(j: Array) -> Array:
+                other = jax.lax.dynamic_slice_in_dim(ranks, j, 1, axis=-1)
+                moved = jnp.where(jnp.arange(size) == j, mine, jnp.where(is_i, other, ranks))
+                return metric_fn(-moved, labels, where=lists.where, reduce_fn=None)
+
+            return jax.vmap(swapped, out_axes=-1)(jnp.arange(size))
+
+        changed = jnp.moveaxis(jax.lax.map(row, jnp.arange(size)), 0, -2)
+        pairs = lists.where[..., :, None] & lists.where[..., None, :]
+        return jnp.where(pairs, jnp.abs(changed - value[..., None, None]), 0.0)
+
+    return lambdaweight_fn
+
+
+def _relevant(labels: Array, lists: Lists, threshold: float) -> Array:
+    return (lists.where & (labels >= threshold)).astype(jnp.float32)
+
+
+def _gains(
+    labels: Array,
+    weights: Array,
+    lists: Lists,
+    gain_fn: GainFn,
+    discount_fn: DiscountFn,
+    topn: int | None,
+    normalize: bool,
+) -> Array:
+    """Gains of documents; divided by each list's ideal DCG to `normalize`."""
+    gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
+    if not normalize:
+        return gains
+    order, (ideal,) = lists.sort([-gains], [gains])
+    ideal_dcg = order.sum(ideal * _discounts(order.position + 1.0, discount_fn, topn))
+    ideal_dcg = lists.from_sorted(ideal_dcg)
+    return gains / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0)
+
+
+def _discounts(ranks: Array, discount_fn: DiscountFn, topn: int | None) -> Array:
+    discounts = discount_fn(ranks)
+    return discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
+
+
+def _discount_of_distance(distance: Array, discount_fn: DiscountFn) -> Array:
+    """NDCGLoss2's discount; 0 for a document with itself."""
+    far = jnp.maximum(distance, 1.0)
+    return jnp.where(distance > 0, jnp.abs(discount_fn(far) - discount_fn(far + 1.0)), 0.0)

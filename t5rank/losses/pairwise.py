@@ -1,0 +1,256 @@
+"""Pairwise losses: one value per pair of documents of a list.
+
+They take O(n^2) time and O(n) memory: pairs are made in blocks and never kept. The cost grows with
+the number of documents that are better than some other, so lists with few relevant ones are cheap.
+
+`reduce_fn` reduces over the pairs of all lists. `jnp.mean`, `jnp.sum` and `ops.sum_and_count` need
+no more than each list's total; with None, or any other function, all pairs are made,
+`[..., list, list]`. An infinite score counts as 1e30, so that two of them differ by 0.
+
+Arguments not described here are those of every loss, see `t5rank.types`; `weights` are those of the
+better document, `lambdaweight_fn` multiplies the pairs, see `t5rank.losses.lambdaweights`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from t5rank import ops
+from t5rank.losses.hinge import hinge_totals
+from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
+from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+LARGE = 1e30
+
+
+def pairwise_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    pair_loss_fn: Callable[[Array, Array], Array],
+    ordered: bool = True,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""A pairwise loss of your own; the others of this module are made with it.
+
+    $$\ell(s, y) = \sum_{i,j} w_i \, \lambda_{ij} \, \mathrm{loss}(s_i - s_j, y_i - y_j)$$
+
+    Args:
+      pair_loss_fn: called as `pair_loss_fn(score_difference, label_difference)`.
+      ordered: whether only pairs with $y_i > y_j$ count, or all, of a document with itself too.
+
+    >>> squared = lambda s, y: (1 - s) ** 2
+    >>> float(pairwise_loss(jnp.array([3.0, 1.0]), jnp.array([1, 0]), pair_loss_fn=squared))
+    1.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    lambda_items, lambda_fn = as_items(lambdaweight_fn, scores, labels, weights, lists)
+    items = ((jnp.clip(scores, -LARGE, LARGE),), (labels, weights, *lambda_items))
+
+    def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
+        (score_i,), (label_i, weight_i, *lambda_i) = i
+        (score_j,), (label_j, _, *lambda_j) = j
+        values = pair_loss_fn(score_i - score_j, label_i - label_j) * weight_i
+        pairs = label_i > label_j if ordered else jnp.ones(values.shape, bool)
+        return values * lambda_fn(tuple(lambda_i), tuple(lambda_j)), pairs
+
+    matrix = as_matrix(lambdaweight_fn, scores, labels, weights, lists.where, segments)
+    if matrix is None and ops.reduces_totals(reduce_fn):
+        rows = labels > lists.min(labels) if ordered else None
+        totals, counts = ops.pair_totals(pair_fn, lists, items, rows)
+        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+    values, pairs = ops.all_pairs(pair_fn, lists, items)
+    values = values if matrix is None else values * matrix
+    return ops.reduce(
+        jnp.where(jnp.isnan(scores + labels)[..., None], jnp.nan, values), pairs, reduce_fn
+    )
+
+
+def pairwise_hinge_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Pairwise hinge: the better document wants a lead of at least 1.
+
+    $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij} \max(0, 1 - (s_i - s_j))$$
+
+    Without lambda weights it takes O(n log n) time per distinct label. Source: Herbrich et al.
+    2000 (Ranking SVM).
+
+    >>> float(pairwise_hinge_loss(jnp.array([0.5, 0.0]), jnp.array([1, 0])))
+    0.5
+    """
+    if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
+        scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+        totals, counts = hinge_totals(jnp.clip(scores, -LARGE, LARGE), labels, weights, lists)
+        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+    return pairwise_loss(
+        scores,
+        labels,
+        pair_loss_fn=lambda score, label: jax.nn.relu(1.0 - score),
+        where=where,
+        segments=segments,
+        weights=weights,
+        lambdaweight_fn=lambdaweight_fn,
+        reduce_fn=reduce_fn,
+    )
+
+
+def pairwise_logistic_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Pairwise logistic: RankNet, and LambdaRank with `dcg_lambdaweight`.
+
+    $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij} \log(1 + e^{-(s_i - s_j)})$$
+
+    Source: Burges et al. 2005, equation 3.
+
+    >>> float(pairwise_logistic_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    return pairwise_loss(
+        scores,
+        labels,
+        pair_loss_fn=lambda score, label: jax.nn.softplus(-score),
+        where=where,
+        segments=segments,
+        weights=weights,
+        lambdaweight_fn=lambdaweight_fn,
+        reduce_fn=reduce_fn,
+    )
+
+
+def pairwise_soft_zero_one_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Pairwise soft zero-one: a smooth count of the pairs in wrong order.
+
+    $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij} \, \sigma(-(s_i - s_j))$$
+
+    >>> float(pairwise_soft_zero_one_loss(jnp.zeros(2), jnp.array([1, 0])))
+    0.5
+    """
+    return pairwise_loss(
+        scores,
+        labels,
+        pair_loss_fn=lambda score, label: jax.nn.sigmoid(-score),
+        where=where,
+        segments=segments,
+        weights=weights,
+        lambdaweight_fn=lambdaweight_fn,
+        reduce_fn=reduce_fn,
+    )
+
+
+def pairwise_mse_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Pairwise squared error of the score difference, over all ordered pairs, $i = j$ too.
+
+    $$\ell(s, y) = \sum_{i,j} w_i \lambda_{ij} \left((y_i - y_j) - (s_i - s_j)\right)^2$$
+
+    Without lambda weights it is computed from each list's moments, in O(n) time.
+
+    >>> float(pairwise_mse_loss(jnp.array([2.0, 0.0]), jnp.array([1, 0])))
+    0.5
+    """
+    if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
+        scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+        # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
+        error = jnp.clip(scores, -LARGE, LARGE) - labels
+        error = error - lists.mean(error)
+        weight, square = lists.sum(weights), lists.sum(error**2)
+        totals = lists.count * lists.sum(weights * error**2) + weight * square
+        totals = totals - 2.0 * lists.sum(weights * error) * lists.sum(error)
+        return lists.reduce_pairs(totals, lists.count**2, reduce_fn, spoiled=scores + labels)
+    return pairwise_loss(
+        scores,
+        labels,
+        pair_loss_fn=lambda score, label: jnp.square(label - score),
+        ordered=False,
+        where=where,
+        segments=segments,
+        weights=weights,
+        lambdaweight_fn=lambdaweight_fn,
+        reduce_fn=reduce_fn,
+    )
+
+
+def pairwise_quantile_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    tau: float = 0.5,
+    squared: bool = False,
+    lambdaweight_fn: LambdaweightFn | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Pairwise quantile regression of the score difference; Rax's `pairwise_qr_loss`.
+
+    $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij}
+    \left(\tau \max(0, d_{ij}) + (1 - \tau) \max(0, -d_{ij})\right), \quad
+    d_{ij} = (y_i - y_j) - (s_i - s_j)$$
+
+    Args:
+      tau: the quantile, in (0, 1]; 0.5 is the median.
+      squared: whether each maximum is squared.
+
+    Raises:
+      ValueError: `tau` is outside of (0, 1].
+
+    >>> float(pairwise_quantile_loss(jnp.zeros(2), jnp.array([1, 0])))
+    0.5
+    """
+    if not 0.0 < tau <= 1.0:
+        raise ValueError(f"Argument 'tau' has {tau}; expected a number in (0, 1].")
+    power = 2 if squared else 1
+
+    def pair_loss_fn(score: Array, label: Array) -> Array:
+        below, above = jax.nn.relu(label - score), jax.nn.relu(score - label)
+        return tau * below**power + (1 - tau) * above**power
+
+    return pairwise_loss(
+        scores,
+        labels,
+        pair_loss_fn=pair_loss_fn,
+        where=where,
+        segments=segments,
+        weights=weights,
+        lambdaweight_fn=lambdaweight_fn,
+        reduce_fn=reduce_fn,
+    )

@@ -1,0 +1,202 @@
+"""Sums over the pairs of every list, in blocks of rows: never all pairs in memory at once.
+
+A pair function gets what is known of documents i (arrays `[..., rows, 1]`) and of documents j
+(`[..., 1, list]`) and returns `(values, pairs)`: a value, and whether it counts. Only pairs of real
+documents of one list count. Documents that are row of no pair can be left out and cost nothing.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from t5rank.ops.lists import Lists
+from t5rank.types import Array
+
+# What is known of a document: numbers to differentiate by, and numbers not to.
+Items = tuple[tuple[Array, ...], tuple[Array, ...]]
+PairFn = Callable[[Items, Items], tuple[Array, Array]]
+BLOCK_PAIRS = 2**20  # pairs in memory at once
+
+
+def pair_totals(
+    pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = None
+) -> tuple[Array, Array]:
+    """The sum and the number of each list's pairs, as values per list.
+
+    The gradient is computed with the value, in one pass over the pairs.
+
+    Args:
+      pair_fn: see the module.
+      lists: the lists.
+      items: `(differentiable, others)`, tuples of arrays `[..., list]`.
+      rows: `[..., list]`, the documents i that may have pairs; all by default.
+    """
+    sums, counts = _sums_and_counts(pair_fn, lists, *items, _real(lists, rows))
+    return lists.sum(sums), lists.sum(counts)
+
+
+def row_sums(pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = None) -> Array:
+    """`[..., list]`: for each document i the sum over its pairs; 0 where `rows` is False.
+
+    The gradient takes a second pass over the pairs. The arguments are those of `pair_totals`.
+    """
+    return _row_sums(pair_fn, lists, *items, _real(lists, rows))
+
+
+def all_pairs(pair_fn: PairFn, lists: Lists, items: Items) -> tuple[Array, Array]:
+    """`(values, pairs)` of shape `[..., list, list]`, which takes O(n^2) memory."""
+    rows = jax.tree.map(_as_rows, items)
+    values, pairs = pair_fn(rows, jax.tree.map(_as_columns, items))
+    pairs = pairs & _as_rows(lists.where) & _as_columns(lists.where)
+    same = lists.same(lists.start)
+    pairs = pairs if same is None else pairs & same
+    return jnp.where(pairs, values, 0.0), pairs
+
+
+def _real(lists: Lists, rows: Array | None) -> Array:
+    return lists.where if rows is None else lists.where & rows
+
+
+def _as_rows(x: Array) -> Array:
+    return x[..., :, None]
+
+
+def _as_columns(x: Array) -> Array:
+    return x[..., None, :]
+
+
+class _Blocks(NamedTuple):
+    """Documents in blocks, those that are rows first."""
+
+    number: Array  # of blocks that hold a row
+    size: int
+    order: Array  # [..., padded]: the document at each row
+    place: Array  # [..., list]: the row of each document
+    is_row: Array  # [..., padded]
+
+    def take(self, array: Array, block: Array) -> Array:
+        """One block's rows of an array in row order, as `[..., rows, 1]`."""
+        return _as_rows(jax.lax.dynamic_slice_in_dim(array, block * self.size, self.size, -1))
+
+    def put(self, array: Array, values: Array, block: Array) -> Array:
+        """Writes one block's rows, `[..., rows]`."""
+        return jax.lax.dynamic_update_slice_in_dim(array, values, block * self.size, -1)
+
+    def by_row(self, array: Array) -> Array:
+        """From document order to row order."""
+        return jnp.take_along_axis(array, self.order, axis=-1)
+
+    def by_document(self, array: Array) -> Array:
+        """From row order to document order."""
+        return jnp.take_along_axis(array, self.place, axis=-1)
+
+
+def _blocks(rows: Array) -> _Blocks:
+    documents = rows.shape[-1]
+    size = min(documents, max(8, BLOCK_PAIRS // max(1, rows.size)))
+    number = jnp.sum(rows, axis=-1, keepdims=True)
+    place = jnp.where(rows, jnp.cumsum(rows, axis=-1) - 1, number + jnp.cumsum(~rows, axis=-1) - 1)
+    padded = -(-documents // size) * size
+    slots = jnp.broadcast_to(jnp.arange(documents), rows.shape)
+    order = jnp.zeros((*rows.shape[:-1], padded), jnp.int32)
+    order = jnp.put_along_axis(order, place, slots, axis=-1, inplace=False)
+    blocks = (jnp.max(number, initial=0) + size - 1) // size
+    return _Blocks(blocks, size, order, place, jnp.arange(padded) < number)
+
+
+def _tile_fn(
+    pair_fn: PairFn, lists: Lists, others: tuple[Array, ...], blocks: _Blocks, block: Array
+) -> Callable[[Any, Any], tuple[Array, Array]]:
+    """The function from what is known of a block's rows and all columns to row sums and counts."""
+    fixed_rows = tuple(blocks.take(blocks.by_row(x), block) for x in others)
+    fixed_columns = tuple(_as_columns(x) for x in others)
+    real = blocks.take(blocks.is_row, block) & _as_columns(lists.where)
+    same = lists.same(blocks.take(blocks.by_row(lists.start), block)[..., 0])
+    real = real if same is None else real & same
+
+    def tile(rows: Any, columns: Any) -> tuple[Array, Array]:
+        values, pairs = pair_fn((rows, fixed_rows), (columns, fixed_columns))
+        pairs = pairs & real
+        values = jnp.where(pairs, values, 0.0)
+        return jnp.sum(values, axis=-1), jnp.sum(pairs, axis=-1, dtype=jnp.float32)
+
+    return tile
+
+
+def _sweep(
+    pair_fn: PairFn,
+    lists: Lists,
+    items: Any,
+    others: Any,
+    rows: Array,
+    cotangent: Array | None = None,
+) -> tuple[Array, Array, Any]:
+    """Row sums and counts by document; with a cotangent of the sums, also the items' gradients."""
+    blocks = _blocks(rows)
+    by_row = jax.tree.map(blocks.by_row, items)
+    columns = jax.tree.map(_as_columns, items)
+    cotangents = None if cotangent is None else blocks.by_row(cotangent)
+
+    def body(block: Array, carry: Any) -> Any:
+        sums, counts, of_rows, of_columns = carry
+        tile = _tile_fn(pair_fn, lists, others, blocks, block)
+        block_rows = jax.tree.map(lambda x: blocks.take(x, block), by_row)
+        if cotangents is None:
+            block_sums, block_counts = tile(block_rows, columns)
+        else:
+            block_sums, pull_back, block_counts = jax.vjp(tile, block_rows, columns, has_aux=True)
+            gradients = pull_back(blocks.take(cotangents, block)[..., 0])
+            of_rows = jax.tree.map(
+                lambda x, g: blocks.put(x, g[..., 0], block), of_rows, gradients[0]
+            )
+            of_columns = jax.tree.map(jnp.add, of_columns, gradients[1])
+        sums, counts = blocks.put(sums, block_sums, block), blocks.put(counts, block_counts, block)
+        return sums, counts, of_rows, of_columns
+
+    zeros = jnp.zeros(blocks.order.shape, jnp.float32)
+    start = (zeros, zeros, *jax.tree.map(jnp.zeros_like, (by_row, columns)))
+    sums, counts, of_rows, of_columns = jax.lax.fori_loop(0, blocks.number, body, start)
+    gradients = jax.tree.map(
+        lambda row, column: blocks.by_document(row) + column[..., 0, :], of_rows, of_columns
+    )
+    return blocks.by_document(sums), blocks.by_document(counts), gradients
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sums_and_counts(
+    pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array
+) -> tuple[Array, Array]:
+    """Row sums of which only the sum over each list may be used: see `_sums_backward`."""
+    return _sweep(pair_fn, lists, items, others, rows)[:2]
+
+
+def _sums_forward(pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array) -> Any:
+    *results, gradients = _sweep(pair_fn, lists, items, others, rows, jnp.ones(rows.shape))
+    return tuple(results), gradients
+
+
+def _sums_backward(pair_fn: PairFn, gradients: Any, cotangents: tuple[Array, Array]) -> Any:
+    # All rows of a list have the same cotangent, as they are summed: that of the list.
+    return None, jax.tree.map(lambda g: g * cotangents[0], gradients), None, None
+
+
+_sums_and_counts.defvjp(_sums_forward, _sums_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _row_sums(pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array) -> Array:
+    return _sweep(pair_fn, lists, items, others, rows)[0]
+
+
+def _row_forward(pair_fn: PairFn, *arguments: Any) -> Any:
+    return _row_sums(pair_fn, *arguments), arguments
+
+
+def _row_backward(pair_fn: PairFn, arguments: Any, cotangent: Array) -> Any:
+    return None, _sweep(pair_fn, *arguments, cotangent)[2], None, None
+
+
+_row_sums.defvjp(_row_forward, _row_backward)

@@ -1,0 +1,42 @@
+"""From values per document, per list or per pair to what the caller asked for."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from t5rank.types import Array, ReduceFn
+
+
+def reduce(values: Array, where: Array, reduce_fn: ReduceFn | None) -> Array:
+    """Reduces `values` over the places where `where` holds; see `t5rank.types`."""
+    if reduce_fn is None:
+        return jnp.where(where, values, 0.0)
+    # Where nothing is valid a mean is 0/0; a NaN among valid values stays.
+    return jnp.where(jnp.any(where), reduce_fn(values, where=where), 0.0)
+
+
+def sum_and_count(values: Array, where: Array | None = None) -> Array:
+    """A `reduce_fn` that gives `[sum, count]`: a mean whose parts can be added up across batches.
+
+    >>> sum_and_count(jnp.array([1.0, 3.0, 5.0]), where=jnp.array([True, True, False])).tolist()
+    [4.0, 2.0]
+    """
+    where = jnp.ones(values.shape, bool) if where is None else where
+    return jnp.stack([jnp.sum(values, where=where), jnp.sum(where, dtype=values.dtype)])
+
+
+def reduces_totals(reduce_fn: ReduceFn | None) -> bool:
+    """Whether `reduce_pairs` can reduce with this function, without the pairs themselves."""
+    return any(reduce_fn is known for known in _OF_TOTALS)
+
+
+def reduce_pairs(totals: Array, counts: Array, reduce_fn: ReduceFn | None) -> Array:
+    """Reduces over pairs of which only each list's sum and number are known."""
+    return _OF_TOTALS[reduce_fn](jnp.sum(totals), jnp.sum(counts))
+
+
+_OF_TOTALS: dict[ReduceFn | None, Callable[[Array, Array], Array]] = {
+    jnp.sum: lambda total, count: total,
+    jnp.mean: lambda total, count: total / jnp.maximum(count, 1.0),
+    sum_and_count: lambda total, count: jnp.stack([total, count]),
+}
