@@ -1,9 +1,33 @@
-"""Listwise losses: one value per list."""
+"""Listwise losses: one value per list.
 
+Arguments not described here are those of every loss, see `t5rank.types`. A list without any
+document does not count; one without a relevant document has loss 0, where not said otherwise, and
+counts.
+"""
+
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+LabelFn = Callable[..., Array]
+
+
+def normalize_probabilities(
+    labels: Labels, *, where: Where | None = None, segments: Array | None = None
+) -> Array:
+    """Labels divided by their sum over the list, for `softmax_loss`; all 0 where that is 0.
+
+    >>> normalize_probabilities(jnp.array([1, 0, 1])).tolist()
+    [0.5, 0.0, 0.5]
+    """
+    _, labels, _, lists = ops.as_lists(labels, labels, where, segments)
+    return _normalized(labels, lists)
 
 
 def softmax_loss(
@@ -13,36 +37,327 @@ def softmax_loss(
     where: Where | None = None,
     segments: Array | None = None,
     weights: Array | None = None,
+    label_fn: LabelFn | None = None,
+    virtual_label: float = 0.0,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
     r"""Softmax cross entropy over each list.
 
     $$\ell(s, y) = -\sum_i w_i \, y_i \log \frac{e^{s_i}}{\sum_j e^{s_j}}$$
 
-    Labels are not normalized. A list without a relevant document has loss 0 and counts in the mean;
-    a list without any document does not count. Source: ListNet, Cao et al. 2007; with one relevant
-    document it is the loss of RankT5, Zhuang et al. 2022, equation 6.
+    Labels are not normalized: a list with two relevant documents counts twice. Source: ListNet, Cao
+    et al. 2007; with one relevant document it is the loss of RankT5, Zhuang et al. 2022, equation
+    6.
 
     Args:
-      scores: see `t5rank.types`, also for the other arguments.
-      labels: as above.
-      where: as above.
-      segments: as above.
       weights: multiply the labels.
-      reduce_fn: reduces over lists.
-
-    Returns:
-      The reduced loss, or `[...]` with one value per list.
+      label_fn: from weighted labels to the target, called with `where` and, for flat lists,
+        `segments`; for example `normalize_probabilities`.
+      virtual_label: the label of an additional document of score 0, which fixes the scale of the
+        scores (calibrated softmax, Yan et al. 2022); 0 adds none.
 
     >>> float(softmax_loss(jnp.array([0.0, 0.0]), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = labels * weights
-    loss = -lists.sum(times(gains, scores - lists.logsumexp(scores)))
+    targets = labels * weights
+    if label_fn is not None:
+        optional = {} if segments is None else {"segments": jnp.asarray(segments)}
+        targets = jnp.where(lists.where, label_fn(targets, where=lists.where, **optional), 0.0)
+    log_total = lists.logsumexp(scores)
+    if virtual_label:
+        log_total = jnp.logaddexp(log_total, 0.0)
+    loss = lists.sum(times(targets, cost(log_total, scores)))
+    if virtual_label:
+        loss += virtual_label * log_total
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def poly1_softmax_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    epsilon: float = 1.0,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Softmax loss plus the probability that is missing from the relevant documents.
+
+    $$\ell(s, y) = \mathrm{softmax}(s, y) + \epsilon \Big(1 - \sum_i \frac{w_i y_i}{\sum_j w_j y_j}
+    \frac{e^{s_i}}{\sum_j e^{s_j}}\Big)$$
+
+    RankT5's Poly1. Source: Leng et al. 2022, equation 5.
+
+    Args:
+      epsilon: the weight of the second term; with 0 this is `softmax_loss`.
+      weights: multiply the labels.
+
+    >>> loss = poly1_softmax_loss(jnp.array([0.0, 0.0]), jnp.array([1, 0]), epsilon=2.0)
+    >>> (loss - jnp.log(2.0)).round(4).item()
+    1.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    targets = labels * weights
+    log_total = lists.logsumexp(scores)
+    loss = lists.sum(times(targets, cost(log_total, scores)))
+    shifted = scores - jnp.where(jnp.isneginf(log_total), 0.0, log_total)
+    target = lists.sum(_normalized(targets, lists) * jnp.exp(shifted))
+    loss += epsilon * jnp.where(lists.sum(targets) == 0, 0.0, 1.0 - target)
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def unique_softmax_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    gain_fn: GainFn | None = exponential_gain,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Softmax of each document among those with a lower label.
+
+    $$\ell(s, y) = -\sum_i w_i \, \mathrm{gain}(y_i)
+    \log \frac{e^{s_i}}{e^{s_i} + \sum_{j : y_j < y_i} e^{s_j}}$$
+
+    Relevant documents do not compete with each other. Source: Zhu and Klabjan 2020, equation 7.
+
+    Args:
+      gain_fn: label to gain; None for 1.
+
+    >>> float(unique_softmax_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    gains = weights if gain_fn is None else weights * gain_fn(labels)
+    gains = jnp.where(lists.where, gains, 0.0)
+    order, (scores_, labels_, gains) = lists.sort([labels], [scores, labels, gains])
+    place = order.tie_start(labels_)
+    lower = order.before(order.cumlogsumexp(scores_), place, nothing=ops.NOTHING)
+    loss = lists.from_sorted(order.sum(times(gains, cost_against(lower, scores_))))
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def lce_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    threshold: float = 1.0,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Localized contrastive estimation: each relevant document against the negatives.
+
+    $$\ell(s, y) = -\frac{1}{\sum_{i \in P} w_i} \sum_{i \in P} w_i
+    \log \frac{e^{s_i}}{e^{s_i} + \sum_{j \notin P} e^{s_j}}, \quad P = \{i : y_i \ge t\}$$
+
+    Source: Gao et al. 2021, equation 3, where a list has one relevant document.
+
+    Args:
+      threshold: $t$, the smallest label of a relevant document.
+
+    >>> float(lce_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    relevant = lists.where & (labels >= threshold)
+    negatives = lists.where & ~relevant
+    others = lists.logsumexp(jnp.where(negatives, scores, -jnp.inf))
+    terms = times(jnp.where(relevant, weights, 0.0), cost_against(others, scores))
+    total = lists.sum(jnp.where(relevant, weights, 0.0))
+    loss = jnp.where(total > 0, lists.sum(terms) / jnp.where(total > 0, total, 1.0), 0.0)
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def listmle_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    key: Array | None = None,
+    topn: int | None = None,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""ListMLE: the likelihood of the order of the labels (Plackett-Luce).
+
+    $$\ell(s, y) = -\sum_i w_i \log \frac{e^{s_i}}{\sum_{j : y_j \le y_i} e^{s_j}}$$
+
+    Documents with the same label compete as one group (Breslow's treatment of ties), so that their
+    order in the list does not matter; with `key` they get a random order. Source: Xia et al. 2008,
+    equation 9. A list without a relevant document has a loss, too: its scores should be equal.
+
+    Args:
+      key: a PRNG key for the order of documents with the same label.
+      topn: only the first `topn` documents by label have a term (top-k ListMLE).
+      weights: multiply each document's term.
+
+    >>> float(listmle_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    return p_listmle_loss(
+        scores,
+        labels,
+        discount_fn=jnp.ones_like,
+        key=key,
+        topn=topn,
+        where=where,
+        segments=segments,
+        weights=weights,
+        reduce_fn=reduce_fn,
+    )
+
+
+def p_listmle_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    discount_fn: DiscountFn = log2_discount,
+    key: Array | None = None,
+    topn: int | None = None,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Position-aware ListMLE: mistakes at the first ranks weigh more.
+
+    $$\ell(s, y) = -\sum_i w_i \, \mathrm{discount}(r_i)
+    \log \frac{e^{s_i}}{\sum_{j : y_j \le y_i} e^{s_j}}$$
+
+    with the rank $r_i$ by label; documents with the same label share their mean discount. Source:
+    Lan et al. 2014, whose $2^{n-r} - 1$ overflows beyond 128 documents: the discount is a choice
+    (TF-Ranking's ListMLE lambda weights), DCG's by default.
+
+    Args:
+      discount_fn: rank, from 1, to weight.
+      key: see `listmle_loss`, as `topn` and `weights`.
+      topn: as above.
+      weights: as above.
+
+    >>> float(p_listmle_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    keys = [ops.best_first(labels)]
+    if key is not None:
+        keys.append(jax.random.uniform(key, scores.shape))
+    order, (scores_, labels_, weights_) = lists.sort(keys, [scores, labels, weights])
+    ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
+    discounts = discount_fn(ranks)
+    if topn is not None:
+        discounts = jnp.where(ranks <= topn, discounts, 0.0)
+    log_totals = order.cumlogsumexp(scores_, reverse=True)
+    if key is None:
+        discounts = order.tie_mean(discounts, labels_)
+        log_totals = order.after(log_totals, order.tie_start(labels_), nothing=ops.NOTHING)
+    last = jnp.isneginf(scores_) & (labels_ == order.min(labels_))
+    gains = jnp.where(order.where & ~last, discounts * weights_, 0.0)
+    loss = lists.from_sorted(order.sum(times(gains, cost(log_totals, scores_))))
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def xendcg_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    key: Array | None = None,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""XE-NDCG: softmax cross entropy with gains as the target, a convex bound on NDCG.
+
+    $$\ell(s, y) = -\sum_i \frac{\phi_i}{\sum_j \phi_j} \log \frac{e^{s_i}}{\sum_j e^{s_j}}, \quad
+    \phi_i = w_i (2^{y_i} - \gamma_i)$$
+
+    Source: Bruch 2021, equations 4 and 5; LightGBM's `rank_xendcg`.
+
+    Args:
+      key: a PRNG key for $\gamma_i$, uniform in [0, 1]; without it they are 1.
+      weights: multiply the gains.
+
+    >>> float(xendcg_loss(jnp.zeros(2), jnp.array([2, 0]))) == float(jnp.log(2.0))
+    True
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    gamma = 1.0 if key is None else jax.random.uniform(key, scores.shape)
+    gains = jnp.where(lists.where, weights * (2.0**labels - gamma), 0.0)
+    terms = times(_normalized(gains, lists), cost(lists.logsumexp(scores), scores))
+    return lists.reduce(lists.sum(terms), reduce_fn, spoiled=scores + labels)
+
+
+def circle_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    gamma: float = 64.0,
+    margin: float = 0.25,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Circle loss, for scores in [0, 1] such as cosines.
+
+    $$\ell(s, y) = \log\Big(1 + \sum_{y_i > y_j} w_i
+    e^{\gamma (\alpha_j (s_j - m) - \alpha_i (s_i - 1 + m))}\Big), \quad
+    \alpha_i = \max(0, 1 + m - s_i), \; \alpha_j = \max(0, s_j + m)$$
+
+    The factors $\alpha$ have no gradient. It takes O(n log n) time. Source: Sun et al. 2020,
+    equations 6 and 7, over all pairs with different labels as in TF-Ranking.
+
+    Args:
+      gamma: $\gamma$, the scale.
+      margin: $m$.
+      weights: those of the better document.
+
+    >>> round(float(circle_loss(jnp.array([0.5, 0.5]), jnp.array([1, 0]))), 2)  # log(1 + e^24)
+    24.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    fixed = jax.lax.stop_gradient(scores)
+    better = -gamma * jax.nn.relu(1.0 + margin - fixed) * (scores - 1.0 + margin)
+    worse = gamma * jax.nn.relu(fixed + margin) * (scores - margin)
+    order, (better, worse, ordered, weights_) = lists.sort(
+        [labels], [better, worse, labels, weights]
+    )
+    place = order.tie_start(ordered)
+    lower = order.before(order.cumlogsumexp(worse), place, nothing=ops.NOTHING)
+    counts = order.where & (lower > ops.NOTHING / 2) & (weights_ > 0)
+    log_weights = jnp.log(jnp.where(counts, weights_, 1.0))
+    pairs = jnp.where(counts, better + lower + log_weights, -jnp.inf)
+    total = lists.from_sorted(order.logsumexp(pairs))
+    return lists.reduce(jnp.logaddexp(total, 0.0), reduce_fn, spoiled=scores + labels)
+
+
+def _normalized(labels: Array, lists: Lists) -> Array:
+    total = lists.sum(labels)
+    return jnp.where(total == 0, 0.0, labels / jnp.where(total == 0, 1.0, total))
 
 
 def times(gains: Array, values: Array) -> Array:
     """The product, where 0 times an infinite value is 0, as are both its gradients."""
     return jnp.where(gains == 0, 0.0, gains * jnp.where(gains == 0, 0.0, values))
+
+
+def cost(log_total: Array, score: Array) -> Array:
+    """`-log(exp(score) / exp(log_total))`, infinite for a score of -inf, with no NaN gradient."""
+    known = ~jnp.isneginf(score)
+    difference = jnp.where(known, log_total, 0.0) - jnp.where(known, score, 0.0)
+    return jnp.where(known, difference, jnp.inf)
+
+
+def cost_against(log_others: Array, score: Array) -> Array:
+    """`-log(exp(score) / (exp(score) + exp(log_others)))`; 0 if there are no others."""
+    alone = log_others < ops.NOTHING / 2
+    known = ~alone & ~jnp.isneginf(score)
+    difference = jnp.where(known, log_others, 0.0) - jnp.where(known, score, 0.0)
+    return jnp.where(alone, 0.0, jnp.where(known, jax.nn.softplus(difference), jnp.inf))

@@ -21,8 +21,6 @@ from t5rank.losses.hinge import hinge_totals
 from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
-LARGE = 1e30
-
 
 def pairwise_loss(
     scores: Scores,
@@ -50,7 +48,7 @@ def pairwise_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     lambda_items, lambda_fn = as_items(lambdaweight_fn, scores, labels, weights, lists)
-    items = ((jnp.clip(scores, -LARGE, LARGE),), (labels, weights, *lambda_items))
+    items = ((jnp.clip(scores, ops.NOTHING, -ops.NOTHING),), (labels, weights, *lambda_items))
 
     def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
         (score_i,), (label_i, weight_i, *lambda_i) = i
@@ -93,7 +91,9 @@ def pairwise_hinge_loss(
     """
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        totals, counts = hinge_totals(jnp.clip(scores, -LARGE, LARGE), labels, weights, lists)
+        totals, counts = hinge_totals(
+            jnp.clip(scores, ops.NOTHING, -ops.NOTHING), labels, weights, lists
+        )
         return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
     return pairwise_loss(
         scores,
@@ -189,7 +189,7 @@ def pairwise_mse_loss(
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
         # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
-        error = jnp.clip(scores, -LARGE, LARGE) - labels
+        error = jnp.clip(scores, ops.NOTHING, -ops.NOTHING) - labels
         error = error - lists.mean(error)
         weight, square = lists.sum(weights), lists.sum(error**2)
         totals = lists.count * lists.sum(weights * error**2) + weight * square

@@ -1,4 +1,11 @@
-"""Pointwise losses: one value per document."""
+"""Pointwise losses: one value per document.
+
+`reduce_fn` reduces over the documents of all lists; with None the result is `[..., list]`. Flat and
+padded lists are the same to them. Arguments not described here are those of every loss, see
+`t5rank.types`.
+"""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +31,8 @@ def sigmoid_loss(
     `log(sigmoid(s))` rounds to 0.
 
     Args:
-      scores: see `t5rank.types`, also for the other arguments.
       labels: probabilities of relevance, clipped to [0, 1].
-      where: as above.
-      segments: as above.
       weights: multiply each document's loss.
-      reduce_fn: reduces over the documents of all lists.
-
-    Returns:
-      The reduced loss, or `[..., list]` with one value per document.
 
     >>> float(sigmoid_loss(jnp.array([0.0]), jnp.array([1]))) == float(jnp.log(2.0))
     True
@@ -43,3 +43,61 @@ def sigmoid_loss(
     positive = jnp.where(labels == 0, 0.0, labels * jax.nn.softplus(-scores))
     negative = jnp.where(labels == 1, 0.0, (1 - labels) * jax.nn.softplus(scores))
     return ops.reduce(weights * (positive + negative), lists.where, reduce_fn)
+
+
+def mse_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Squared error of each document.
+
+    $$\ell(s, y) = w (s - y)^2$$
+
+    Args:
+      weights: multiply each document's loss.
+
+    >>> float(mse_loss(jnp.array([3.0]), jnp.array([1])))
+    4.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    return ops.reduce(weights * jnp.square(scores - labels), lists.where, reduce_fn)
+
+
+def ordinal_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    thresholds: Sequence[float] = (-1.0, 0.0, 1.0, 2.0),
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Ordinal regression: for every grade, whether the document reaches it.
+
+    $$\ell(s, y) = w \sum_k \left( t_k \log(1 + e^{-(s - \theta_k)})
+    + (1 - t_k) \log(1 + e^{s - \theta_k}) \right), \quad t_k = [y \ge k]$$
+
+    One score passes one threshold per grade (proportional odds, McCullagh 1980); a label between
+    two grades reaches the upper one in part. TF-Ranking's ordinal loss has a score for each grade.
+
+    Args:
+      thresholds: $\theta_1, \theta_2, \ldots$ of the grades 1, 2, ...; four for grades 0 to 4.
+      weights: multiply each document's loss.
+
+    >>> float(ordinal_loss(jnp.array([0.0]), jnp.array([1]), thresholds=(0.0,)) / jnp.log(2.0))
+    1.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    passed = scores[..., None] - jnp.asarray(thresholds, jnp.float32)
+    grades = jnp.arange(1.0, len(thresholds) + 1)
+    reached = jnp.clip(labels[..., None] - grades + 1.0, 0.0, 1.0)
+    positive = jnp.where(reached == 0, 0.0, reached * jax.nn.softplus(-passed))
+    negative = jnp.where(reached == 1, 0.0, (1 - reached) * jax.nn.softplus(passed))
+    loss = weights * jnp.sum(positive + negative, axis=-1)
+    return ops.reduce(loss, lists.where, reduce_fn)

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from t5rank.ops.reduction import reduce, reduce_pairs
 from t5rank.types import Array, ReduceFn
 
+NOTHING = -1e30  # the logarithm of 0 where -inf would make gradients NaN
+
 
 def as_lists(
     scores: Array,
@@ -22,11 +24,12 @@ def as_lists(
     where: Array | None = None,
     segments: Array | None = None,
     weights: Array | None = None,
+    subtopics: bool = False,
 ) -> tuple[Array, Array, Array, "Lists"]:
     """Gives `(scores, labels, weights, lists)`, arrays of one shape, safe to compute with.
 
     The arrays are float32, and masked slots hold zeros, so that nothing in them reaches a value or
-    a gradient. Labels may have one more axis, of subtopics.
+    a gradient. With `subtopics` labels have one more axis.
 
     Raises:
       ValueError: shapes differ.
@@ -37,7 +40,9 @@ def as_lists(
         raise ValueError("Argument 'scores' has rank 0; expected [..., list].")
     where = jnp.ones(scores.shape, bool) if where is None else jnp.asarray(where) != 0
     _check_shape("where", where, scores)
-    _check_shape("labels", labels[..., 0] if labels.ndim == scores.ndim + 1 else labels, scores)
+    if subtopics and labels.ndim == 0:
+        raise ValueError("Argument 'labels' has rank 0; expected [..., list, subtopics].")
+    _check_shape("labels", labels[..., 0] if subtopics else labels, scores)
     weights = jnp.ones(scores.shape) if weights is None else jnp.asarray(weights)
     weights = jnp.broadcast_to(weights, scores.shape)
 
@@ -177,8 +182,9 @@ class Lists(abc.ABC):
         return self._scan(jnp.add, jnp.where(self.where, values, 0.0), reverse)
 
     def cumlogsumexp(self, values: Array, reverse: bool = False) -> Array:
-        """`log(sum(exp(values)))` over each document and all before it in its list."""
-        return self._scan(jnp.logaddexp, jnp.where(self.where, values, -jnp.inf), reverse)
+        """`log(sum(exp(values)))` over each document and all before it; `NOTHING` for -inf."""
+        known = self.where & ~jnp.isneginf(values)
+        return self._scan(jnp.logaddexp, jnp.where(known, values, NOTHING), reverse)
 
     def tie_start(self, keys: Array) -> Array:
         """The place, from 0, of the first document in the list with the same key."""
@@ -205,13 +211,13 @@ class Lists(abc.ABC):
 
         return jax.lax.fori_loop(0, values.shape[-1].bit_length(), halve, (low, high))[0]
 
-    def before(self, cumulative: Array, place: Array) -> Array:
-        """A `cumsum`'s value over the first `place` documents of the list."""
-        return jnp.where(place > 0, self._at(cumulative, place - 1), 0.0)
+    def before(self, cumulative: Array, place: Array, nothing: float = 0.0) -> Array:
+        """A cumulative value over the first `place` documents of the list."""
+        return jnp.where(place > 0, self._at(cumulative, place - 1), nothing)
 
-    def after(self, cumulative: Array, place: Array) -> Array:
-        """A reverse `cumsum`'s value over the documents from `place` on, counted from 0."""
-        return jnp.where(place < self.count, self._at(cumulative, place), 0.0)
+    def after(self, cumulative: Array, place: Array, nothing: float = 0.0) -> Array:
+        """A reverse cumulative value over the documents from `place` on, counted from 0."""
+        return jnp.where(place < self.count, self._at(cumulative, place), nothing)
 
     def _at(self, values: Array, place: Array) -> Array:
         slot = jnp.clip(self.start + place, 0, values.shape[-1] - 1)

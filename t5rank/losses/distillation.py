@@ -1,0 +1,192 @@
+"""Losses that learn from a teacher: `labels` are its scores.
+
+Arguments not described here are those of every loss, see `t5rank.types`.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from t5rank import ops
+from t5rank.losses.listwise import listmle_loss, times
+from t5rank.metrics.gains import DiscountFn, log2_discount
+from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+
+def kl_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    temperature: float = 1.0,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Divergence of the student's from the teacher's distribution over the list.
+
+    $$\ell(s, y) = T^2 \sum_i w_i \, p_i \, (\log p_i - \log q_i), \quad
+    p = \mathrm{softmax}(y / T), \; q = \mathrm{softmax}(s / T)$$
+
+    The factor keeps the gradient's size as the temperature grows. Source: Hinton et al. 2015,
+    section 2.
+
+    Args:
+      temperature: $T$.
+
+    Raises:
+      ValueError: the temperature is not positive.
+
+    >>> float(kl_loss(jnp.array([3.0, 1.0]), jnp.array([2.0, 0.0])))
+    0.0
+    """
+    _check_positive("temperature", temperature)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    teacher, student = labels / temperature, scores / temperature
+    teacher = jnp.where(lists.where, teacher - lists.logsumexp(teacher), -jnp.inf)
+    probabilities = weights * jnp.exp(teacher)
+    student = student - lists.logsumexp(student)
+    loss = temperature**2 * lists.sum(times(probabilities, teacher - student))
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def margin_mse_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Margin-MSE: the margins between the teacher's best document and the others.
+
+    $$\ell(s, y) = \frac{\sum_{j : y_j < y_i} w_j \left((s_i - s_j) - (y_i - y_j)\right)^2}
+    {\sum_{j : y_j < y_i} w_j}, \quad y_i = \max_j y_j$$
+
+    averaged over the documents i if several share the highest label. Source: Hofstätter et al.
+    2020, equation 3, where a list is one relevant and one other document.
+
+    >>> float(margin_mse_loss(jnp.array([3.0, 0.0]), jnp.array([2.0, 1.0])))  # (3 - 1)^2
+    4.0
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    best = lists.where & (labels == lists.max(labels))
+    others = lists.where & ~best
+    error = scores - labels
+    error = error - lists.mean(error)
+    of_others = jnp.where(others, weights, 0.0)
+    total, number = lists.sum(of_others), lists.sum(best.astype(jnp.float32))
+    # sum over i of the best, j of the others of w_j (e_i - e_j)^2, by moments.
+    linear = lists.sum(jnp.where(best, error, 0.0)) * lists.sum(of_others * error)
+    squares = lists.sum(jnp.where(best, error**2, 0.0)) * total
+    squares = squares + number * lists.sum(of_others * error**2) - 2.0 * linear
+    pairs = total * number
+    loss = jnp.where(pairs > 0, squares / jnp.where(pairs > 0, pairs, 1.0), 0.0)
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def adr_mse_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    temperature: float = 1.0,
+    discount_fn: DiscountFn = log2_discount,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""ADR-MSE: squared error of approximate ranks, discounted by the teacher's rank.
+
+    $$\ell(s, y) = \frac{1}{n} \sum_i w_i \, \mathrm{discount}(r_i) (\hat r_i - r_i)^2, \quad
+    \hat r_i = 1 + \sum_{j \ne i} \sigma\left(\frac{s_j - s_i}{T}\right)$$
+
+    Documents with the same label share their mean rank $r$. Source: Schlatt et al. 2024
+    (Rank-DistiLLM), section 3.
+
+    Args:
+      temperature: $T$.
+      discount_fn: rank, from 1, to weight.
+
+    Raises:
+      ValueError: the temperature is not positive.
+
+    >>> float(adr_mse_loss(jnp.array([900.0, 0.0]), jnp.array([2.0, 1.0])))
+    0.0
+    """
+    _check_positive("temperature", temperature)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+    order, (ordered, slots) = lists.sort([ops.best_first(labels)], [labels, slots])
+    positions = jnp.broadcast_to(order.position + 1.0, scores.shape)
+    ranks = ops.unsort(order.tie_mean(positions, ordered), slots)
+
+    def beats(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
+        step = jax.nn.sigmoid((j[0][0] - i[0][0]) / temperature)
+        return step, jnp.ones(step.shape, bool)
+
+    # A document's step over itself is 1/2.
+    approximate = 0.5 + ops.row_sums(beats, lists, ((scores,), ()))
+    errors = jnp.where(
+        lists.where, (approximate - ranks) ** 2 * discount_fn(jnp.maximum(ranks, 1.0)), 0.0
+    )
+    return lists.reduce(lists.mean(weights * errors), reduce_fn, spoiled=scores + labels)
+
+
+def rank_distil_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    key: Array | None = None,
+    topn: int | None = None,
+    samples: int = 8,
+    temperature: float = 1.0,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""RankDistil: ListMLE of rankings drawn from the teacher, of which the first `topn` matter.
+
+    A ranking is drawn from the Plackett-Luce distribution of $y / T$ by sorting $y / T$ plus Gumbel
+    noise. Without `key` it is the teacher's own ranking, `listmle_loss`. Source: Reddi et al. 2021,
+    section 4.
+
+    Args:
+      key: a PRNG key for the rankings.
+      topn: how many ranks of the teacher have a term; all by default.
+      samples: the number of rankings, whose losses are averaged.
+      temperature: $T$ of the teacher.
+
+    Raises:
+      ValueError: the temperature or the number of samples is not positive.
+    """
+    _check_positive("temperature", temperature)
+    _check_positive("samples", samples)
+
+    @jax.checkpoint
+    def loss(targets: Array, scores: Array) -> Array:
+        return listmle_loss(
+            scores,
+            targets,
+            topn=topn,
+            where=where,
+            segments=segments,
+            weights=weights,
+            reduce_fn=reduce_fn,
+        )
+
+    if key is None:
+        return loss(labels, scores)
+    scores, labels = jnp.asarray(scores), jnp.asarray(labels)
+
+    def sample(key: Array) -> Array:
+        noise = jax.random.gumbel(key, labels.shape)
+        return loss(labels.astype(jnp.float32) / temperature + noise, scores)
+
+    return jnp.mean(jax.lax.map(sample, jax.random.split(key, samples)), axis=0)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"Argument '{name}' has {value}; expected a number above 0.")

@@ -1,0 +1,200 @@
+r"""Losses through NeuralSort, a differentiable sort (Grover et al. 2019).
+
+The relaxed permutation of a list of n scores gives row r, for rank r, a distribution over documents:
+
+$$\hat P_{rj} = \mathrm{softmax}_j\left(\frac{(n + 1 - 2r) s_j - \sum_k |s_j - s_k|}{\tau}\right)$$
+
+The matrix is made in blocks of rows where it is needed and never kept.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from t5rank import ops
+from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.ops import Lists
+from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+EPSILON = 1e-10  # the smallest sum of a row or column to divide by
+
+
+@dataclasses.dataclass(frozen=True)
+class _Relaxed:
+    """A relaxed permutation, by numbers of each sorted document, which stands for its rank, too."""
+
+    slope: Array  # of the rank: (n + 1 - 2r) / tau
+    scores: Array
+    distances: Array  # of the document: sum over k of |s_j - s_k| / tau
+    log_total: Array  # of the rank
+
+    @classmethod
+    def of(cls, scores: Array, lists: Lists, temperature: float) -> "_Relaxed":
+        """The permutation of scores that are sorted, best first."""
+        scores = scores - lists.mean(scores)
+        position, count = lists.position, lists.count
+        slope = (count - 1.0 - 2.0 * position) / temperature
+        upto = lists.cumsum(scores)
+        total = lists.sum(scores)
+        # Above: those scores are larger; below: smaller.
+        distances = 2.0 * upto - total + (count - 2.0 - 2.0 * position) * scores
+        distances = distances / temperature
+        # The largest entry of row r is that of the document at rank r.
+        largest = jax.lax.stop_gradient(slope * scores - distances)
+        relaxed = cls(slope, scores, distances, largest)
+        rest = ops.row_sums(_Pairs(lambda log, _: jnp.exp(log)), lists, relaxed.items())
+        return dataclasses.replace(relaxed, log_total=largest + jnp.log(jnp.maximum(rest, 1.0)))
+
+    def items(self, *others: Array) -> ops.Items:
+        return (self.slope, self.scores, self.distances, self.log_total, *others), ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """A pair function of the logarithm of an entry and of the rank's and document's other numbers."""
+
+    function: Callable[[Array, tuple[tuple[Array, ...], tuple[Array, ...]]], Array]
+
+    def __call__(self, rank: ops.Items, document: ops.Items) -> tuple[Array, Array]:
+        (slope, _, _, log_total, *mine), _ = rank
+        (_, scores, distances, _, *theirs), _ = document
+        log_entry = slope * scores - distances - log_total
+        values = self.function(log_entry, (tuple(mine), tuple(theirs)))
+        return values, jnp.ones(values.shape, bool)
+
+
+def neural_sort_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    temperature: float = 1.0,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Cross entropy of the scores' relaxed permutation with that of the labels.
+
+    $$\ell(s, y) = -\frac{1}{n} \sum_r \sum_j w_j \, \hat P_{rj}(y) \log \hat P_{rj}(s)$$
+
+    A list without a relevant document has loss 0. Source: Grover et al. 2019, section 6.1; as in
+    TF-Ranking, which averages over ranks. Takes O(n^2) time and O(n) memory.
+
+    Args:
+      temperature: $\tau$, of both permutations.
+      weights: those of the document.
+
+    Raises:
+      ValueError: the temperature is not positive.
+    """
+    _check_temperature(temperature)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    order, (ranked,) = lists.sort([ops.best_first(scores)], [scores])
+    # Where the documents of both permutations meet: each sorted by score.
+    _, (targets, weights_) = lists.sort([ops.best_first(scores)], [labels, weights])
+    student = _Relaxed.of(ranked, order, temperature)
+    _, (sorted_labels,) = lists.sort([ops.best_first(labels)], [labels])
+    teacher = _Relaxed.of(sorted_labels, order, temperature)
+    # A document's own numbers in the teacher's permutation, in the order of the scores.
+    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+    _, (slots_by_label,) = lists.sort([ops.best_first(labels)], [slots])
+    by_document = [ops.unsort(x, slots_by_label) for x in (teacher.scores, teacher.distances)]
+    _, (target_scores, target_distances) = lists.sort([ops.best_first(scores)], by_document)
+    del targets
+
+    def cross_entropy(log_entry: Array, others: tuple) -> Array:
+        (slope, log_total, _, _, _), (_, _, target, distance, weight) = others
+        return -weight * jnp.exp(slope * target - distance - log_total) * log_entry
+
+    items = student.items(
+        teacher.slope, teacher.log_total, target_scores, target_distances, weights_
+    )
+    totals, _ = ops.pair_totals(_Pairs(cross_entropy), order, items)
+    loss = lists.from_sorted(totals / jnp.maximum(order.count, 1.0))
+    loss = jnp.where(lists.sum(labels) > 0, loss, 0.0)
+    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+
+
+def neural_ndcg_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    temperature: float = 1.0,
+    topn: int | None = None,
+    sinkhorn_iterations: int = 30,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    gain_fn: GainFn = exponential_gain,
+    discount_fn: DiscountFn = log2_discount,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""NeuralNDCG: minus NDCG with a relaxed permutation in place of the sort.
+
+    $$\ell(s, y) = -\frac{1}{\mathrm{IDCG}} \sum_r \mathrm{discount}(r)
+    \sum_j \tilde P_{rj} \, w_j \, \mathrm{gain}(y_j)$$
+
+    with $\tilde P$ scaled by Sinkhorn's iterations until its columns, too, sum to 1. Source:
+    Pobrotyn and Białobrzeski 2021, equation 8; without iterations it is PiRank's loss (Swezey et
+    al. 2021), TF-Ranking's `NeuralSortNDCGLoss`. Takes O(n^2) time for each iteration, and O(n)
+    memory.
+
+    Args:
+      temperature: $\tau$.
+      topn: ranks after it do not count.
+      sinkhorn_iterations: how often columns and rows are scaled.
+      weights: multiply the gains.
+      gain_fn: label to gain.
+      discount_fn: rank, from 1, to discount.
+
+    Raises:
+      ValueError: the temperature is not positive.
+    """
+    _check_temperature(temperature)
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    gains = jnp.where(lists.where, weights * gain_fn(labels), 0.0)
+    order, (ranked, gains) = lists.sort([ops.best_first(scores)], [scores, gains])
+    relaxed = _Relaxed.of(ranked, order, temperature)
+    ranks = order.position + 1.0
+    discounts = jnp.broadcast_to(discount_fn(ranks), gains.shape)
+    discounts = discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
+    discounts = jnp.where(order.where, discounts, 0.0)
+
+    rows, columns = _sinkhorn(relaxed, order, sinkhorn_iterations)
+
+    def gain(log_entry: Array, others: tuple) -> Array:
+        return jnp.exp(log_entry) * others[0][0] * others[1][1]
+
+    items = relaxed.items(rows * discounts, columns * gains)
+    dcg, _ = ops.pair_totals(_Pairs(gain), order, items, discounts != 0)
+    ideal_order, (ideal,) = order.sort([-gains], [gains])
+    ideal_dcg = order.from_sorted(ideal_order.sum(ideal * discounts))
+    ndcg = jnp.where(ideal_dcg > 0, dcg / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0), 0.0)
+    return lists.reduce(-lists.from_sorted(ndcg), reduce_fn, spoiled=scores + labels)
+
+
+def _sinkhorn(relaxed: _Relaxed, lists: Lists, iterations: int) -> tuple[Array, Array]:
+    """The factors of rows and columns with which both sum to 1, as far as the iterations go."""
+
+    def of_rank(log_entry: Array, others: tuple) -> Array:
+        return jnp.exp(log_entry) * others[1][1]
+
+    def of_document(document: ops.Items, rank: ops.Items) -> tuple[Array, Array]:
+        return _Pairs(lambda log, others: jnp.exp(log) * others[0][0])(rank, document)
+
+    def scale(factors: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        items = relaxed.items(*factors)
+        columns = 1.0 / jnp.maximum(ops.row_sums(of_document, lists, items), EPSILON)
+        items = relaxed.items(factors[0], columns)
+        rows = 1.0 / jnp.maximum(ops.row_sums(_Pairs(of_rank), lists, items), EPSILON)
+        return (rows, columns), None
+
+    ones = jnp.ones(relaxed.scores.shape)
+    return jax.lax.scan(jax.checkpoint(scale), (ones, ones), length=iterations)[0]
+
+
+def _check_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"Argument 'temperature' has {temperature}; expected a number above 0.")
