@@ -24,7 +24,9 @@ def public(module, ending):
 
 
 LOSSES = public(losses, "_loss")
-del LOSSES["pairwise_loss"]  # needs a function of the user; the other pairwise losses are made of it
+del LOSSES[
+    "pairwise_loss"
+]  # needs a function of the user; the other pairwise losses are made of it
 METRICS = public(metrics, "_metric")
 OF_SUBTOPICS = {name for name in METRICS if name.startswith(("alpha_dcg", "precision_ia"))}
 # Ranks and cut-offs are what approximations replace; these metrics have neither.
@@ -76,6 +78,7 @@ COMBINED = {
     ),
     "calibrated softmax": functools.partial(losses.softmax_loss, virtual_label=0.5),
     "softmax at 2": losses.with_temperature(losses.softmax_loss, 2.0),
+    "logistic per list": losses.per_list(losses.pairwise_logistic_loss),
     "mixture": losses.mixture([losses.softmax_loss, losses.pairwise_hinge_loss], [1.0, 0.5]),
     "ndcg@2": functools.partial(metrics.ndcg_metric, topn=2),
     "ndcg of averaged ties": functools.partial(metrics.ndcg_metric, ties="average"),
@@ -84,7 +87,11 @@ COMBINED = {
 CASES = LOSSES | METRICS | COMBINED | TRANSFORMED
 # The noise belongs to the slots, so that it does not move with the documents.
 ORDERED = {name: case for name, case in CASES.items() if "gumbel" not in name}
-PAIRWISE = {n: c for n, c in (LOSSES | COMBINED).items() if n.startswith(("pair", "log", "hinge", "mse w"))}
+PAIRWISE = {
+    n: c
+    for n, c in (LOSSES | COMBINED).items()
+    if n.startswith(("pair", "logistic with", "hinge", "mse w"))
+}
 
 
 def every(cases):
@@ -96,13 +103,15 @@ def subtopics(name):
 
 
 def differentiable(name):
-    return name not in METRICS and not name.startswith(("segment", "ndcg", "mrr", "gumbel")) or (
-        name.split(" ", 1)[-1] in LOSSES or "approx" in name or "bound" in name
+    return (
+        name not in METRICS
+        and not name.startswith(("segment", "ndcg", "mrr", "gumbel"))
+        or (name.split(" ", 1)[-1] in LOSSES or "approx" in name or "bound" in name)
     )
 
 
 def batch(name, lists=4, seed=0):
-    """Tie-free scores, grades 0 to 2, and a mask that leaves lists of different sizes, one empty."""
+    """Tie-free scores, grades 0 to 2, and a mask: lists of different sizes, one empty."""
     rng = np.random.default_rng(seed)
     scores = (rng.permutation(lists * SIZE).reshape(lists, SIZE) - 10.5).astype(np.float32) / 7
     shape = (lists, SIZE, SUBTOPICS) if subtopics(name) else (lists, SIZE)
@@ -135,7 +144,9 @@ def test_signature_is_that_of_rax(name):
     parameters = list(inspect.signature(CASES[name]).parameters.values())
     assert [p.name for p in parameters[:2]] == ["scores", "labels"]
     keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    shared = {"where", "segments", "weights", "reduce_fn"} | ({"topn", "key"} if name in METRICS else set())
+    shared = {"where", "segments", "weights", "reduce_fn"} | (
+        {"topn", "key"} if name in METRICS else set()
+    )
     assert shared <= keywords.keys()
     assert keywords["reduce_fn"] is jnp.mean
 
@@ -168,10 +179,11 @@ def test_minus_infinity_at_an_irrelevant_document_is_finite(name):
     slot = np.flatnonzero(where[row])[0]
     scores[row, slot], labels[row, slot] = -INF, 0.0
     value, gradient = compiled(name)(scores, labels, where)
-    if name.startswith("adr") or "mse" in name or "neural_sort" in name or "ordinal" in name:
-        pytest.skip("the loss of a regression on an infinite score is infinite")
-    assert np.all(np.isfinite(value))
-    assert np.all(np.isfinite(gradient))
+    if name.split(" ")[-1] in ("mse_loss", "kl_loss"):  # where it is infinite
+        assert value == INF
+    else:
+        assert np.all(np.isfinite(value))
+        assert np.all(np.isfinite(gradient))
 
 
 @every(CASES)
@@ -199,7 +211,9 @@ def test_order_of_the_documents_changes_nothing(name):
 def test_padding_changes_nothing(name):
     scores, labels, where = batch(name)
     value, gradient = compiled(name)(scores, labels, where)
-    padded = [np.pad(x, [(0, 0), (0, 6)] + [(0, 0)] * (x.ndim - 2)) for x in (scores, labels, where)]
+    padded = [
+        np.pad(x, [(0, 0), (0, 6)] + [(0, 0)] * (x.ndim - 2)) for x in (scores, labels, where)
+    ]
     ours = compiled(name)(*padded)
     assert_close((ours[0], ours[1][:, :SIZE]), (value, gradient))
 
@@ -220,7 +234,9 @@ def test_flat_lists_equal_padded_ones(name):
             segments=segments,
         )
 
-    assert_close(jax.value_and_grad(flat)(jnp.asarray(scores)), compiled(name)(scores, labels, where))
+    assert_close(
+        jax.value_and_grad(flat)(jnp.asarray(scores)), compiled(name)(scores, labels, where)
+    )
 
 
 @every(CASES)
@@ -247,8 +263,7 @@ def test_eager_equals_compiled_and_leaves_the_callers_arrays_alone(name):
     arrays = batch(name)
     copies = [array.copy() for array in arrays]
     scores, labels, where = arrays
-    weights = {} if "weights" not in inspect.signature(CASES[name]).parameters else {}
-    value = CASES[name](scores, labels, where=where, **weights)
+    value = CASES[name](scores, labels, where=where)
     assert_close(value, compiled(name)(*arrays)[0])
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -300,7 +315,7 @@ def test_all_pairs_reduce_to_the_streamed_totals(name):
     assert_close(jnp.sum(pairs), compiled(name, jnp.sum)(scores, labels, where)[0])
 
 
-@every(LOSSES)
+@every(set(LOSSES) - {"circle_loss"})  # a part of its gradient is left out on purpose
 def test_slope_in_float64_is_the_gradient(name):
     """Central differences of the loss itself, along random directions."""
     scores, labels, where = batch(name, seed=3)

@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--words", type=int, required=True, help="the words of a passage")
     parser.add_argument("--query-words", type=int, nargs=2, required=True, metavar=("MIN", "MAX"))
     parser.add_argument("--queries", type=int, default=2, help="queries for each passage")
-    parser.add_argument("--near", type=int, default=0, help="passages of a list near the sought one")
+    parser.add_argument(
+        "--near", type=int, default=0, help="passages of a list near the sought one"
+    )
     parser.add_argument("--random", type=int, default=8, help="passages of a list from anywhere")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -41,7 +43,7 @@ def main() -> None:
 
     queries: dict[str, str] = {}
     for doc_id, text in windows.items():
-        words = list(dict.fromkeys(re.findall(r"[A-Za-z]{3,}", text)))
+        words = list(dict.fromkeys(re.findall(r"\b[A-Za-z]{3,12}\b", text)))
         if len(words) > options.query_words[1]:
             for number in range(options.queries):
                 count = rng.randint(*options.query_words)

@@ -28,7 +28,7 @@ train() { # LOSS NAME LISTS INITIAL_CHECKPOINT_PATH BINDING...
 
 source=$data/msmarco_passage_train
 keywords() { python "$here/keyword_lists.py" "$source" "$output/$1" "${@:2}"; }
-keywords keywords16 --words 16 --query-words 3 5 --random 16
+keywords keywords16 --words 16 --query-words 3 4 --random 16
 keywords keywords40 --words 40 --query-words 3 7 --queries 3 --near 8
 keywords keywords80 --words 80 --query-words 3 8 --queries 3 --near 8
 mkdir -p "$output/real"

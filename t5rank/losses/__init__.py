@@ -5,7 +5,7 @@ end to end with `segments`. Metrics become losses with `t5rank.transformations`.
 """
 
 from t5rank.losses.arp import arp1_loss, arp2_loss
-from t5rank.losses.combinations import mixture, with_temperature
+from t5rank.losses.combinations import mixture, per_list, takes, with_temperature
 from t5rank.losses.distillation import adr_mse_loss, kl_loss, margin_mse_loss, rank_distil_loss
 from t5rank.losses.lambdaweights import (
     Lambdaweight,
@@ -70,11 +70,13 @@ __all__ = [
     "pairwise_mse_loss",
     "pairwise_quantile_loss",
     "pairwise_soft_zero_one_loss",
+    "per_list",
     "poly1_softmax_loss",
     "precision_lambdaweight",
     "rank_distil_loss",
     "sigmoid_loss",
     "softmax_loss",
+    "takes",
     "unique_softmax_loss",
     "with_temperature",
     "xendcg_loss",

@@ -35,7 +35,7 @@ def arp1_loss(
         return gain * jax.nn.softplus(j[0][0] - i[0][0]) / jnp.log(2.0), gain != 0
 
     gains = weights * labels
-    clipped = jnp.clip(scores, ops.NOTHING, -ops.NOTHING)
+    clipped = ops.finite(scores)
     totals, _ = ops.pair_totals(pair_fn, lists, ((clipped,), (gains,)), gains != 0)
     return lists.reduce(totals, reduce_fn, spoiled=scores + labels)
 
@@ -66,7 +66,7 @@ def arp2_loss(
         cost = jax.nn.softplus(score_j - score_i) / jnp.log(2.0)
         return weight_i * (label_i - label_j) * cost, label_i > label_j
 
-    clipped = jnp.clip(scores, ops.NOTHING, -ops.NOTHING)
+    clipped = ops.finite(scores)
     rows = labels > lists.min(labels)
     totals, _ = ops.pair_totals(pair_fn, lists, ((clipped,), (labels, weights)), rows)
     return lists.reduce(totals, reduce_fn, spoiled=scores + labels)

@@ -2,19 +2,22 @@
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from t5rank.types import Array, LossFn
+from t5rank import ops
+from t5rank.types import Array, Labels, LossFn, ReduceFn, Scores, Where
 
 
 def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
-    """The weighted sum of losses, all with the same arguments.
+    """The weighted sum of losses of t5rank, list by list.
 
-    A `key` goes to the losses that take one, split so that each has its own. All must reduce alike:
-    with `reduce_fn=None` they must return the same shape.
+    Every list counts the same in each of them: a pairwise or pointwise loss is averaged over the
+    list's pairs or documents first. `reduce_fn` reduces over lists. A `key` goes to the losses that
+    take one, and each has its own.
 
     Args:
       losses: the losses.
@@ -35,16 +38,40 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
             "expected one for each of at least one loss."
         )
 
-    def loss_fn(scores: Array, labels: Array, *, key: Array | None = None, **kwargs: Any) -> Array:
+    factors = tuple(weights)
+
+    def loss_fn(
+        scores: Scores,
+        labels: Labels,
+        *,
+        where: Where | None = None,
+        segments: Array | None = None,
+        weights: Array | None = None,
+        reduce_fn: ReduceFn | None = jnp.mean,
+        key: Array | None = None,
+    ) -> Array:
+        lists = ops.as_lists(scores, labels, where, segments)[-1]
         total: Any = 0.0
-        for number, (loss, weight) in enumerate(zip(losses, weights, strict=True)):
-            own_key = {}
+        for number, (loss, factor) in enumerate(zip(losses, factors, strict=True)):
+            own: dict[str, Any] = {"where": where, "segments": segments, "weights": weights}
             if key is not None and takes(loss, "key"):
-                own_key["key"] = jax.random.fold_in(key, number)
-            total = total + weight * loss(scores, labels, **own_key, **kwargs)
-        return total
+                own["key"] = jax.random.fold_in(key, number)
+            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **own)
+        return ops.reduce(total, lists.first(), reduce_fn)
 
     return loss_fn
+
+
+def per_list(loss: LossFn) -> LossFn:
+    """A pairwise or pointwise loss in which every list counts the same, however long.
+
+    >>> import jax.numpy as jnp
+    >>> from t5rank.losses import mse_loss
+    >>> scores, where = jnp.array([[2.0, 2.0], [0.0, 0.0]]), jnp.array([[1, 1], [1, 0]])
+    >>> float(per_list(mse_loss)(scores, jnp.zeros((2, 2)), where=where))  # (4 + 0) / 2
+    2.0
+    """
+    return mixture([loss], [1.0])
 
 
 def with_temperature(loss: LossFn, temperature: float) -> LossFn:
@@ -69,8 +96,10 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
 
 def takes(function: LossFn, argument: str) -> bool:
-    """Whether a function has an argument of this name, or takes any."""
-    parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
-    return argument in parameters or any(
-        p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
-    )
+    """Whether a function has an argument of this name.
+
+    >>> from t5rank.losses import listmle_loss, softmax_loss
+    >>> takes(listmle_loss, "key"), takes(softmax_loss, "key")
+    (True, False)
+    """
+    return argument in inspect.signature(function).parameters

@@ -72,7 +72,7 @@ def margin_mse_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     best = lists.where & (labels == lists.max(labels))
     others = lists.where & ~best
-    error = scores - labels
+    error = ops.finite(scores) - labels
     error = error - lists.mean(error)
     of_others = jnp.where(others, weights, 0.0)
     total, number = lists.sum(of_others), lists.sum(best.astype(jnp.float32))
@@ -126,7 +126,7 @@ def adr_mse_loss(
         return step, jnp.ones(step.shape, bool)
 
     # A document's step over itself is 1/2.
-    approximate = 0.5 + ops.row_sums(beats, lists, ((scores,), ()))
+    approximate = 0.5 + ops.row_sums(beats, lists, ((ops.finite(scores),), ()))
     errors = jnp.where(
         lists.where, (approximate - ranks) ** 2 * discount_fn(jnp.maximum(ranks, 1.0)), 0.0
     )

@@ -126,7 +126,7 @@ def dcg_lambdaweight(
         `dcg2_lambdaweight`, which depend on the difference of the ranks.
 
     >>> weights = dcg_lambdaweight()(jnp.array([1.0, 0.0]), jnp.array([0, 1]))
-    >>> weights[1, 0].round(4).item()  # 2 * (1 / log2(2) - 1 / log2(3))
+    >>> round(float(weights[1, 0]), 4)  # 2 * (1 / log2(2) - 1 / log2(3))
     0.7381
     """
 

@@ -323,9 +323,10 @@ def circle_loss(
     24.0
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    fixed = jax.lax.stop_gradient(scores)
-    better = -gamma * jax.nn.relu(1.0 + margin - fixed) * (scores - 1.0 + margin)
-    worse = gamma * jax.nn.relu(fixed + margin) * (scores - margin)
+    finite = ops.finite(scores)
+    fixed = jax.lax.stop_gradient(finite)
+    better = -gamma * jax.nn.relu(1.0 + margin - fixed) * (finite - 1.0 + margin)
+    worse = gamma * jax.nn.relu(fixed + margin) * (finite - margin)
     order, (better, worse, ordered, weights_) = lists.sort(
         [labels], [better, worse, labels, weights]
     )

@@ -1,6 +1,6 @@
 r"""Losses through NeuralSort, a differentiable sort (Grover et al. 2019).
 
-The relaxed permutation of a list of n scores gives row r, for rank r, a distribution over documents:
+The relaxed permutation of n scores has, in row r, a distribution over the documents for rank r:
 
 $$\hat P_{rj} = \mathrm{softmax}_j\left(\frac{(n + 1 - 2r) s_j - \sum_k |s_j - s_k|}{\tau}\right)$$
 
@@ -33,7 +33,7 @@ class _Relaxed:
     @classmethod
     def of(cls, scores: Array, lists: Lists, temperature: float) -> "_Relaxed":
         """The permutation of scores that are sorted, best first."""
-        scores = scores - lists.mean(scores)
+        scores = jnp.where(lists.where, scores - lists.mean(scores), 0.0)
         position, count = lists.position, lists.count
         slope = (count - 1.0 - 2.0 * position) / temperature
         upto = lists.cumsum(scores)
@@ -53,7 +53,7 @@ class _Relaxed:
 
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
-    """A pair function of the logarithm of an entry and of the rank's and document's other numbers."""
+    """A pair function of an entry's logarithm and of other numbers of the rank and the document."""
 
     function: Callable[[Array, tuple[tuple[Array, ...], tuple[Array, ...]]], Array]
 
@@ -91,26 +91,22 @@ def neural_sort_loss(
     """
     _check_temperature(temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    order, (ranked,) = lists.sort([ops.best_first(scores)], [scores])
-    # Where the documents of both permutations meet: each sorted by score.
-    _, (targets, weights_) = lists.sort([ops.best_first(scores)], [labels, weights])
-    student = _Relaxed.of(ranked, order, temperature)
-    _, (sorted_labels,) = lists.sort([ops.best_first(labels)], [labels])
-    teacher = _Relaxed.of(sorted_labels, order, temperature)
-    # A document's own numbers in the teacher's permutation, in the order of the scores.
+    ranked = _retrieved(lists, scores)
     slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
-    _, (slots_by_label,) = lists.sort([ops.best_first(labels)], [slots])
-    by_document = [ops.unsort(x, slots_by_label) for x in (teacher.scores, teacher.distances)]
-    _, (target_scores, target_distances) = lists.sort([ops.best_first(scores)], by_document)
-    del targets
+    order, (by_label, slots) = ranked.sort([ops.best_first(labels)], [labels, slots])
+    teacher = _Relaxed.of(by_label, order, temperature)
+    # A document's own numbers in the teacher's permutation, to be sorted with it by score.
+    target = [ops.unsort(x, slots) for x in (teacher.scores, teacher.distances)]
+    order, (by_score, weights, *target) = ranked.sort(
+        [ops.best_first(scores)], [scores, weights, *target]
+    )
+    student = _Relaxed.of(by_score, order, temperature)
 
     def cross_entropy(log_entry: Array, others: tuple) -> Array:
         (slope, log_total, _, _, _), (_, _, target, distance, weight) = others
         return -weight * jnp.exp(slope * target - distance - log_total) * log_entry
 
-    items = student.items(
-        teacher.slope, teacher.log_total, target_scores, target_distances, weights_
-    )
+    items = student.items(teacher.slope, teacher.log_total, *target, weights)
     totals, _ = ops.pair_totals(_Pairs(cross_entropy), order, items)
     loss = lists.from_sorted(totals / jnp.maximum(order.count, 1.0))
     loss = jnp.where(lists.sum(labels) > 0, loss, 0.0)
@@ -155,13 +151,16 @@ def neural_ndcg_loss(
     _check_temperature(temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = jnp.where(lists.where, weights * gain_fn(labels), 0.0)
-    order, (ranked, gains) = lists.sort([ops.best_first(scores)], [scores, gains])
+    ideal_order, (ideal,) = lists.sort([-gains], [gains])
+    order, (ranked, gains) = _retrieved(lists, scores).sort(
+        [ops.best_first(scores)], [scores, gains]
+    )
     relaxed = _Relaxed.of(ranked, order, temperature)
     ranks = order.position + 1.0
     discounts = jnp.broadcast_to(discount_fn(ranks), gains.shape)
     discounts = discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
+    ideal_dcg = lists.from_sorted(ideal_order.sum(ideal * discounts))
     discounts = jnp.where(order.where, discounts, 0.0)
-
     rows, columns = _sinkhorn(relaxed, order, sinkhorn_iterations)
 
     def gain(log_entry: Array, others: tuple) -> Array:
@@ -169,10 +168,9 @@ def neural_ndcg_loss(
 
     items = relaxed.items(rows * discounts, columns * gains)
     dcg, _ = ops.pair_totals(_Pairs(gain), order, items, discounts != 0)
-    ideal_order, (ideal,) = order.sort([-gains], [gains])
-    ideal_dcg = order.from_sorted(ideal_order.sum(ideal * discounts))
+    dcg = lists.from_sorted(dcg)
     ndcg = jnp.where(ideal_dcg > 0, dcg / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0), 0.0)
-    return lists.reduce(-lists.from_sorted(ndcg), reduce_fn, spoiled=scores + labels)
+    return lists.reduce(-ndcg, reduce_fn, spoiled=scores + labels)
 
 
 def _sinkhorn(relaxed: _Relaxed, lists: Lists, iterations: int) -> tuple[Array, Array]:
@@ -193,6 +191,11 @@ def _sinkhorn(relaxed: _Relaxed, lists: Lists, iterations: int) -> tuple[Array, 
 
     ones = jnp.ones(relaxed.scores.shape)
     return jax.lax.scan(jax.checkpoint(scale), (ones, ones), length=iterations)[0]
+
+
+def _retrieved(lists: Lists, scores: Array) -> Lists:
+    """The lists without documents of score -inf, which have no rank."""
+    return dataclasses.replace(lists, where=lists.where & ~jnp.isneginf(scores))
 
 
 def _check_temperature(temperature: float) -> None:

@@ -5,7 +5,7 @@ the number of documents that are better than some other, so lists with few relev
 
 `reduce_fn` reduces over the pairs of all lists. `jnp.mean`, `jnp.sum` and `ops.sum_and_count` need
 no more than each list's total; with None, or any other function, all pairs are made,
-`[..., list, list]`. An infinite score counts as 1e30, so that two of them differ by 0.
+`[..., list, list]`. An infinite score counts as 1e15, so that two of them differ by 0.
 
 Arguments not described here are those of every loss, see `t5rank.types`; `weights` are those of the
 better document, `lambdaweight_fn` multiplies the pairs, see `t5rank.losses.lambdaweights`.
@@ -48,7 +48,7 @@ def pairwise_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     lambda_items, lambda_fn = as_items(lambdaweight_fn, scores, labels, weights, lists)
-    items = ((jnp.clip(scores, ops.NOTHING, -ops.NOTHING),), (labels, weights, *lambda_items))
+    items = ((ops.finite(scores),), (labels, weights, *lambda_items))
 
     def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
         (score_i,), (label_i, weight_i, *lambda_i) = i
@@ -91,9 +91,7 @@ def pairwise_hinge_loss(
     """
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        totals, counts = hinge_totals(
-            jnp.clip(scores, ops.NOTHING, -ops.NOTHING), labels, weights, lists
-        )
+        totals, counts = hinge_totals(ops.finite(scores), labels, weights, lists)
         return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
     return pairwise_loss(
         scores,
@@ -189,7 +187,7 @@ def pairwise_mse_loss(
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
         # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
-        error = jnp.clip(scores, ops.NOTHING, -ops.NOTHING) - labels
+        error = ops.finite(scores) - labels
         error = error - lists.mean(error)
         weight, square = lists.sum(weights), lists.sum(error**2)
         totals = lists.count * lists.sum(weights * error**2) + weight * square

@@ -42,7 +42,7 @@ def sigmoid_loss(
     # 0 * inf is NaN: a certain and right score costs nothing. A NaN label stays.
     positive = jnp.where(labels == 0, 0.0, labels * jax.nn.softplus(-scores))
     negative = jnp.where(labels == 1, 0.0, (1 - labels) * jax.nn.softplus(scores))
-    return ops.reduce(weights * (positive + negative), lists.where, reduce_fn)
+    return lists.reduce_documents(weights * (positive + negative), reduce_fn)
 
 
 def mse_loss(
@@ -65,7 +65,7 @@ def mse_loss(
     4.0
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    return ops.reduce(weights * jnp.square(scores - labels), lists.where, reduce_fn)
+    return lists.reduce_documents(weights * jnp.square(scores - labels), reduce_fn)
 
 
 def ordinal_loss(
@@ -100,4 +100,4 @@ def ordinal_loss(
     positive = jnp.where(reached == 0, 0.0, reached * jax.nn.softplus(-passed))
     negative = jnp.where(reached == 1, 0.0, (1 - reached) * jax.nn.softplus(passed))
     loss = weights * jnp.sum(positive + negative, axis=-1)
-    return ops.reduce(loss, lists.where, reduce_fn)
+    return lists.reduce_documents(loss, reduce_fn)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
     "mrr@10": functools.partial(metrics.mrr_metric, topn=10),
 }
 Batch = Mapping[str, Array]
+_LOSS_STREAM = 1  # of the random numbers of a step
 
 
 class RankingModel:
@@ -34,7 +36,8 @@ class RankingModel:
       input_vocabulary: for T5X.
       output_vocabulary: for T5X.
       optimizer_def: for T5X; our trainer takes its optimizer by itself.
-      ranking_loss: any function with the signature of `t5rank.losses` (that of Rax).
+      ranking_loss: any function with the signature of `t5rank.losses` (that of Rax). One that takes
+        a `key` gets another for every training step, and always the same one otherwise.
       metric_fns: name to metric, logged while training.
       loss_normalizing_factor: the sum of the loss is divided by it. None divides by the number of
         lists (of documents, for a pointwise loss) in the batch at hand, which is right unless a
@@ -107,11 +110,15 @@ class RankingModel:
     def loss_normalizer(self, batch: Batch) -> Array:
         """What the mean of the loss over `batch` divides by: lists, documents or pairs."""
         scores = jnp.zeros(batch["label"].shape)
-        return jnp.maximum(self._loss_sum_and_count(scores, batch)[1], 1.0)
+        return jnp.maximum(self._loss_sum_and_count(scores, batch, None)[1], 1.0)
 
-    def _loss_sum_and_count(self, scores: Array, batch: Batch) -> Array:
+    def _loss_sum_and_count(self, scores: Array, batch: Batch, rng: Array | None) -> Array:
+        optional = {}
+        if losses.takes(self.ranking_loss, "key"):
+            rng = jax.random.key(0) if rng is None else rng
+            optional["key"] = jax.random.fold_in(rng, _LOSS_STREAM)
         return self.ranking_loss(
-            scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count
+            scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count, **optional
         )
 
     def loss_and_sums(
@@ -133,7 +140,7 @@ class RankingModel:
           normalizer: divides the summed loss; the batch's own count by default.
         """
         scores = self.score(params, batch["encoder_input_tokens"], dropout_rng)
-        loss_sums = self._loss_sum_and_count(scores, batch)
+        loss_sums = self._loss_sum_and_count(scores, batch, dropout_rng)
         total, count = loss_sums
         loss = total / (jnp.maximum(count, 1.0) if normalizer is None else normalizer)
         sums = {"loss": loss_sums}

@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from t5rank.ops.reduction import reduce, reduce_pairs
+from t5rank.ops.reduction import list_means, reduce, reduce_pairs
 from t5rank.types import Array, ReduceFn
 
 NOTHING = -1e30  # the logarithm of 0 where -inf would make gradients NaN
+INFINITE = (
+    1e15  # what an infinite score counts as where scores are subtracted: its square is finite
+)
 
 
 def as_lists(
@@ -63,6 +66,11 @@ def as_lists(
 def best_first(scores: Array) -> Array:
     """The key by which `Lists.sort` puts high scores first; one key for 0.0 and -0.0."""
     return -jax.lax.stop_gradient(scores) + 0.0
+
+
+def finite(scores: Array) -> Array:
+    """Scores that can be subtracted: two infinite ones are equal."""
+    return jnp.clip(scores, -INFINITE, INFINITE)
 
 
 def unsort(values: Array, slots: Array) -> Array:
@@ -150,16 +158,21 @@ class Lists(abc.ABC):
     def reduce(self, values: Array, reduce_fn: ReduceFn | None, spoiled: Array) -> Array:
         """Reduces a value per list; a list with a NaN in `spoiled` is NaN."""
         nan = self.any(jnp.isnan(spoiled))
-        return reduce(self.per_list(jnp.where(nan, jnp.nan, values)), self.first(), reduce_fn)
+        values = self.per_list(jnp.where(nan, jnp.nan, values))
+        return reduce(values, self.first(), None if reduce_fn is list_means else reduce_fn)
+
+    def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
+        """Reduces a value per document."""
+        if reduce_fn is list_means:
+            return self.reduce(self.mean(values), reduce_fn, spoiled=values)
+        return reduce(values, self.where, reduce_fn)
 
     def reduce_pairs(
         self, totals: Array, counts: Array, reduce_fn: ReduceFn | None, spoiled: Array
     ) -> Array:
         """Reduces over pairs given each list's sum and number; NaN as in `reduce`."""
-        once = self.first()
-        nan = self.any(jnp.isnan(spoiled))
-        totals = jnp.where(once, self.per_list(jnp.where(nan, jnp.nan, totals)), 0.0)
-        return reduce_pairs(totals, jnp.where(once, self.per_list(counts), 0.0), reduce_fn)
+        totals = self.reduce(totals, None, spoiled)
+        return reduce_pairs(totals, self.reduce(counts, None, counts), reduce_fn)
 
     def ranks(self, scores: Array, key: Array | None = None) -> Array:
         """The rank of each document, from 1: ties by `key` or by slot; has no gradient."""

@@ -25,6 +25,17 @@ def sum_and_count(values: Array, where: Array | None = None) -> Array:
     return jnp.stack([jnp.sum(values, where=where), jnp.sum(where, dtype=values.dtype)])
 
 
+def list_means(values: Array, where: Array | None = None) -> Array:
+    """A `reduce_fn` for the losses of t5rank: one value per list, `[...]` or `[..., list]`.
+
+    A pairwise or pointwise loss becomes the mean over each list's pairs or documents.
+
+    Raises:
+      TypeError: called by any other function, which knows no lists.
+    """
+    raise TypeError("Argument 'reduce_fn' has list_means; expected another one outside of t5rank.")
+
+
 def reduces_totals(reduce_fn: ReduceFn | None) -> bool:
     """Whether `reduce_pairs` can reduce with this function, without the pairs themselves."""
     return any(reduce_fn is known for known in _OF_TOTALS)
@@ -32,11 +43,14 @@ def reduces_totals(reduce_fn: ReduceFn | None) -> bool:
 
 def reduce_pairs(totals: Array, counts: Array, reduce_fn: ReduceFn | None) -> Array:
     """Reduces over pairs of which only each list's sum and number are known."""
-    return _OF_TOTALS[reduce_fn](jnp.sum(totals), jnp.sum(counts))
+    if reduce_fn is not list_means:
+        totals, counts = jnp.sum(totals), jnp.sum(counts)
+    return _OF_TOTALS[reduce_fn](totals, counts)
 
 
 _OF_TOTALS: dict[ReduceFn | None, Callable[[Array, Array], Array]] = {
     jnp.sum: lambda total, count: total,
     jnp.mean: lambda total, count: total / jnp.maximum(count, 1.0),
     sum_and_count: lambda total, count: jnp.stack([total, count]),
+    list_means: lambda total, count: total / jnp.maximum(count, 1.0),
 }
