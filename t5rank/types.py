@@ -1,21 +1,27 @@
 """The arguments that every loss and metric of t5rank shares, described once.
 
-A list is one query's candidate documents. Lists are the last axis; any axes may precede it.
+A list is one query's candidate documents. Lists come in two shapes, with the same results: padded,
+one list along the last axis with `where` for the real documents; or flat, several lists along the
+last axis with `segments` to tell them apart. Any axes may precede the last.
 
 * `scores`: `[..., list]`, one score per document; higher is better. Any float dtype; results are
   float32.
 * `labels`: `[..., list]`, the relevance of each document; bool, integer or float.
 * `where`: `[..., list]`, True (non-zero) at real documents. What masked slots hold, NaN included,
   changes no value and no gradient.
-* `segments`: `[..., list]`, list ids where several lists are laid end to end. Not supported yet.
-* `weights`: `[..., list]` (or broadcastable to it), a weight per document.
+* `segments`: `[..., list]`, integers: documents of a row with the same number are a list, wherever
+  they stand. Two rows share no list.
+* `weights`: `[..., list]` (or broadcastable to it), a weight per document, 1 by default.
 * `reduce_fn`: called as `reduce_fn(values, where=valid)`, `jnp.mean` by default; None returns the
-  values as they are, 0 at invalid places. A mean over nothing is 0.
+  values as they are, 0 at invalid places: one per list, document or pair. Values per list are
+  `[...]`, and for flat lists `[..., list]`, at the first real document of each. A mean over nothing
+  is 0. `ops.sum_and_count` gives `[sum, count]`, which add up across batches; `ops.list_means` one
+  value per list from any loss.
 * `topn`: ranks after it do not count.
-* `key`: a PRNG key with which tied documents are put in random order; without it tied documents
-  keep their order in the list.
+* `key`: a PRNG key for whatever is random: the order of tied documents, noise, samples.
 
-A NaN score at a real document gives a NaN result: it is never hidden.
+A NaN score or label at a real document gives a NaN result: it is never hidden. Shapes that differ
+raise a `ValueError`; nothing is broadcast but `weights`.
 """
 
 from collections.abc import Callable
