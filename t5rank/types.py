@@ -7,15 +7,22 @@ A list is one query's candidate documents. Lists are the last axis; any axes may
 * `labels`: `[..., list]`, the relevance of each document; bool, integer or float.
 * `where`: `[..., list]`, True (non-zero) at real documents. What masked slots hold, NaN included,
   changes no value and no gradient.
-* `segments`: `[..., list]`, list ids where several lists are laid end to end. Not supported yet.
+* `segments`: `[..., list]`, integer list ids where several lists share a row; values per list are
+  `[..., list]` then, at the first document of each, 0 elsewhere.
 * `weights`: `[..., list]` (or broadcastable to it), a weight per document.
 * `reduce_fn`: called as `reduce_fn(values, where=valid)`, `jnp.mean` by default; None returns the
   values as they are, 0 at invalid places. A mean over nothing is 0.
 * `topn`: ranks after it do not count.
-* `key`: a PRNG key with which tied documents are put in random order; without it tied documents
-  keep their order in the list.
+* `key`: a PRNG key with which tied documents are put in random order.
+* `ties`: how documents of equal scores are ranked. "order": as in the list; "random": by `key`,
+  which implies it; "optimistic" and "pessimistic": best and worst for the metric; "average": the
+  metric's mean over all orders, exactly.
+* `empty`: what a list without anything to find scores, 0 or 1; "skip": it does not count.
+* `threshold`: the smallest label of a relevant document.
+* `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.transformations`.
 
-A NaN score at a real document gives a NaN result: it is never hidden.
+A NaN score at a real document gives a NaN result: it is never hidden. To a metric a score of -inf is
+a document that was not retrieved.
 """
 
 from collections.abc import Callable
@@ -27,6 +34,7 @@ from jaxtyping import Bool, Float, Num
 Array = jax.Array
 Scores = Float[Array, "*batch list"]
 Labels = Num[Array, "*batch list"] | Bool[Array, "*batch list"]
+SubtopicLabels = Num[Array, "*batch list subtopics"] | Bool[Array, "*batch list subtopics"]
 Where = Num[Array, "*batch list"] | Bool[Array, "*batch list"]
 ReduceFn = Callable[..., Array]
 LossFn = Callable[..., Array]
