@@ -21,8 +21,8 @@ A list is one query's candidate documents. Lists are the last axis; any axes may
 * `threshold`: the smallest label of a relevant document.
 * `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.transformations`.
 
-A NaN score at a real document gives a NaN result: it is never hidden. To a metric a score of -inf is
-a document that was not retrieved.
+A NaN score at a real document gives a NaN result: it is never hidden. To a metric, a document whose
+score is -inf was not retrieved.
 """
 
 from collections.abc import Callable
