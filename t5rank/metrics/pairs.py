@@ -51,14 +51,15 @@ def opa_metric(
       weights: of the better document.
 
     Raises:
-      ValueError: `topn` and average ties are given together: there is no formula.
+      ValueError: `topn` is given with ties other than "order" and "random": which pairs count
+        then depends on the order.
 
     >>> float(opa_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([1, 0, 1])))
     0.5
     """
     check_topn(topn)
     if topn is not None:
-        check_ties(ties, ("average",), "OPA with 'topn'")
+        check_ties(ties, ("average", "optimistic", "pessimistic"), "OPA with 'topn'")
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     keys = ops.best_first(scores)
     right, pairs = _pairs_in_order(
