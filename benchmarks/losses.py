@@ -100,7 +100,9 @@ def compiled(name: str, function: Callable, arguments: tuple) -> Any:
     optional = {}
     if "segments" in name:
         length = scores.shape[-1]
-        optional["segments"] = jnp.broadcast_to(jnp.arange(length) * SEGMENTS // length, scores.shape)
+        optional["segments"] = jnp.broadcast_to(
+            jnp.arange(length) * SEGMENTS // length, scores.shape
+        )
 
     def call(scores: jax.Array, labels: jax.Array, where: jax.Array) -> jax.Array:
         return function(scores, labels, where=where, **optional)
@@ -157,16 +159,23 @@ def main() -> None:
     import rax
 
     chosen = {n: p for n, p in operations(rax).items() if not options.only or n in options.only}
-    lines = [f"JAX {jax.__version__} on {jax.devices()[0].device_kind}, {jax.device_count()} device"]
+    lines = [
+        f"JAX {jax.__version__} on {jax.devices()[0].device_kind}, {jax.device_count()} device"
+    ]
     progress = tqdm(total=len(chosen) * len(SIZES) * 2, file=sys.stderr)
     for lists, size in SIZES:
         for kind in ("few", "graded"):
             lines += ["", f"{lists} lists of {size}, labels: {kind}", ""]
-            lines += ["| | t5rank ms | Rax ms | ratio | t5rank MiB | Rax MiB |", "|---|" + "---:|" * 5]
+            lines += [
+                "| | t5rank ms | Rax ms | ratio | t5rank MiB | Rax MiB |",
+                "|---|" + "---:|" * 5,
+            ]
             arguments = batch(lists, size, kind)
             for name, pair in chosen.items():
                 progress.set_postfix_str(name)
-                lines.append("| " + " | ".join(measure(name, pair, arguments, options.turns)) + " |")
+                lines.append(
+                    "| " + " | ".join(measure(name, pair, arguments, options.turns)) + " |"
+                )
                 progress.update()
     progress.close()
     print("\n".join(lines))

@@ -19,9 +19,16 @@ last axis with `segments` to tell them apart. Any axes may precede the last.
   value per list from any loss.
 * `topn`: ranks after it do not count.
 * `key`: a PRNG key for whatever is random: the order of tied documents, noise, samples.
+* `ties`: how documents of equal scores are ranked. "order": as in the list; "random": by `key`,
+  which implies it; "optimistic" and "pessimistic": best and worst for the metric; "average": the
+  metric's mean over all orders, exactly.
+* `empty`: what a list without anything to find scores, 0 or 1; "skip": it does not count.
+* `threshold`: the smallest label of a relevant document.
+* `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.transformations`.
 
 A NaN score or label at a real document gives a NaN result: it is never hidden. Shapes that differ
-raise a `ValueError`; nothing is broadcast but `weights`.
+raise a `ValueError`; nothing is broadcast but `weights`. To a metric, a document whose score is
+-inf was not retrieved.
 """
 
 from collections.abc import Callable
@@ -33,6 +40,7 @@ from jaxtyping import Bool, Float, Num
 Array = jax.Array
 Scores = Float[Array, "*batch list"]
 Labels = Num[Array, "*batch list"] | Bool[Array, "*batch list"]
+SubtopicLabels = Num[Array, "*batch list subtopics"] | Bool[Array, "*batch list subtopics"]
 Where = Num[Array, "*batch list"] | Bool[Array, "*batch list"]
 ReduceFn = Callable[..., Array]
 LossFn = Callable[..., Array]

@@ -1,107 +1,246 @@
-"""Metrics of a ranked list: one value in [0, 1] per list."""
+"""What all metrics share: the documents of every list, best first, and what empty lists score.
 
-from collections.abc import Callable
+A document whose score is -inf was not retrieved: it has no rank, and still counts as one that
+should have been found, as a judged document does that is missing from a run.
+"""
 
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 
-from t5rank import ops
-from t5rank.metrics.gains import exponential_gain, log2_discount
-from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+from t5rank.ops import Lists, best_first
+from t5rank.types import Array, ReduceFn
+
+TIES = ("order", "random", "average", "optimistic", "pessimistic")
+RankFn = Callable[..., Array]
+CutoffFn = Callable[..., Array]
 
 
-def _cut(values: Array, topn: int | None) -> Array:
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The documents of every list, best first.
+
+    Attributes:
+      lists: the lists in this order; as they came where only ranks matter and they are approximate.
+      columns: numbers of the documents, 0 at those not retrieved.
+      ranks: from 1; approximate with a `rank_fn`.
+      inside: 1 up to rank `topn`, then 0; in between with a `cutoff_fn`.
+      keys: tied documents have the same.
+      average: whether tied documents are in every order.
+      smooth: whether ranks or cutoffs are approximate.
+      came: the lists as they came.
+    """
+
+    lists: Lists
+    columns: tuple[Array, ...]
+    ranks: Array
+    inside: Array
+    keys: Array
+    average: bool
+    smooth: bool
+    came: Lists
+
+    def expected(self, values: Array) -> Array:
+        """What a document gets of values per rank: with average ties their mean over the ties."""
+        return self.lists.tie_mean(values, self.keys) if self.average else values
+
+    def sum(self, values: Array) -> Array:
+        """The sum over each list, as values of the lists as they came."""
+        return self.came.from_sorted(self.lists.sum(values))
+
+    def max(self, values: Array) -> Array:
+        """The largest value of each list, none below 0."""
+        return self.came.from_sorted(jnp.maximum(self.lists.max(values), 0.0))
+
+
+def rank_documents(
+    scores: Array,
+    lists: Lists,
+    columns: Sequence[Array],
+    *,
+    topn: int | None = None,
+    ties: str = "order",
+    key: Array | None = None,
+    segments: Array | None = None,
+    rank_fn: RankFn | None = None,
+    cutoff_fn: CutoffFn | None = None,
+    in_order: bool = False,
+) -> Ranking:
+    """Puts the documents of every list in order.
+
+    Args:
+      scores: as `as_lists` gives them.
+      lists: likewise.
+      columns: numbers of the documents; where all are 0 the rank does not matter. The first one
+        orders the documents of optimistic and pessimistic ties.
+      topn: ranks after it are not inside.
+      ties: one of `TIES`.
+      key: for random ties.
+      segments: as the caller gave them, for `rank_fn` and `cutoff_fn`.
+      rank_fn: see `t5rank.transformations`.
+      cutoff_fn: as above.
+      in_order: whether it matters what is above a document, with these functions too.
+    """
+    retrieved = lists.where & ~jnp.isneginf(scores)
+    columns = tuple(jnp.where(retrieved, column, 0.0) for column in columns)
+    check_topn(topn)
+    tie_keys = tie_breaks(scores, ties, key, columns[0])
+    if rank_fn is not None or cutoff_fn is not None:
+        smooth = _Smooth(scores, lists, retrieved, topn, key, segments, rank_fn, cutoff_fn)
+        return _smooth_ranking(smooth, columns, in_order)
+    keys = best_first(scores)
+    if ties == "average":
+        ordered, (keys, *columns) = lists.sort([keys], [keys, *columns])
+    elif topn is not None and not tie_keys:
+        ordered, columns = lists.top(keys, columns, topn)
+    else:
+        ordered, columns = lists.sort([keys, *tie_keys], columns)
+    ranks = jnp.broadcast_to(ordered.position + 1.0, ordered.where.shape)
+    inside = jnp.ones(ranks.shape) if topn is None else (ranks <= topn).astype(jnp.float32)
+    return Ranking(
+        ordered, tuple(columns), ranks, inside, keys, ties == "average", False, came=lists
+    )
+
+
+def tie_breaks(scores: Array, ties: str, key: Array | None, gains: Array) -> list[Array]:
+    """The keys that order documents of equal scores, beyond their order in the list."""
+    check_choice("ties", ties, TIES)
+    if ties == "random" and key is None:
+        raise ValueError("Argument 'key' has None; expected a PRNG key for ties='random'.")
+    if key is not None and ties in ("order", "random"):
+        return [jax.random.uniform(key, scores.shape)]
+    best_last = {"optimistic": [-gains], "pessimistic": [gains]}
+    return best_last.get(ties, [])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Smooth:
+    """What approximate ranks and cutoffs are computed from."""
+
+    scores: Array
+    lists: Lists
+    retrieved: Array
+    topn: int | None
+    key: Array | None
+    segments: Array | None
+    rank_fn: RankFn | None
+    cutoff_fn: CutoffFn | None
+
+    def places(self, needed: Array) -> tuple[Array, Array]:
+        """`(ranks, places)`: the ranks where needed, and what orders documents like the ranks."""
+        exact = self.lists.ranks(self.scores, self.key)
+        if self.rank_fn is None:
+            return exact, exact
+        keywords: dict[str, Any] = {"where": self.retrieved, "segments": self.segments}
+        keywords["key"] = self.key
+        rows = needed & self.retrieved
+        if self.topn is not None:  # the cut is between these two
+            rows |= self.retrieved & ((exact == self.topn) | (exact == self.topn + 1))
+        scores = jnp.where(self.retrieved, self.scores, 0.0)
+        if "rows" not in inspect.signature(self.rank_fn).parameters:
+            ranks = self.rank_fn(scores, **keywords)
+            ranks = jnp.where(self.retrieved, ranks, 1.0)
+            return ranks, ranks
+        ranks = self.rank_fn(scores, **keywords, rows=rows)
+        if self.topn is None:
+            outside = jnp.ones(exact.shape)
+        else:
+            outside = jnp.where(exact < self.topn, 0.0, 1e30)
+        return jnp.where(rows, ranks, 1.0), jnp.where(rows, ranks, outside)
+
+    def inside(self, places: Array) -> Array:
+        """How far each document is inside of `topn`."""
+        if self.topn is None:
+            return jnp.ones(places.shape)
+        if self.cutoff_fn is None:
+            cut = self.lists.ranks(jnp.where(self.retrieved, -places, -jnp.inf)) <= self.topn
+            return cut.astype(jnp.float32)
+        return self.cutoff_fn(-places, n=self.topn, where=self.retrieved, segments=self.segments)
+
+
+def _smooth_ranking(smooth: _Smooth, columns: Sequence[Array], in_order: bool) -> Ranking:
+    needed = jnp.any(jnp.stack([column != 0 for column in columns]), axis=0)
+    ranks, places = smooth.places(needed)
+    inside = jnp.where(needed, smooth.inside(places), 0.0)
+    keys, ordered = jax.lax.stop_gradient(places), smooth.lists
+    if in_order:
+        values = [keys, ranks, inside, *columns]
+        ordered, (keys, ranks, inside, *columns) = ordered.sort([keys], values)
+    return Ranking(ordered, tuple(columns), ranks, inside, keys, False, True, came=smooth.lists)
+
+
+def finish(
+    values: Array,
+    found: Array,
+    lists: Lists,
+    *,
+    empty: int | str,
+    reduce_fn: ReduceFn | None,
+    spoiled: Array,
+) -> Array:
+    """Reduces a metric, where lists that had nothing to find score what `empty` says.
+
+    Args:
+      values: a value per list.
+      found: per list, whether there was anything to find.
+      lists: the lists.
+      empty: 0, 1 or "skip".
+      reduce_fn: see `t5rank.types`.
+      spoiled: `[..., list]`, NaN where the list's value is NaN.
+    """
+    check_choice("empty", empty, (0, 1, "skip"))
+    values = jnp.where(found, values, 1.0 if empty == 1 else 0.0)
+    return lists.reduce(values, reduce_fn, spoiled, keep=found if empty == "skip" else None)
+
+
+def relevance(labels: Array, lists: Lists, threshold: float) -> Array:
+    """1 at documents whose label is at least `threshold`, 0 at others."""
+    where = lists.where if labels.ndim == lists.where.ndim else lists.where[..., None]
+    return (where & (labels >= threshold)).astype(jnp.float32)
+
+
+def ratio(total: Array, of: Array) -> Array:
+    """The quotient, 0 where it would divide by nothing."""
+    return jnp.where(of > 0, total / jnp.where(of > 0, of, 1.0), 0.0)
+
+
+def check_topn(topn: int | None) -> None:
+    """Raises ValueError where `topn` is below 1."""
     if topn is not None and topn < 1:
         raise ValueError(f"Argument 'topn' has {topn}; expected None or a number of at least 1.")
-    return values[..., :topn]
 
 
-def ndcg_metric(
-    scores: Scores,
-    labels: Labels,
-    *,
-    where: Where | None = None,
-    segments: Array | None = None,
-    topn: int | None = None,
-    weights: Array | None = None,
-    reduce_fn: ReduceFn | None = jnp.mean,
-    key: Array | None = None,
-    gain_fn: Callable[[Array], Array] = exponential_gain,
-    discount_fn: Callable[[Array], Array] = log2_discount,
-) -> Array:
-    r"""Normalized discounted cumulative gain.
-
-    $$\mathrm{NDCG} = \frac{\mathrm{DCG}(s, y)}{\mathrm{DCG}(y, y)}, \quad
-    \mathrm{DCG}(s, y) = \sum_i w_i \, \mathrm{gain}(y_i) \, \mathrm{discount}(\mathrm{rank}_i)$$
-
-    A list without a relevant document scores 0 and counts in the mean. With `gain_fn=lambda y: y`
-    it is trec_eval's nDCG. Source: Järvelin and Kekäläinen 2002.
-
-    Args:
-      scores: see `t5rank.types`, also for the other arguments.
-      labels: as above.
-      where: as above.
-      segments: as above.
-      topn: as above.
-      weights: multiply the gains.
-      reduce_fn: reduces over lists.
-      key: as above.
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
-
-    Returns:
-      The reduced metric, or `[...]` with one value per list.
-
-    >>> float(ndcg_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 0]))).__round__(4)
-    0.6309
-    """
-    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
-    ranks = lists.ranks(scores, key)
-    inside = 1.0 if topn is None else ranks <= topn
-    dcg = lists.sum(gains * discount_fn(ranks) * inside)
-    ideal = lists.ranks(gains)
-    ideal_dcg = lists.sum(gains * discount_fn(ideal) * (1.0 if topn is None else ideal <= topn))
-    ndcg = jnp.where(ideal_dcg > 0, dcg / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0), 0.0)
-    return lists.reduce(ndcg, reduce_fn, spoiled=scores + labels)
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raises ValueError where a value is none of the choices."""
+    if value not in choices:
+        names = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"Argument '{name}' has {value!r}; expected one of {names}.")
 
 
-def mrr_metric(
-    scores: Scores,
-    labels: Labels,
-    *,
-    where: Where | None = None,
-    segments: Array | None = None,
-    topn: int | None = None,
-    weights: Array | None = None,
-    reduce_fn: ReduceFn | None = jnp.mean,
-    key: Array | None = None,
-) -> Array:
-    r"""Mean reciprocal rank of the first relevant document (label of at least 1).
+def check_ties(ties: str, without: Sequence[str], metric: str) -> None:
+    """Raises ValueError for ties that a metric has no formula for."""
+    check_choice("ties", ties, TIES)
+    if ties in without:
+        names = ", ".join(repr(choice) for choice in TIES if choice not in without)
+        raise ValueError(f"Argument 'ties' has {ties!r}; expected one of {names} for {metric}.")
 
-    $$\mathrm{MRR} = \max_i \frac{w_i \, [y_i \ge 1]}{\mathrm{rank}_i}$$
 
-    A list without a relevant document among the first `topn` scores 0 and counts in the mean.
-    Source: Voorhees 1999.
+def check_no_weights(weights: Array | None, metric: str) -> None:
+    """Raises ValueError where weights are given to a metric without weights."""
+    if weights is not None:
+        raise ValueError(
+            f"Argument 'weights' has an array; expected None: {metric} has no weights."
+        )
 
-    Args:
-      scores: see `t5rank.types`, also for the other arguments.
-      labels: as above.
-      where: as above.
-      segments: as above.
-      topn: as above.
-      weights: multiply the reciprocal ranks.
-      reduce_fn: reduces over lists.
-      key: as above.
 
-    Returns:
-      The reduced metric, or `[...]` with one value per list.
-
-    >>> float(mrr_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 1])))
-    0.5
-    """
-    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.where(labels >= 1, weights, 0.0)
-    ranks = lists.ranks(scores, key)
-    inside = 1.0 if topn is None else ranks <= topn
-    values = jnp.maximum(lists.max(gains / ranks * inside), 0.0)
-    return lists.reduce(values, reduce_fn, spoiled=scores + labels)
+def check_cut(topn: int | None, rank_fn: RankFn | None, cutoff_fn: CutoffFn | None) -> None:
+    """Raises ValueError where only the cut depends on the scores, and there is none."""
+    if topn is None and (rank_fn is not None or cutoff_fn is not None):
+        raise ValueError(
+            "Argument 'topn' has None; expected a number: without a cut the metric does not depend "
+            "on approximate ranks, and the gradient is 0."
+        )

@@ -27,6 +27,7 @@ def as_lists(
     where: Array | None = None,
     segments: Array | None = None,
     weights: Array | None = None,
+    *,
     subtopics: bool = False,
 ) -> tuple[Array, Array, Array, "Lists"]:
     """Gives `(scores, labels, weights, lists)`, arrays of one shape, safe to compute with.
@@ -43,8 +44,11 @@ def as_lists(
         raise ValueError("Argument 'scores' has rank 0; expected [..., list].")
     where = jnp.ones(scores.shape, bool) if where is None else jnp.asarray(where) != 0
     _check_shape("where", where, scores)
-    if subtopics and labels.ndim == 0:
-        raise ValueError("Argument 'labels' has rank 0; expected [..., list, subtopics].")
+    if subtopics and labels.ndim != scores.ndim + 1:
+        raise ValueError(
+            f"Argument 'labels' has rank {labels.ndim}; expected [..., list, subtopics], of rank "
+            f"{scores.ndim + 1}."
+        )
     _check_shape("labels", labels[..., 0] if subtopics else labels, scores)
     weights = jnp.ones(scores.shape) if weights is None else jnp.asarray(weights)
     weights = jnp.broadcast_to(weights, scores.shape)
@@ -155,11 +159,19 @@ class Lists(abc.ABC):
         total = self.sum(jnp.exp(jnp.where(self.where, values, -jnp.inf) - largest))
         return jnp.where(total > 0, jnp.log(jnp.where(total > 0, total, 1.0)) + largest, -jnp.inf)
 
-    def reduce(self, values: Array, reduce_fn: ReduceFn | None, spoiled: Array) -> Array:
-        """Reduces a value per list; a list with a NaN in `spoiled` is NaN."""
+    def reduce(
+        self,
+        values: Array,
+        reduce_fn: ReduceFn | None,
+        spoiled: Array,
+        keep: Array | None = None,
+    ) -> Array:
+        """Reduces a value per list; a list with a NaN in `spoiled` is NaN, else `keep` says if."""
         nan = self.any(jnp.isnan(spoiled))
+        valid = self.first()
+        valid = valid if keep is None else valid & self.per_list(keep | nan)
         values = self.per_list(jnp.where(nan, jnp.nan, values))
-        return reduce(values, self.first(), None if reduce_fn is list_means else reduce_fn)
+        return reduce(values, valid, None if reduce_fn is list_means else reduce_fn)
 
     def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
         """Reduces a value per document."""
@@ -173,6 +185,14 @@ class Lists(abc.ABC):
         """Reduces over pairs given each list's sum and number; NaN as in `reduce`."""
         totals = self.reduce(totals, None, spoiled)
         return reduce_pairs(totals, self.reduce(counts, None, counts), reduce_fn)
+
+    def top(self, keys: Array, values: Sequence[Array], number: int) -> tuple["Lists", list[Array]]:
+        """Like `sort`, for values of which only the first `number` of each list are used.
+
+        Where a key is inf it does not matter whether a masked slot comes first.
+        """
+        del number
+        return self.sort([keys], values)
 
     def ranks(self, scores: Array, key: Array | None = None) -> Array:
         """The rank of each document, from 1: ties by `key` or by slot; has no gradient."""
@@ -207,8 +227,14 @@ class Lists(abc.ABC):
 
     def tie_mean(self, values: Array, keys: Array) -> Array:
         """The mean of `values` over the documents of the list with the same key."""
-        ties = Flat(self.where, self.start + self.tie_start(keys))
-        return ties.mean(values)
+        return self._tied(keys).mean(values)
+
+    def tie_sum(self, values: Array, keys: Array) -> Array:
+        """The sum of `values` over such documents."""
+        return self._tied(keys).sum(values)
+
+    def _tied(self, keys: Array) -> "Flat":
+        return Flat(self.where, self.start + self.tie_start(keys))
 
     def search(self, ordered: Array, values: Array, *, equal: bool) -> Array:
         """How many of each list's `ordered` numbers are below `values` (or `equal` to them)."""
@@ -260,6 +286,14 @@ class Padded(Lists):
         ordered = jax.lax.sort((first, *keys[1:], *values), num_keys=len(keys), is_stable=True)
         where = jnp.arange(self.where.shape[-1]) < self.count
         return Padded(where), list(ordered[len(keys) :])
+
+    def top(
+        self, keys: Array, values: Sequence[Array], number: int
+    ) -> tuple["Padded", list[Array]]:
+        number = min(number, keys.shape[-1])
+        _, slots = jax.lax.top_k(jnp.where(self.where, -keys, -jnp.inf), number)
+        ordered = [jnp.take_along_axis(value, slots, axis=-1) for value in values]
+        return Padded(jnp.arange(number) < self.count), ordered
 
     def from_sorted(self, values: Array) -> Array:
         return values

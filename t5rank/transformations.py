@@ -1,0 +1,342 @@
+"""Functions that make losses out of metrics, and losses and metrics out of others.
+
+A metric takes part by keyword arguments, as in Rax, whose metrics and whose own such functions work
+here too:
+
+* `rank_fn(scores, *, where, segments, key)` gives the ranks of documents, from 1. A function that
+  also takes `rows`, a mask, may leave out the ranks of other documents, and has to give documents
+  of higher score no higher rank.
+* `cutoff_fn(values, n, *, where, segments)` gives how far each document is among the `n` that have
+  the largest values: 1, 0, or in between.
+
+`t5rank`'s metrics ask for ranks only where they matter. An approximate NDCG so takes time that
+grows with the number of relevant documents times the number of documents, and O(n) memory.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from t5rank import ops
+from t5rank.types import Array, LossFn, MetricFn
+
+LARGE = 1e30  # infinite scores count as this, so that two of them differ by 0
+StepFn = Callable[[Array], Array]
+
+
+def approx_t12n(metric_fn: MetricFn, temperature: float = 1.0) -> LossFn:
+    r"""A metric as a loss: the metric with approximate ranks, negated.
+
+    $$\mathrm{rank}_i \approx 1 + \sum_{j \ne i} \sigma\left(\frac{s_j - s_i}{T}\right), \quad
+    [\mathrm{rank}_i \le k] \approx \sigma\left(\frac{r - \mathrm{rank}_i}{T}\right)$$
+
+    where r is halfway between the approximate ranks of the documents at ranks k and k + 1. At a low
+    temperature it is the metric, without a gradient to learn from. Source: Qin et al. 2010.
+
+    Args:
+      metric_fn: a metric that takes `rank_fn` or `cutoff_fn`.
+      temperature: $T$, above 0.
+
+    Raises:
+      ValueError: the metric takes neither, so that its gradient would be 0; or the temperature.
+
+    >>> from t5rank import metrics
+    >>> loss_fn = approx_t12n(metrics.mrr_metric)
+    >>> round(float(loss_fn(jnp.array([0.0, 1.0, 3.0, 2.0]), jnp.array([0, 0, 1, 2]))), 4)
+    -0.6966
+    """
+    if not temperature > 0:
+        raise ValueError(f"Argument 'temperature' has {temperature}; expected a number above 0.")
+
+    def step(x: Array) -> Array:
+        return jax.nn.sigmoid(x / temperature)
+
+    return _smooth_t12n(metric_fn, "approx", rank_step=step, cutoff_step=step)
+
+
+def bound_t12n(metric_fn: MetricFn) -> LossFn:
+    r"""A metric as a loss: a lower bound of the metric, negated.
+
+    $$\mathrm{rank}_i \le 1 + \sum_{j \ne i} \max(0, 1 + s_j - s_i), \quad
+    [\mathrm{rank}_i \le k] \ge 1 - \max(0, 1 - (r - \mathrm{rank}_i))$$
+
+    with bounds of ranks in place of ranks, and r as in `approx_t12n`. It is a bound of metrics of
+    gains above 0 that fall with the rank.
+
+    Args:
+      metric_fn: a metric that takes `rank_fn` or `cutoff_fn`.
+
+    Raises:
+      ValueError: the metric takes neither, so that its gradient would be 0.
+
+    >>> from t5rank import metrics
+    >>> loss_fn = bound_t12n(metrics.mrr_metric)
+    >>> round(float(loss_fn(jnp.array([0.0, 1.0, 3.0, 2.0]), jnp.array([0, 1, 0, 1]))), 4)
+    -0.3333
+    """
+    return _smooth_t12n(
+        metric_fn,
+        "bound",
+        rank_step=lambda x: jax.nn.relu(x + 1.0),
+        cutoff_step=lambda x: 1.0 - jax.nn.relu(1.0 - x),
+    )
+
+
+def gumbel_t12n(
+    loss_or_metric_fn: LossFn,
+    *,
+    samples: int = 8,
+    beta: float = 1.0,
+    smoothing_factor: float | None = None,
+) -> LossFn:
+    r"""A loss or metric of scores with Gumbel noise: $s_i + \beta \, g_i$, averaged over samples.
+
+    The function returned needs `key`. One sample is in memory at a time. What the function gives is
+    averaged, whatever its `reduce_fn`; Rax sums samples with `jnp.sum` and gives all with None.
+    Source: Bruch et al. 2020.
+
+    Args:
+      loss_or_metric_fn: a loss or metric; one that takes `key` gets its own.
+      samples: the number of samples.
+      beta: the scale of the noise.
+      smoothing_factor: if given, scores with noise become $\log(\mathrm{softmax}(s) + factor)$;
+        TF-Ranking's losses have 1e-20.
+
+    Raises:
+      ValueError: `samples` is below 1; the function returned gets no `key`.
+    """
+    if samples < 1:
+        raise ValueError(f"Argument 'samples' has {samples}; expected a number of at least 1.")
+    takes_key = _takes(loss_or_metric_fn, "key")
+
+    @_named("gumbel", loss_or_metric_fn, "key")
+    def gumbel_fn(scores: Array, labels: Array, *, key: Array | None = None, **kwargs: Any) -> Any:
+        if key is None:
+            raise ValueError("Argument 'key' has None; expected a PRNG key.")
+        scores = jnp.asarray(scores)
+
+        def sample(key: Array) -> Any:
+            noise_key, own_key = jax.random.split(key)
+            noise = jax.random.gumbel(noise_key, scores.shape, jnp.float32)
+            noisy = scores.astype(jnp.float32) + beta * noise
+            if smoothing_factor is not None:
+                noisy = _smoothed(noisy, smoothing_factor, **kwargs)
+            own = {"key": own_key} if takes_key else {}
+            return loss_or_metric_fn(noisy, labels, **kwargs, **own)
+
+        def add(total: Any, key: Array) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, jax.checkpoint(sample)(key)), None
+
+        keys = jax.random.split(key, samples)
+        like = jax.eval_shape(sample, keys[0])
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        total, _ = jax.lax.scan(add, zeros, keys)
+        return jax.tree.map(lambda x: x / samples, total)
+
+    return gumbel_fn
+
+
+def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
+    """A loss or metric that takes `segments`: lists laid end to end.
+
+    A function that takes them is returned as it is, as all of t5rank. Another one is called once
+    for each list, with a `where` that holds in this list only, so that it takes time that grows
+    with the number of lists times that of the whole row, and no more memory than one call.
+
+    Args:
+      loss_or_metric_fn: a function that takes `where` and `reduce_fn`, and with `reduce_fn=None`
+        gives a value per list or a value per document.
+    """
+    if _takes(loss_or_metric_fn, "segments"):
+        return loss_or_metric_fn
+
+    @_named("segment", loss_or_metric_fn, "segments")
+    def segment_fn(
+        scores: Array,
+        labels: Array,
+        *,
+        segments: Array | None = None,
+        where: Array | None = None,
+        reduce_fn: Any = jnp.mean,
+        **kwargs: Any,
+    ) -> Array:
+        if segments is None:
+            return loss_or_metric_fn(scores, labels, where=where, reduce_fn=reduce_fn, **kwargs)
+        scores = jnp.asarray(scores)
+        lists = ops.as_lists(scores, scores, where, segments)[3]
+
+        def one_list(start: Array) -> Array:
+            alone = lists.where & (lists.start == start)
+            return loss_or_metric_fn(scores, labels, where=alone, reduce_fn=None, **kwargs)
+
+        return _each_list(one_list, scores.shape, lists, reduce_fn)
+
+    return segment_fn
+
+
+def _each_list(
+    one_list: Callable[[Array], Array], shape: tuple[int, ...], lists: ops.Lists, reduce_fn: Any
+) -> Array:
+    """Calls a function for the list that starts at each slot; reduces what it gives."""
+    like = jax.eval_shape(one_list, jnp.int32(0))
+    if like.shape not in (shape, shape[:-1]):
+        raise ValueError(
+            f"The function's values have shape {like.shape}; expected a value per list, "
+            f"{shape[:-1]}, or per document, {shape}."
+        )
+    run = jax.checkpoint(one_list)
+
+    def body(values: Array, start: Array) -> tuple[Array, None]:
+        alone = lists.where & (lists.start == start)
+
+        def add(values: Array) -> Array:
+            mine = run(start)
+            mine = mine if mine.shape == shape else mine[..., None]
+            return values + jnp.where(alone, mine, 0.0)
+
+        return jax.lax.cond(jnp.any(alone), add, lambda values: values, values), None
+
+    values, _ = jax.lax.scan(body, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
+    valid = lists.where if like.shape == shape else lists.first()
+    return ops.reduce(values, valid, reduce_fn)
+
+
+def _smooth_t12n(
+    metric_fn: MetricFn, prefix: str, *, rank_step: StepFn, cutoff_step: StepFn
+) -> LossFn:
+    smooth: dict[str, Any] = {
+        "rank_fn": functools.partial(_smooth_ranks, _difference_of(rank_step), rank_step),
+        "cutoff_fn": functools.partial(_smooth_cutoff, cutoff_step),
+    }
+    parameters = inspect.signature(metric_fn).parameters
+    smooth = {name: fn for name, fn in smooth.items() if name in parameters}
+    if not smooth:
+        raise ValueError(
+            f"Metric '{_name(metric_fn)}' takes neither 'rank_fn' nor 'cutoff_fn'; expected one of "
+            "them: the gradient would be 0."
+        )
+
+    @_named(prefix, metric_fn)
+    def loss_fn(scores: Array, labels: Array, *, where: Array | None = None, **kwargs: Any) -> Any:
+        scores, labels = jnp.asarray(scores), jnp.asarray(labels)
+        if where is not None:
+            where = jnp.asarray(where) != 0
+            scores, labels = _masked("scores", scores, where), _masked("labels", labels, where)
+        return -metric_fn(scores, labels, where=where, **{**smooth, **kwargs})
+
+    return loss_fn
+
+
+def _masked(name: str, array: Array, where: Array) -> Array:
+    """Zeros at masked slots, so that nothing in them reaches a value or a gradient."""
+    if array.shape[: where.ndim] != where.shape:
+        raise ValueError(
+            f"Argument '{name}' has shape {array.shape}; expected that of 'where', {where.shape}."
+        )
+    where = where.reshape(where.shape + (1,) * (array.ndim - where.ndim))
+    return jnp.where(where, array, jnp.zeros((), array.dtype))
+
+
+def _difference_of(step_fn: StepFn) -> Callable[[ops.Items, ops.Items], tuple[Array, Array]]:
+    def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
+        values = step_fn(j[0][0] - i[0][0])
+        return values, jnp.ones(values.shape, bool)
+
+    return pair_fn
+
+
+def _smooth_ranks(
+    pair_fn: Callable[[ops.Items, ops.Items], tuple[Array, Array]],
+    step_fn: StepFn,
+    scores: Array,
+    *,
+    where: Array | None = None,
+    segments: Array | None = None,
+    key: Array | None = None,
+    rows: Array | None = None,
+) -> Array:
+    """1 and a step for each other document, by the difference of its score and one's own."""
+    del key
+    scores, _, _, lists = ops.as_lists(scores, scores, where, segments)
+    items = ((jnp.clip(scores, -LARGE, LARGE),), ())
+    # A document is also paired with itself, which counts 1 in the end.
+    ranks = ops.row_sums(pair_fn, lists, items, rows) + (1.0 - step_fn(jnp.float32(0.0)))
+    return jnp.where(lists.where if rows is None else lists.where & rows, ranks, 1.0)
+
+
+def _smooth_cutoff(
+    step_fn: StepFn,
+    values: Array,
+    n: int | None = None,
+    *,
+    where: Array | None = None,
+    segments: Array | None = None,
+) -> Array:
+    """A step by the difference to what is halfway between the values ranked n and n + 1."""
+    if n is None:
+        return jnp.ones(values.shape)
+    values, _, _, lists = ops.as_lists(values, values, where, segments)
+    ordered, (fixed,) = lists.sort([ops.best_first(values)], [jax.lax.stop_gradient(values)])
+    around = (ordered.position == n - 1) | (ordered.position == n)
+    halfway = lists.from_sorted(ordered.sum(jnp.where(around, fixed, 0.0))) / 2.0
+    cut = jnp.where(lists.count > n, step_fn(values - halfway), 1.0)
+    return jnp.where(lists.where, cut, 0.0)
+
+
+def _smoothed(
+    scores: Array,
+    factor: float,
+    *,
+    where: Array | None = None,
+    segments: Array | None = None,
+    **others: Any,
+) -> Array:
+    del others
+    scores, _, _, lists = ops.as_lists(scores, scores, where, segments)
+    return jnp.log(jnp.exp(scores - lists.logsumexp(scores)) + factor)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """The function's name, of a partial that of what is called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes a keyword argument."""
+    try:
+        inspect.signature(function).bind_partial(**{name: None})
+    except TypeError:
+        return False
+    return True
+
+
+def _named(
+    prefix: str, function: Callable[..., Any], *keywords: str
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a function made of another its signature, with more keywords, and a name of its own."""
+    signature = inspect.signature(function)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter(name, kind, default=None)
+        for name in keywords
+        if name not in signature.parameters
+    ]
+    parameters = list(signature.parameters.values())
+    rest = [p for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
+    parameters = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+
+    def decorate(made: Callable[..., Any]) -> Callable[..., Any]:
+        functools.update_wrapper(made, function, assigned=("__doc__",), updated=())
+        made.__name__ = made.__qualname__ = f"{prefix}_{_name(function)}"
+        made.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*parameters, *added, *rest]
+        )
+        return made
+
+    return decorate

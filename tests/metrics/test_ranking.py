@@ -1,0 +1,256 @@
+"""What holds for every metric: ties, empty lists, documents that were not retrieved, errors."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from t5rank import metrics
+from t5rank.metrics import (
+    alpha_dcg_metric,
+    ap_metric,
+    arp_metric,
+    bpref_metric,
+    dcg_metric,
+    err_metric,
+    hits_metric,
+    mrr_metric,
+    ndcg_metric,
+    opa_metric,
+    precision_ia_metric,
+    precision_metric,
+    recall_metric,
+)
+
+INF, NAN = float("inf"), float("nan")
+METRICS = [getattr(metrics, name) for name in metrics.__all__]
+OF_SUBTOPICS = [alpha_dcg_metric, precision_ia_metric]
+ADDITIVE = [dcg_metric, ndcg_metric, precision_metric, recall_metric, ap_metric, arp_metric]
+WEIGHTED = [*ADDITIVE, mrr_metric, opa_metric]
+NO_AVERAGE = [err_metric, bpref_metric, alpha_dcg_metric]
+
+
+def over(functions):
+    return pytest.mark.parametrize("metric", functions, ids=lambda metric: metric.__name__)
+
+
+every = over(METRICS)
+
+
+def shaped(metric, labels):
+    """Labels as the metric takes them: subtopics are those of at least 1, and of at least 2."""
+    labels = np.asarray(labels, np.float32)
+    return np.stack([labels, labels - 1], axis=-1) if metric in OF_SUBTOPICS else labels
+
+
+def cut(metric, topn):
+    return {} if metric is arp_metric else {"topn": topn}
+
+
+def without_formula(metric, topn=None):
+    if metric is alpha_dcg_metric or (metric is opa_metric and topn):
+        return ["average", "optimistic", "pessimistic"]
+    return ["average"] if metric in NO_AVERAGE else []
+
+
+def orders(size):
+    return np.array(list(itertools.permutations(range(size))))
+
+
+TIED = [
+    ([1.0, 1.0, 1.0, 1.0, 1.0], [1, 0, 2, 0, 0]),
+    ([2.0, 1.0, 1.0, 1.0, 0.0], [0, 1, 0, 3, 1]),
+    ([0.0, -0.0, 3.0, -INF, -INF], [1, 0, 0, 1, 2]),
+    ([1.0, 1.0, 2.0, 2.0, 2.0], [2, 2, 0, 1, 1]),
+    ([1.0, 1.0, 2.0, 2.0, 2.0], [0, 1, 0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize("topn", [None, 1, 3])
+@pytest.mark.parametrize(("scores", "labels"), TIED)
+@every
+def test_ties_are_those_of_all_orders(metric, scores, labels, topn):
+    scores, labels, kwargs = np.array(scores), shaped(metric, labels), cut(metric, topn)
+    every_order = orders(5)
+    values = metric(scores[every_order], labels[every_order], reduce_fn=None, **kwargs)
+    best, worst = (np.min, np.max) if metric is arp_metric else (np.max, np.min)
+    expected = {"average": np.mean, "optimistic": best, "pessimistic": worst}
+    for ties, of_values in expected.items():
+        if ties in without_formula(metric, topn):
+            continue
+        ours = metric(scores, labels, ties=ties, **kwargs)
+        assert ours == pytest.approx(float(of_values(values)), rel=1e-5), ties
+
+
+@over(ADDITIVE)
+def test_average_ties_take_weights(metric):
+    scores, labels = np.array([1.0, 1.0, 1.0, 0.0]), np.array([2, 0, 1, 1])
+    weights, every_order = np.array([3.0, 1.0, 0.5, 2.0]), orders(4)
+    expected = metric(scores[every_order], labels[every_order], weights=weights[every_order])
+    ours = metric(scores, labels, weights=weights, ties="average")
+    assert ours == pytest.approx(float(expected), rel=1e-5)
+
+
+@every
+def test_ties_are_in_order_of_the_list_or_of_the_key(metric):
+    scores, labels = np.zeros((500, 3)), shaped(metric, np.tile([0, 0, 2], (500, 1)))
+    third_second_first = np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [2.0, 1.0, 3.0]])
+    by_rank = metric(third_second_first, labels[:3], reduce_fn=None)
+    assert metric(scores[0], labels[0]) == by_rank[0]
+    random = metric(scores, labels, ties="random", key=jax.random.key(0), reduce_fn=None)
+    np.testing.assert_array_equal(
+        random, metric(scores, labels, key=jax.random.key(0), reduce_fn=None)
+    )
+    # A third is expected at each rank; .11 is 5 standard deviations.
+    for value in by_rank:
+        share, ranks = np.mean(np.isclose(random, value)), np.sum(np.isclose(by_rank, value))
+        assert abs(share - ranks / 3) < 0.11
+
+
+@over(NO_AVERAGE)
+def test_average_ties_without_a_formula_are_an_error(metric):
+    with pytest.raises(ValueError, match="'ties' has 'average'; expected one of 'order', 'random'"):
+        metric(np.zeros(2), shaped(metric, [1, 0]), ties="average")
+
+
+def test_combinations_without_a_formula_are_an_error():
+    with pytest.raises(ValueError, match=r"'ties' has 'average'; .* for MRR with weights"):
+        mrr_metric(np.zeros(2), np.ones(2), weights=np.ones(2), ties="average")
+    with pytest.raises(ValueError, match=r"'ties' has 'average'; .* for OPA with 'topn'"):
+        opa_metric(np.zeros(2), np.ones(2), topn=1, ties="average")
+    with pytest.raises(ValueError, match="'topn' has 1; expected None"):
+        arp_metric(np.zeros(2), np.ones(2), topn=1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("ties", "first", "'ties' has 'first'; expected one of 'order', 'random', "),
+        ("ties", "random", "'key' has None; expected a PRNG key"),
+        ("empty", 2, "'empty' has 2; expected one of 0, 1, 'skip'"),
+        ("topn", 0, "'topn' has 0; expected None"),
+    ],
+)
+@every
+def test_bad_choice_is_an_error_that_names_it(metric, argument, value, message):
+    with pytest.raises(ValueError, match=message):
+        metric(np.ones(2), shaped(metric, [1, 0]), **{argument: value})
+
+
+@over([precision_metric, recall_metric, ap_metric, precision_ia_metric])
+def test_bad_denominator_is_an_error(metric):
+    with pytest.raises(ValueError, match="'denominator' has 'all'; expected one of"):
+        metric(np.ones(2), shaped(metric, [1, 0]), denominator="all")
+
+
+@over(WEIGHTED)
+def test_weights_of_one_change_nothing(metric):
+    scores, labels = np.array([2.0, 1.0, 3.0]), np.array([1, 0, 2])
+    for weights in (np.ones(3), np.float32(1.0)):
+        assert metric(scores, labels, weights=weights) == metric(scores, labels)
+
+
+@over([metric for metric in METRICS if metric not in WEIGHTED])
+def test_weights_without_a_meaning_are_an_error(metric):
+    with pytest.raises(ValueError, match="'weights' has an array; expected None"):
+        metric(np.ones(3), shaped(metric, [1, 0, 2]), weights=np.ones(3))
+
+
+@every
+def test_lists_without_anything_to_find(metric):
+    scores, labels = np.array([[2.0, 1.0]] * 3), shaped(metric, [[2, 0], [0, 0], [2, 0]])
+    where = np.array([[True, True], [True, True], [False, False]])
+    full = float(metric(scores[0], labels[0]))
+    call = functools.partial(metric, scores, labels, where=where)
+    assert call() == pytest.approx(full / 2)
+    assert call(empty=1) == pytest.approx((full + 1) / 2)
+    assert call(empty="skip") == pytest.approx(full)
+    for empty, value in ((0, 0.0), (1, 1.0), ("skip", 0.0)):
+        assert call(empty=empty, reduce_fn=None).tolist() == pytest.approx([full, value, 0.0])
+
+
+@pytest.mark.parametrize("ties", ["order", "average", "optimistic"])
+@every
+def test_flat_lists_give_the_same(metric, ties):
+    if ties in without_formula(metric):
+        return
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 4, (4, 6)).astype(np.float32)
+    scores[0, 2] = -INF
+    labels, where = shaped(metric, rng.integers(-1, 3, (4, 6))), rng.uniform(size=(4, 6)) < 0.8
+    ids, mixed = np.repeat([3, 0, 7, 5], 6), np.argsort(np.tile(np.arange(6), 4), kind="stable")
+    scores_, labels_, where_ = (x.reshape(24, *x.shape[2:])[mixed] for x in (scores, labels, where))
+    for topn in [None, 2]:
+        if ties in without_formula(metric, topn):
+            continue
+        kwargs = {**cut(metric, topn), "ties": ties, "empty": "skip"}
+        expected = metric(scores, labels, where=where, **kwargs)
+        ours = metric(scores_, labels_, where=where_, segments=ids[mixed], **kwargs)
+        assert ours == pytest.approx(float(expected), rel=1e-5)
+
+
+@every
+def test_document_that_was_not_retrieved_has_no_rank(metric):
+    labels = shaped(metric, [0, 2, 1])
+    lost, none = (metric(np.array([first, -INF, -INF]), labels) for first in (1.0, -INF))
+    if metric is arp_metric:
+        assert lost == none == pytest.approx((2 * 2 + 3 * 1) / 3)
+    else:
+        assert lost == none == 0.0
+        assert metric(np.array([0.5, 1.0, -INF]), labels) > 0.0
+
+
+@over([recall_metric, ap_metric, ndcg_metric, opa_metric])
+def test_document_that_was_not_retrieved_should_have_been(metric):
+    assert 0.0 < metric(np.array([2.0, 1.0, -INF]), np.array([1, 0, 1])) < 1.0
+
+
+@pytest.mark.parametrize("ties", ["order", "average", "optimistic"])
+@every
+def test_nan_is_not_hidden(metric, ties):
+    if ties in without_formula(metric):
+        return
+    for spoiled in ("scores", "labels"):
+        arrays = {"scores": np.array([[2.0, 1.0]] * 2), "labels": shaped(metric, [[1, 0]] * 2)}
+        arrays[spoiled][0, 1] = NAN
+        values = metric(**arrays, ties=ties, empty="skip", reduce_fn=None)
+        assert np.isnan(values).tolist() == [True, False]
+
+
+@over([metric for metric in METRICS if metric not in OF_SUBTOPICS])
+def test_labels_with_subtopics_are_an_error(metric):
+    with pytest.raises(ValueError, match="'labels' has shape"):
+        metric(np.ones((2, 3)), np.ones((2, 3, 4)))
+
+
+@over(OF_SUBTOPICS)
+def test_labels_without_subtopics_are_an_error(metric):
+    with pytest.raises(
+        ValueError, match=r"'labels' has rank 2; expected \[\.\.\., list, subtopics"
+    ):
+        metric(np.ones((2, 3)), np.ones((2, 3)))
+
+
+@over([precision_metric, recall_metric, ap_metric, mrr_metric, hits_metric])
+def test_threshold_is_the_smallest_label_of_a_relevant_document(metric):
+    scores, labels, kwargs = np.array([3.0, 2.0, 1.0]), np.array([1, 2, 0.5]), {"topn": 1}
+    assert metric(scores, labels, **kwargs) == metric(scores, np.array([1, 1, 0]), **kwargs)
+    assert metric(scores, labels, threshold=2, **kwargs) == 0.0
+
+
+@over([metric for metric in METRICS if metric is not arp_metric])
+def test_topn_beyond_the_list_is_the_whole_list(metric):
+    scores, labels = np.array([1.0, 3.0, 2.0]), shaped(metric, [1, 2, 0])
+    assert metric(scores, labels, topn=100) == pytest.approx(float(metric(scores, labels)))
+
+
+@over([hits_metric, ap_metric, recall_metric, opa_metric])
+def test_ties_and_cuts_are_compiled_and_mapped(metric):
+    scores = jnp.asarray(np.random.default_rng(0).integers(0, 3, (3, 5)), jnp.float32)
+    labels = jnp.asarray(np.random.default_rng(1).integers(0, 3, (3, 5)))
+    kwargs = {} if metric is opa_metric else {"topn": 2}
+    one = functools.partial(metric, ties="average", reduce_fn=None, **kwargs)
+    np.testing.assert_allclose(jax.jit(jax.vmap(one))(scores, labels), one(scores, labels))
