@@ -64,10 +64,11 @@ def softmax_loss(
     if label_fn is not None:
         optional = {} if segments is None else {"segments": jnp.asarray(segments)}
         targets = jnp.where(lists.where, label_fn(targets, where=lists.where, **optional), 0.0)
-    log_total = lists.logsumexp(scores)
+    log_probabilities = lists.log_softmax(scores)
     if virtual_label:
-        log_total = jnp.logaddexp(log_total, 0.0)
-    loss = lists.sum(times(targets, cost(log_total, scores)))
+        log_total = jnp.logaddexp(lists.logsumexp(scores), 0.0)
+        log_probabilities = scores - log_total
+    loss = -lists.sum(times(targets, log_probabilities))
     if virtual_label:
         loss += virtual_label * log_total
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
@@ -100,10 +101,9 @@ def poly1_softmax_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     targets = labels * weights
-    log_total = lists.logsumexp(scores)
-    loss = lists.sum(times(targets, cost(log_total, scores)))
-    shifted = scores - jnp.where(jnp.isneginf(log_total), 0.0, log_total)
-    target = lists.sum(_normalized(targets, lists) * jnp.exp(shifted))
+    log_probabilities = lists.log_softmax(scores)
+    loss = -lists.sum(times(targets, log_probabilities))
+    target = lists.sum(_normalized(targets, lists) * jnp.exp(log_probabilities))
     loss += epsilon * jnp.where(lists.sum(targets) == 0, 0.0, 1.0 - target)
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
 
@@ -134,7 +134,9 @@ def unique_softmax_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = weights if gain_fn is None else weights * gain_fn(labels)
     gains = jnp.where(lists.where, gains, 0.0)
-    order, (scores_, labels_, gains) = lists.sort([labels], [scores, labels, gains])
+    order, (scores_, labels_, gains) = lists.sort(
+        [labels], [lists.from_best(scores), labels, gains]
+    )
     place = order.tie_start(labels_)
     lower = order.before(order.cumlogsumexp(scores_), place, nothing=ops.NOTHING)
     loss = lists.from_sorted(order.sum(times(gains, cost_against(lower, scores_))))
@@ -167,8 +169,9 @@ def lce_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     relevant = lists.where & (labels >= threshold)
     negatives = lists.where & ~relevant
-    others = lists.logsumexp(jnp.where(negatives, scores, -jnp.inf))
-    terms = times(jnp.where(relevant, weights, 0.0), cost_against(others, scores))
+    shifted = lists.from_best(scores)
+    others = lists.logsumexp(jnp.where(negatives, shifted, -jnp.inf))
+    terms = times(jnp.where(relevant, weights, 0.0), cost_against(others, shifted))
     total = lists.sum(jnp.where(relevant, weights, 0.0))
     loss = jnp.where(total > 0, lists.sum(terms) / jnp.where(total > 0, total, 1.0), 0.0)
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
@@ -248,7 +251,9 @@ def p_listmle_loss(
     keys = [ops.best_first(labels)]
     if key is not None:
         keys.append(jax.random.uniform(key, scores.shape))
-    order, (scores_, labels_, weights_) = lists.sort(keys, [scores, labels, weights])
+    order, (scores_, labels_, weights_) = lists.sort(
+        keys, [lists.from_best(scores), labels, weights]
+    )
     ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
     discounts = discount_fn(ranks)
     if topn is not None:
@@ -290,8 +295,8 @@ def xendcg_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gamma = 1.0 if key is None else jax.random.uniform(key, scores.shape)
     gains = jnp.where(lists.where, weights * (2.0**labels - gamma), 0.0)
-    terms = times(_normalized(gains, lists), cost(lists.logsumexp(scores), scores))
-    return lists.reduce(lists.sum(terms), reduce_fn, spoiled=scores + labels)
+    terms = times(_normalized(gains, lists), lists.log_softmax(scores))
+    return lists.reduce(-lists.sum(terms), reduce_fn, spoiled=scores + labels)
 
 
 def circle_loss(

@@ -38,11 +38,30 @@ def sigmoid_loss(
     True
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    labels = jnp.clip(labels, 0.0, 1.0)
-    # 0 * inf is NaN: a certain and right score costs nothing. A NaN label stays.
-    positive = jnp.where(labels == 0, 0.0, labels * jax.nn.softplus(-scores))
-    negative = jnp.where(labels == 1, 0.0, (1 - labels) * jax.nn.softplus(scores))
-    return lists.reduce_documents(weights * (positive + negative), reduce_fn)
+    loss = weights * _cross_entropy(scores, jnp.clip(labels, 0.0, 1.0))
+    return lists.reduce_documents(loss, reduce_fn)
+
+
+@jax.custom_jvp
+def _cross_entropy(scores: Array, labels: Array) -> Array:
+    """Exact for large scores; a certain and right score costs nothing, even if infinite."""
+    # Of relu(s) - s y the larger part is taken away before it can round the rest off.
+    chosen = jnp.where(scores > 0, 1.0 - labels, -labels)
+    linear = jnp.where(chosen == 0, 0.0, scores * chosen)
+    return linear + jnp.log1p(jnp.exp(-jnp.abs(scores)))
+
+
+@_cross_entropy.defjvp
+def _cross_entropy_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (scores, labels), (score_tangent, label_tangent) = primals, tangents
+    small = jnp.exp(-jnp.abs(scores))
+    certain = jnp.where(scores > 0, 1.0, small) / (1.0 + small)  # sigmoid(s)
+    doubt = jnp.where(scores > 0, small, 1.0) / (1.0 + small)  # sigmoid(-s)
+    slope = (1.0 - labels) * certain - labels * doubt
+    change = slope * score_tangent - scores * label_tangent
+    return _cross_entropy(scores, labels), change
 
 
 def mse_loss(
@@ -97,7 +116,5 @@ def ordinal_loss(
     passed = scores[..., None] - jnp.asarray(thresholds, jnp.float32)
     grades = jnp.arange(1.0, len(thresholds) + 1)
     reached = jnp.clip(labels[..., None] - grades + 1.0, 0.0, 1.0)
-    positive = jnp.where(reached == 0, 0.0, reached * jax.nn.softplus(-passed))
-    negative = jnp.where(reached == 1, 0.0, (1 - reached) * jax.nn.softplus(passed))
-    loss = weights * jnp.sum(positive + negative, axis=-1)
+    loss = weights * jnp.sum(_cross_entropy(passed, reached), axis=-1)
     return lists.reduce_documents(loss, reduce_fn)

@@ -152,6 +152,17 @@ class Lists(abc.ABC):
         """The mean over each list, 0 of an empty one."""
         return self.sum(values) / jnp.maximum(self.count, 1.0)
 
+    def from_best(self, scores: Array) -> Array:
+        """Scores minus the largest of their list, for losses that only see differences."""
+        largest = jax.lax.stop_gradient(self.max(scores))
+        return scores - jnp.where(jnp.isinf(largest), 0.0, largest)
+
+    def log_softmax(self, scores: Array) -> Array:
+        """The logarithm of each document's share of `sum(exp(scores))`."""
+        scores = self.from_best(scores)
+        total = self.sum(jnp.exp(scores))
+        return scores - jnp.log(jnp.where(total > 0, total, 1.0))
+
     def logsumexp(self, values: Array) -> Array:
         """`log(sum(exp(values)))` of each list, -inf of an empty one."""
         largest = jax.lax.stop_gradient(self.max(values))
