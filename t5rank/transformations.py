@@ -188,19 +188,21 @@ def _each_list(
             f"The function's values have shape {like.shape}; expected a value per list, "
             f"{shape[:-1]}, or per document, {shape}."
         )
-    run = jax.checkpoint(one_list)
 
-    def body(values: Array, start: Array) -> tuple[Array, None]:
+    @jax.checkpoint
+    def run(start: Array) -> Array:
         alone = lists.where & (lists.start == start)
 
-        def add(values: Array) -> Array:
-            mine = run(start)
-            mine = mine if mine.shape == shape else mine[..., None]
-            return values + jnp.where(alone, mine, 0.0)
+        def values() -> Array:
+            mine = one_list(start)
+            return jnp.where(alone, mine if mine.shape == shape else mine[..., None], 0.0)
 
-        return jax.lax.cond(jnp.any(alone), add, lambda values: values, values), None
+        return jax.lax.cond(jnp.any(alone), values, lambda: jnp.zeros(shape, like.dtype))
 
-    values, _ = jax.lax.scan(body, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
+    def add(total: Array, start: Array) -> tuple[Array, None]:
+        return total + run(start), None
+
+    values, _ = jax.lax.scan(add, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
     valid = lists.where if like.shape == shape else lists.first()
     return ops.reduce(values, valid, reduce_fn)
 
