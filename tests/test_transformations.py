@@ -32,7 +32,14 @@ WITH_RANKS = [
 ]
 SMOOTH = [approx_t12n, bound_t12n]
 
-every_metric = pytest.mark.parametrize("metric", WITH_RANKS, ids=str)
+
+def name(metric):
+    if not isinstance(metric, functools.partial):
+        return metric.__name__
+    return metric.func.__name__ + "".join(f"-{key}" for key in metric.keywords)
+
+
+every_metric = pytest.mark.parametrize("metric", WITH_RANKS, ids=name)
 smooth = pytest.mark.parametrize("transformation", SMOOTH)
 
 
@@ -207,7 +214,7 @@ def test_metric_without_a_gradient_is_an_error(transformation, metric):
 
 
 @smooth
-@pytest.mark.parametrize("metric", [partial.func for partial in CUT_ONLY], ids=str)
+@pytest.mark.parametrize("metric", [partial.func for partial in CUT_ONLY], ids=name)
 def test_cut_metric_without_a_cut_is_an_error(transformation, metric):
     with pytest.raises(ValueError, match="'topn' has None; expected a number"):
         transformation(metric)(np.ones(2), np.ones(2))
@@ -241,6 +248,43 @@ def test_metric_of_ones_own(transformation, garbage):
     spoiled = np.where(where, scores, garbage), np.where(where, labels, garbage)
     ours, _ = value_and_gradient(transformation(user_metric), *spoiled, where=where)
     assert ours == value
+
+
+def rax_like_loss(scores, labels, *, where=None, reduce_fn=jnp.mean):
+    """A loss whose gradient is NaN with NaN in masked slots."""
+    values = jnp.sum(jnp.where(where, jnp.exp(scores) * labels, 0.0), axis=-1)
+    return values if reduce_fn is None else reduce_fn(values, where=jnp.any(where, axis=-1))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functools.partial(gumbel_t12n(rax_like_loss), key=jax.random.key(0)),
+        functools.partial(segment_t12n(rax_like_loss), segments=np.zeros((4, 6), int)),
+    ],
+    ids=name,
+)
+@pytest.mark.parametrize("garbage", [NAN, INF, 1e30])
+def test_garbage_reaches_no_function_of_ones_own(function, garbage):
+    scores, labels, where = batch()
+    spoiled = [np.where(where, array, np.float32(garbage)) for array in (scores, labels)]
+    expected = value_and_gradient(function, scores, labels, where=where)
+    ours = value_and_gradient(function, *spoiled, where=where)
+    for one, other in zip(ours, expected, strict=True):
+        assert np.all(np.isfinite(one))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_metric_without_a_mask():
+    def metric(scores, labels, *, rank_fn):
+        return jnp.sum(labels / rank_fn(scores))
+
+    assert approx_t12n(metric)(np.zeros(2), np.array([1, 0])) == pytest.approx(-1 / 1.5)
+
+
+def test_mask_of_another_shape_is_an_error():
+    with pytest.raises(ValueError, match=r"'labels' has shape \(3,\); expected that of 'where'"):
+        approx_t12n(user_metric)(np.ones(2), np.ones(3), where=np.ones(2))
 
 
 def test_rank_function_of_ones_own():
