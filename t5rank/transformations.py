@@ -117,7 +117,7 @@ def gumbel_t12n(
     def gumbel_fn(scores: Array, labels: Array, *, key: Array | None = None, **kwargs: Any) -> Any:
         if key is None:
             raise ValueError("Argument 'key' has None; expected a PRNG key.")
-        scores = jnp.asarray(scores)
+        scores, labels, kwargs = _masked(scores, labels, kwargs)
 
         def sample(key: Array) -> Any:
             noise_key, own_key = jax.random.split(key)
@@ -164,9 +164,9 @@ def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
         reduce_fn: Any = jnp.mean,
         **kwargs: Any,
     ) -> Array:
+        scores, labels, masks = _masked(scores, labels, {"where": where})
         if segments is None:
-            return loss_or_metric_fn(scores, labels, where=where, reduce_fn=reduce_fn, **kwargs)
-        scores = jnp.asarray(scores)
+            return loss_or_metric_fn(scores, labels, **masks, reduce_fn=reduce_fn, **kwargs)
         lists = ops.as_lists(scores, scores, where, segments)[3]
 
         def one_list(start: Array) -> Array:
@@ -188,19 +188,21 @@ def _each_list(
             f"The function's values have shape {like.shape}; expected a value per list, "
             f"{shape[:-1]}, or per document, {shape}."
         )
-    run = jax.checkpoint(one_list)
 
-    def body(values: Array, start: Array) -> tuple[Array, None]:
+    @jax.checkpoint
+    def run(start: Array) -> Array:
         alone = lists.where & (lists.start == start)
 
-        def add(values: Array) -> Array:
-            mine = run(start)
-            mine = mine if mine.shape == shape else mine[..., None]
-            return values + jnp.where(alone, mine, 0.0)
+        def values() -> Array:
+            mine = one_list(start)
+            return jnp.where(alone, mine if mine.shape == shape else mine[..., None], 0.0)
 
-        return jax.lax.cond(jnp.any(alone), add, lambda values: values, values), None
+        return jax.lax.cond(jnp.any(alone), values, lambda: jnp.zeros(shape, like.dtype))
 
-    values, _ = jax.lax.scan(body, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
+    def add(total: Array, start: Array) -> tuple[Array, None]:
+        return total + run(start), None
+
+    values, _ = jax.lax.scan(add, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
     valid = lists.where if like.shape == shape else lists.first()
     return ops.reduce(values, valid, reduce_fn)
 
@@ -221,24 +223,33 @@ def _smooth_t12n(
         )
 
     @_named(prefix, metric_fn)
-    def loss_fn(scores: Array, labels: Array, *, where: Array | None = None, **kwargs: Any) -> Any:
-        scores, labels = jnp.asarray(scores), jnp.asarray(labels)
-        if where is not None:
-            where = jnp.asarray(where) != 0
-            scores, labels = _masked("scores", scores, where), _masked("labels", labels, where)
-        return -metric_fn(scores, labels, where=where, **{**smooth, **kwargs})
+    def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Any:
+        scores, labels, kwargs = _masked(scores, labels, kwargs)
+        return -metric_fn(scores, labels, **{**smooth, **kwargs})
 
     return loss_fn
 
 
-def _masked(name: str, array: Array, where: Array) -> Array:
-    """Zeros at masked slots, so that nothing in them reaches a value or a gradient."""
-    if array.shape[: where.ndim] != where.shape:
-        raise ValueError(
-            f"Argument '{name}' has shape {array.shape}; expected that of 'where', {where.shape}."
-        )
-    where = where.reshape(where.shape + (1,) * (array.ndim - where.ndim))
-    return jnp.where(where, array, jnp.zeros((), array.dtype))
+def _masked(
+    scores: Array, labels: Array, kwargs: dict[str, Any]
+) -> tuple[Array, Array, dict[str, Any]]:
+    """Zeros at masked slots: a function of another library may let something in them through."""
+    scores, labels = jnp.asarray(scores), jnp.asarray(labels)
+    if kwargs.get("where") is None:
+        return scores, labels, kwargs
+    where = jnp.asarray(kwargs["where"]) != 0
+    for name, array in (("scores", scores), ("labels", labels)):
+        if array.shape[: where.ndim] != where.shape:
+            raise ValueError(
+                f"Argument '{name}' has shape {array.shape}; expected that of 'where', "
+                f"{where.shape}."
+            )
+
+    def masked(array: Array) -> Array:
+        mask = where.reshape(where.shape + (1,) * (array.ndim - where.ndim))
+        return jnp.where(mask, array, jnp.zeros((), array.dtype))
+
+    return masked(scores), masked(labels), {**kwargs, "where": where}
 
 
 def _difference_of(step_fn: StepFn) -> Callable[[ops.Items, ops.Items], tuple[Array, Array]]:

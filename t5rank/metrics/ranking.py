@@ -50,11 +50,14 @@ class Ranking:
 
     def sum(self, values: Array) -> Array:
         """The sum over each list, as values of the lists as they came."""
-        return self.came.from_sorted(self.lists.sum(values))
+        return self._as_they_came(self.lists.sum(values))
 
     def max(self, values: Array) -> Array:
         """The largest value of each list, none below 0."""
-        return self.came.from_sorted(jnp.maximum(self.lists.max(values), 0.0))
+        return self._as_they_came(jnp.maximum(self.lists.max(values), 0.0))
+
+    def _as_they_came(self, values: Array) -> Array:
+        return values if self.lists is self.came else self.came.from_sorted(values)
 
 
 def rank_documents(
