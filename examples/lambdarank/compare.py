@@ -134,8 +134,8 @@ def _lightgbm(train: FeatureRows, test: FeatureRows, seeds: Iterable[int]) -> Ro
 def table(rows: list[Row]) -> str:
     """The figures as a markdown table: means and standard deviations over seeds.
 
-    The last column is the mean difference to the first row, of seeds' means, with its standard error
-    over the test queries.
+    The last column is the difference to the first row, of the means over seeds, with its standard
+    error over the test queries.
     """
     head = ("loss", "group size", f"validation NDCG@{TOPN}", f"test NDCG@{TOPN}")
     lines = [[*head, f"test, less {rows[0].label}"], ["---", *["---:"] * len(head)]]

@@ -70,7 +70,7 @@ def _windows(ordered: Array, where: Array, size: int) -> Array:
 
 
 def _mean_over_windows(outputs: Array, where: Array) -> Array:
-    """Each document's mean: as the k-th of a window it is in the one that starts k places before."""
+    """Each document's mean; it is the k-th of the window that starts k places before it."""
     size = outputs.shape[-1]
     parts = [_from_place(outputs[..., k : k + 1], where, -k)[..., 0] for k in range(size)]
     return sum(parts) / size

@@ -9,7 +9,7 @@ PARAMETERS = {
     "objective": "lambdarank",
     "metric": "None",  # ours, below
     "learning_rate": 0.05,
-    "num_leaves": 31,
+    "num_leaves": 7,
     "min_data_in_leaf": 20,
     "deterministic": True,
     "force_row_wise": True,

@@ -1,4 +1,4 @@
-"""Trains a scorer with a loss, several seeds at once, and keeps what is best on validation lists."""
+"""Trains scorers of several seeds at once, and keeps what is best on validation lists."""
 
 import dataclasses
 import functools
