@@ -116,7 +116,9 @@ def test_mean_over_orders_does_not_depend_on_the_order(scorer):
     def mean_score(documents):
         orders = [list(order) for order in itertools.permutations(range(4))]
         scores = score(documents[jnp.array(orders)], jnp.ones((24, 4), bool))
-        return np.mean([np.asarray(s)[np.argsort(o)] for s, o in zip(scores, orders, strict=True)], axis=0)
+        return np.mean(
+            [np.asarray(s)[np.argsort(o)] for s, o in zip(scores, orders, strict=True)], axis=0
+        )
 
     documents = FEATURES[0, :4]
     np.testing.assert_allclose(mean_score(documents[::-1]), mean_score(documents)[::-1], rtol=1e-4)
@@ -171,6 +173,7 @@ def figures(folder):
 
 
 def test_lambdarank_has_a_row_for_every_loss(shared_data, tmp_path, lambdarank):
+    pytest.importorskip("t5rank.transformations")
     data = shared_data / DATA
     output = tmp_path / "results"
     arguments = ["--data", data, "--output", output, "--group_sizes", 2, "--without_lightgbm"]
@@ -211,6 +214,7 @@ def test_missing_lightgbm_is_named(tmp_path):
 
 
 def test_approx_metrics_draws_a_picture(tmp_path):
+    pytest.importorskip("t5rank.transformations")
     arguments = ["--samples", 8, "--points", 50, "--output", tmp_path / "x.png"]
     run("approx_metrics/plot.py", *arguments, folder=tmp_path)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

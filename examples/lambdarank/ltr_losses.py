@@ -9,6 +9,22 @@ LtrLoss = Callable[[Array, Array, Array, Array], Array]
 
 HIGHEST_GRADE = 4.0  # of the data; the sigmoid loss wants probabilities
 
+
+def approx_ndcg(scores: Array, labels: Array, where: Array, key: Array) -> Array:
+    """NDCG of smooth ranks; `key` is not used."""
+    from t5rank import transformations
+
+    return transformations.approx_t12n(metrics.ndcg_metric)(scores, labels, where=where)
+
+
+def gumbel_ndcg(scores: Array, labels: Array, where: Array, key: Array) -> Array:
+    """The mean of approx NDCG over scores with noise, drawn anew at every step."""
+    from t5rank import transformations
+
+    approx = transformations.approx_t12n(metrics.ndcg_metric)
+    return transformations.gumbel_t12n(approx, samples=8)(scores, labels, where=where, key=key)
+
+
 LOSSES: dict[str, LtrLoss] = {
     # Pointwise.
     "mse": lambda s, y, where, key: losses.mse_loss(s, y, where=where),
@@ -26,21 +42,10 @@ LOSSES: dict[str, LtrLoss] = {
     "softmax": lambda s, y, where, key: losses.softmax_loss(s, y, where=where),
     "poly1 softmax": lambda s, y, where, key: losses.poly1_softmax_loss(s, y, where=where),
     "unique softmax": lambda s, y, where, key: losses.unique_softmax_loss(s, y, where=where),
+    "XE-NDCG": lambda s, y, where, key: losses.xendcg_loss(s, y, where=where, key=key),
     "ListMLE": lambda s, y, where, key: losses.listmle_loss(s, y, where=where),
     # Metrics made smooth.
-    "approx NDCG": lambda s, y, where, key: _APPROX_NDCG(s, y, where=where),
-    "Gumbel approx NDCG": lambda s, y, where, key: _GUMBEL_NDCG(s, y, where=where, key=key),
+    "approx NDCG": approx_ndcg,
+    "Gumbel approx NDCG": gumbel_ndcg,
     "neural NDCG": lambda s, y, where, key: losses.neural_ndcg_loss(s, y, where=where),
 }
-
-
-def _APPROX_NDCG(*a, **k):
-    from t5rank import transformations
-
-    return transformations.approx_t12n(metrics.ndcg_metric)(*a, **k)
-
-
-def _GUMBEL_NDCG(*a, **k):
-    from t5rank import transformations
-
-    return transformations.gumbel_t12n(_APPROX_NDCG, samples=8)(*a, **k)

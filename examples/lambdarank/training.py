@@ -34,7 +34,7 @@ class Settings:
     epochs: int = 100
     patience: int = 20
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.1
 
 
@@ -96,7 +96,11 @@ def fit(
     seeds: list[int],
     settings: Settings,
 ) -> Fitted:
-    """Trains one scorer per seed, which stands for its split, start, order and dropout."""
+    """Trains one scorer per seed, which stands for its split, start, order and dropout.
+
+    Raises:
+      FloatingPointError: scores are NaN.
+    """
     splits = [split_queries(len(lists.where), seed) for seed in seeds]
     train, held_out = (jnp.array(np.stack(part)) for part in zip(*splits, strict=True))
     optimizer = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -130,6 +134,8 @@ def fit(
     for epoch in range(1, settings.epochs + 1):
         state = run_epoch(state, train, jax.vmap(jax.random.fold_in, (0, None))(keys, epoch))
         now = np.asarray(validate(state[0], held_out))
+        if np.isnan(now).any():
+            raise FloatingPointError(f"Scores of epoch {epoch} have NaN; expected numbers.")
         # Seeds that are done wait for the others, as if each had been trained alone.
         better = (now > value) & (epoch - epochs <= settings.patience)
         value, epochs = np.where(better, now, value), np.where(better, epoch, epochs)
