@@ -218,3 +218,19 @@ def test_approx_metrics_draws_a_picture(tmp_path):
     arguments = ["--samples", 8, "--points", 50, "--output", tmp_path / "x.png"]
     run("approx_metrics/plot.py", *arguments, folder=tmp_path)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_approx_metrics_are_smooth_ndcg():
+    pytest.importorskip("t5rank.transformations")
+    sys.path.insert(0, str(EXAMPLES / "approx_metrics"))
+    import plot
+
+    sys.path.remove(str(EXAMPLES / "approx_metrics"))
+    x = jnp.array([-9.0, -4.0, 0.0, 4.0, 9.0])  # one between every two documents
+    at = plot.curves(x, temperature=0.1, samples=4, beta=1e-3)
+    # Labels by rank with x last: 0 2 0 2 1, then 0 2 0 1 2, ... ; gains are 2^label - 1.
+    discounts = 1 / np.log2(np.arange(2, 7))
+    gains = [[0, 3, 0, 3, 1], [0, 3, 0, 1, 3], [0, 3, 1, 0, 3], [0, 1, 3, 0, 3], [1, 0, 3, 0, 3]]
+    expected = np.array(gains) @ discounts / (np.array([3, 3, 1, 0, 0]) @ discounts)
+    for values in at.values():
+        np.testing.assert_allclose(values, expected, rtol=1e-4)

@@ -16,8 +16,8 @@ import numpy as np
 from t5rank import metrics, transformations
 from t5rank.types import Array
 
-SCORES = (-5.0, 0.0, 2.0, 6.0)
-LABELS = (1, 0, 2, 0, 1)  # the last is of the document whose score changes
+SCORES = (-6.0, -2.0, 2.0, 6.0)
+LABELS = (2, 0, 2, 0, 1)  # the last is of the document whose score changes
 RANGE = (-10.0, 10.0)
 
 
@@ -54,7 +54,8 @@ def draw(x: np.ndarray, functions: dict[str, np.ndarray], output: Path) -> None:
         panel.plot(x, values, style, label=name)
     for score, label in zip(SCORES, LABELS, strict=False):
         panel.axvline(score, color="k", alpha=0.2, linestyle=":")
-        panel.annotate(f"label {label}", (score, 0.01), xycoords=("data", "axes fraction"))
+        place = {"xycoords": ("data", "axes fraction"), "ha": "center"}
+        panel.annotate(f"label {label}", (score, 1.02), **place)
     panel.set(xlabel=f"score of the document with label {LABELS[-1]}", ylabel="value")
     panel.grid(alpha=0.3)
     panel.legend(fontsize="small")
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Reads the command line and draws."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("approx_metrics.png"))
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the approximation")
+    parser.add_argument("--temperature", type=float, default=0.5, help="of the approximation")
     parser.add_argument("--samples", type=int, default=1000, help="of the Gumbel noise")
     parser.add_argument("--beta", type=float, default=1.0, help="scale of the Gumbel noise")
     parser.add_argument("--points", type=int, default=1001)
