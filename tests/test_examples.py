@@ -173,7 +173,6 @@ def figures(folder):
 
 
 def test_lambdarank_has_a_row_for_every_loss(shared_data, tmp_path, lambdarank):
-    pytest.importorskip("t5rank.transformations")
     data = shared_data / DATA
     output = tmp_path / "results"
     arguments = ["--data", data, "--output", output, "--group_sizes", 2, "--without_lightgbm"]
@@ -214,14 +213,12 @@ def test_missing_lightgbm_is_named(tmp_path):
 
 
 def test_approx_metrics_draws_a_picture(tmp_path):
-    pytest.importorskip("t5rank.transformations")
     arguments = ["--samples", 8, "--points", 50, "--output", tmp_path / "x.png"]
     run("approx_metrics/plot.py", *arguments, folder=tmp_path)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_approx_metrics_are_smooth_ndcg():
-    pytest.importorskip("t5rank.transformations")
     sys.path.insert(0, str(EXAMPLES / "approx_metrics"))
     import plot
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from t5rank import losses, metrics
+from t5rank import losses, metrics, transformations
 from t5rank.types import Array
 
 LtrLoss = Callable[[Array, Array, Array, Array], Array]
@@ -10,20 +10,8 @@ LtrLoss = Callable[[Array, Array, Array, Array], Array]
 HIGHEST_GRADE = 4.0  # of the data; the sigmoid loss wants probabilities
 
 
-def approx_ndcg(scores: Array, labels: Array, where: Array, key: Array) -> Array:
-    """NDCG of smooth ranks; `key` is not used."""
-    from t5rank import transformations
-
-    return transformations.approx_t12n(metrics.ndcg_metric)(scores, labels, where=where)
-
-
-def gumbel_ndcg(scores: Array, labels: Array, where: Array, key: Array) -> Array:
-    """The mean of approx NDCG over scores with noise, drawn anew at every step."""
-    from t5rank import transformations
-
-    approx = transformations.approx_t12n(metrics.ndcg_metric)
-    return transformations.gumbel_t12n(approx, samples=8)(scores, labels, where=where, key=key)
-
+APPROX_NDCG = transformations.approx_t12n(metrics.ndcg_metric)
+GUMBEL_NDCG = transformations.gumbel_t12n(APPROX_NDCG, samples=8)
 
 LOSSES: dict[str, LtrLoss] = {
     # Pointwise.
@@ -45,7 +33,7 @@ LOSSES: dict[str, LtrLoss] = {
     "XE-NDCG": lambda s, y, where, key: losses.xendcg_loss(s, y, where=where, key=key),
     "ListMLE": lambda s, y, where, key: losses.listmle_loss(s, y, where=where),
     # Metrics made smooth.
-    "approx NDCG": approx_ndcg,
-    "Gumbel approx NDCG": gumbel_ndcg,
+    "approx NDCG": lambda s, y, where, key: APPROX_NDCG(s, y, where=where),
+    "Gumbel approx NDCG": lambda s, y, where, key: GUMBEL_NDCG(s, y, where=where, key=key),
     "neural NDCG": lambda s, y, where, key: losses.neural_ndcg_loss(s, y, where=where),
 }
