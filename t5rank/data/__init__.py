@@ -1,1 +1,1 @@
-"""Readers of judged lists: MS MARCO QnA, passage ranking, and t5rank's own JSON lines."""
+"""Readers of judged lists: MS MARCO QnA, passage ranking, JSON lines, and libsvm's features."""

@@ -60,9 +60,19 @@ class _Pairs:
     def __call__(self, rank: ops.Items, document: ops.Items) -> tuple[Array, Array]:
         (slope, _, _, log_total, *mine), _ = rank
         (_, scores, distances, _, *theirs), _ = document
-        log_entry = slope * scores - distances - log_total
+        log_entry = _log_entry(slope, scores, distances, log_total)
         values = self.function(log_entry, (tuple(mine), tuple(theirs)))
         return values, jnp.ones(values.shape, bool)
+
+
+def _log_entry(slope: Array, score: Array, distance: Array, log_total: Array) -> Array:
+    """The logarithm of an entry, which is 0 at most; -1e30 where it is no entry.
+
+    Of documents of different lists, or of none, it can be so large that exp is infinite. The pair
+    does not count, but its gradient would be 0 times infinity.
+    """
+    value = slope * score - distance - log_total
+    return jnp.where(value > 30.0, -1e30, value)
 
 
 def neural_sort_loss(
@@ -104,7 +114,7 @@ def neural_sort_loss(
 
     def cross_entropy(log_entry: Array, others: tuple) -> Array:
         (slope, log_total, _, _, _), (_, _, target, distance, weight) = others
-        return -weight * jnp.exp(slope * target - distance - log_total) * log_entry
+        return -weight * jnp.exp(_log_entry(slope, target, distance, log_total)) * log_entry
 
     items = student.items(teacher.slope, teacher.log_total, *target, weights)
     totals, _ = ops.pair_totals(_Pairs(cross_entropy), order, items)
