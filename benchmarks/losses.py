@@ -4,10 +4,10 @@
 
 Every operation of t5rank and its namesake of Rax are compiled, and run in turns: losses forward and
 gradient, metrics forward. Printed for each: the median time of both, the ratio (Rax's time over
-ours, the median over turns), and the temporary memory that XLA plans for both. Two kinds of labels:
-"few", 2% of the documents relevant as in passage ranking, and "graded", 0 to 4 evenly as in learning
-to rank. The released Rax 0.4.0 fails on current JAX in its transformations: `--rax` takes a
-checkout of its head.
+ours, the median over turns), and the temporary memory that XLA plans for both. Two kinds of
+labels: "few", 2% of the documents relevant as in passage ranking, and "graded", 0 to 4 evenly as in
+learning to rank. The released Rax 0.4.0 fails on current JAX in its transformations: `--rax` takes
+a checkout of its head.
 """
 
 import argparse

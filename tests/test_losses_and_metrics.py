@@ -300,7 +300,7 @@ def test_every_function_takes_segments_itself(name):
 @every(CASES)
 @pytest.mark.parametrize("labels", [(3, 1, 1), (2, 4), (4,)])
 def test_shapes_are_not_broadcast(name, labels):
-    with pytest.raises(ValueError, match="'labels' has (shape|rank)"):
+    with pytest.raises(ValueError, match=r"'labels' has (shape|rank)"):
         CASES[name](jnp.ones((2, 3)), jnp.ones(labels))
 
 

@@ -280,8 +280,8 @@ def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
         ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
         columns = (ranks, order.cumsum(hits), order.cumsum(hits / ranks))
         total = jnp.maximum(lists.sum(relevant), 1.0)
-        columns = tuple(ops.unsort(column, slots) for column in columns)
-        return (relevant, *columns, jnp.broadcast_to(total, scores.shape))
+        by_document = [ops.unsort(column, slots) for column in columns]
+        return (relevant, *by_document, jnp.broadcast_to(total, scores.shape))
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
         upper = i[1] < j[1]  # document i is ranked before j

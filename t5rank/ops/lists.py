@@ -8,6 +8,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -317,7 +318,7 @@ class Padded(Lists):
         return None
 
     def _scan(self, combine: Callable[[Array, Array], Array], x: Array, reverse: bool) -> Array:
-        scan = {jnp.add: jax.lax.cumsum, jnp.logaddexp: jax.lax.cumlogsumexp}
+        scan: dict[Any, Any] = {jnp.add: jax.lax.cumsum, jnp.logaddexp: jax.lax.cumlogsumexp}
         scan[jnp.maximum] = jax.lax.cummax
         return scan[combine](x, axis=x.ndim - 1, reverse=reverse)
 

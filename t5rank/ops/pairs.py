@@ -196,7 +196,8 @@ def _row_forward(pair_fn: PairFn, *arguments: Any) -> Any:
 
 
 def _row_backward(pair_fn: PairFn, arguments: Any, cotangent: Array) -> Any:
-    return None, _sweep(pair_fn, *arguments, cotangent)[2], None, None
+    lists, items, others, rows = arguments
+    return None, _sweep(pair_fn, lists, items, others, rows, cotangent)[2], None, None
 
 
 _row_sums.defvjp(_row_forward, _row_backward)
