@@ -60,9 +60,10 @@ def entry(name: str, member: Any) -> str:
 
 def signature(name: str, member: Any) -> str:
     """The call, with the shared arguments left out."""
-    parameters = inspect.signature(member).parameters.values()
-    own = [p for p in parameters if p.name not in SHARED]
-    given = [p.name for p in parameters if p.name in ("scores", "labels")]
+    parameters = inspect.signature(member).parameters
+    shared = SHARED if "scores" in parameters else set()
+    own = [p for p in parameters.values() if p.name not in shared]
+    given = [name for name in parameters if name in shared & {"scores", "labels"}]
     shown = [shown_parameter(p) for p in own]
     dots = ["..."] if len(own) + len(given) < len(parameters) else []
     return f"{name}({', '.join([*given, *shown, *dots])})"
@@ -90,8 +91,8 @@ def after_first_line(member: Any) -> str:
 def text(member: Any) -> str:
     """A docstring as Markdown."""
     doc = (inspect.getdoc(member) or "") + "\n"
-    doc = SECTION.sub(lambda found: f"{found[1]}:\n\n{bullets(found[2])}\n", doc)
-    doc = EXAMPLE.sub(lambda found: f"```python\n{found[1]}\n```", doc)
+    doc = SECTION.sub(lambda found: f"{found[1]}:\n\n{bullets(found[2])}\n\n", doc)
+    doc = EXAMPLE.sub(lambda found: f"```python\n{found[1].strip()}\n```\n", doc)
     return re.sub(r"\n{3,}", "\n\n", doc).strip()
 
 

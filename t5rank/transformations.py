@@ -24,7 +24,8 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.types import Array, LossFn, MetricFn
 
-LARGE = 1e30  # infinite scores count as this, so that two of them differ by 0
+__all__ = ["approx_t12n", "bound_t12n", "gumbel_t12n", "segment_t12n"]
+
 StepFn = Callable[[Array], Array]
 
 
@@ -225,7 +226,12 @@ def _smooth_t12n(
     @_named(prefix, metric_fn)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Any:
         scores, labels, kwargs = _masked(scores, labels, kwargs)
-        return -metric_fn(scores, labels, **{**smooth, **kwargs})
+        metric = functools.partial(metric_fn, scores, labels, **{**smooth, **kwargs})
+        reduce_fn = kwargs.get("reduce_fn")
+        if reduce_fn is None or reduce_fn is ops.list_means:
+            return -metric()
+        # The values are negated, not the result, which may hold a count as well.
+        return metric(reduce_fn=lambda values, where=None: reduce_fn(-values, where=where))
 
     return loss_fn
 
@@ -273,7 +279,7 @@ def _smooth_ranks(
     """1 and a step for each other document, by the difference of its score and one's own."""
     del key
     scores, _, _, lists = ops.as_lists(scores, scores, where, segments)
-    items = ((jnp.clip(scores, -LARGE, LARGE),), ())
+    items = ((ops.finite(scores),), ())
     # A document is also paired with itself, which counts 1 in the end.
     ranks = ops.row_sums(pair_fn, lists, items, rows) + (1.0 - step_fn(jnp.float32(0.0)))
     return jnp.where(lists.where if rows is None else lists.where & rows, ranks, 1.0)

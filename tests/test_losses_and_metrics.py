@@ -156,10 +156,13 @@ def test_signature_is_that_of_rax(name):
 
 @every(CASES)
 def test_value_and_gradient_are_finite_and_move(name):
-    value, gradient = compiled(name)(*batch(name))
-    assert np.all(np.isfinite(value))
-    assert np.all(np.isfinite(gradient))
-    assert np.any(gradient != 0) == differentiable(name)
+    gradients = []
+    for seed in range(4):
+        value, gradient = compiled(name)(*batch(name, seed=seed))
+        assert np.all(np.isfinite(value))
+        assert np.all(np.isfinite(gradient))
+        gradients.append(gradient)
+    assert np.any(np.asarray(gradients) != 0) == differentiable(name)
 
 
 @every(CASES)
@@ -182,7 +185,9 @@ def test_minus_infinity_at_an_irrelevant_document_is_finite(name):
     slot = np.flatnonzero(where[row])[0]
     scores[row, slot], labels[row, slot] = -INF, 0.0
     value, gradient = compiled(name)(scores, labels, where)
-    if name.split(" ")[-1] in ("mse_loss", "kl_loss"):  # where it is infinite
+    # A regression on it is infinite, and so is what noise makes relevant of it.
+    noisy = name in ("gumbel rank_distil_loss", "gumbel xendcg_loss")
+    if name.split(" ")[-1] in ("mse_loss", "kl_loss") or noisy:
         assert value == INF
     else:
         assert np.all(np.isfinite(value))

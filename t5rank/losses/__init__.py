@@ -5,7 +5,7 @@ end to end with `segments`. Metrics become losses with `t5rank.transformations`.
 """
 
 from t5rank.losses.arp import arp1_loss, arp2_loss
-from t5rank.losses.combinations import mixture, per_list, takes, with_temperature
+from t5rank.losses.combinations import mixture, per_list, with_temperature
 from t5rank.losses.distillation import adr_mse_loss, kl_loss, margin_mse_loss, rank_distil_loss
 from t5rank.losses.lambdaweights import (
     Lambdaweight,
@@ -76,7 +76,6 @@ __all__ = [
     "rank_distil_loss",
     "sigmoid_loss",
     "softmax_loss",
-    "takes",
     "unique_softmax_loss",
     "with_temperature",
     "xendcg_loss",

@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxtyping import Float, Int
 
 from t5rank import losses, metrics, ops
+from t5rank.losses.combinations import takes
 from t5rank.models import heads
 from t5rank.types import Array, LossFn, MetricFn, PyTree
 
@@ -114,7 +115,7 @@ class RankingModel:
 
     def _loss_sum_and_count(self, scores: Array, batch: Batch, rng: Array | None) -> Array:
         optional = {}
-        if losses.takes(self.ranking_loss, "key"):
+        if takes(self.ranking_loss, "key"):
             rng = jax.random.key(0) if rng is None else rng
             optional["key"] = jax.random.fold_in(rng, _LOSS_STREAM)
         return self.ranking_loss(

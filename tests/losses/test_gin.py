@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from t5rank import losses
+from t5rank.losses.combinations import takes
 from t5rank.models import heads, network
 
 FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
@@ -58,7 +59,7 @@ def test_loss_has_a_gradient_and_microbatches_add_up_to_it(name):
     sizes = [float(jnp.max(jnp.abs(g))) for g in jax.tree.leaves(gradient)]
     assert np.all(np.isfinite(sizes))
     assert max(sizes) > 0
-    if not losses.takes(model.ranking_loss, "key"):  # noise belongs to the place in a batch
+    if not takes(model.ranking_loss, "key"):  # noise belongs to the place in a batch
         parts = [{n: x[part] for n, x in batch.items()} for part in (slice(0, 2), slice(2, 4))]
         total = sum(float(loss(params["params"], part, normalizer)) for part in parts)
         assert total == pytest.approx(float(value), rel=1e-4, abs=1e-6)
