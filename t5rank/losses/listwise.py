@@ -64,14 +64,13 @@ def softmax_loss(
     if label_fn is not None:
         optional = {} if segments is None else {"segments": jnp.asarray(segments)}
         targets = jnp.where(lists.where, label_fn(targets, where=lists.where, **optional), 0.0)
-    log_probabilities = lists.log_softmax(scores)
+    log_probabilities, nan = lists.log_softmax(scores)
+    loss = nan
     if virtual_label:
         log_total = jnp.logaddexp(lists.logsumexp(scores), 0.0)
         log_probabilities = scores - log_total
-    loss = -lists.sum(times(targets, log_probabilities))
-    if virtual_label:
         loss += virtual_label * log_total
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss - lists.sum(times(targets, log_probabilities)), reduce_fn)
 
 
 def poly1_softmax_loss(
@@ -101,11 +100,12 @@ def poly1_softmax_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     targets = labels * weights
-    log_probabilities = lists.log_softmax(scores)
-    loss = -lists.sum(times(targets, log_probabilities))
-    target = lists.sum(_normalized(targets, lists) * jnp.exp(log_probabilities))
-    loss += epsilon * jnp.where(lists.sum(targets) == 0, 0.0, 1.0 - target)
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    log_probabilities, nan = lists.log_softmax(scores)
+    loss = nan - lists.sum(times(targets, log_probabilities))
+    total = lists.sum(targets)
+    found = lists.sum(targets * jnp.exp(log_probabilities)) / jnp.where(total == 0, 1.0, total)
+    loss += epsilon * jnp.where(total == 0, 0.0, 1.0 - found)
+    return lists.reduce(loss, reduce_fn)
 
 
 def unique_softmax_loss(
@@ -207,7 +207,7 @@ def listmle_loss(
     return p_listmle_loss(
         scores,
         labels,
-        discount_fn=jnp.ones_like,
+        discount_fn=None,
         key=key,
         topn=topn,
         where=where,
@@ -221,7 +221,7 @@ def p_listmle_loss(
     scores: Scores,
     labels: Labels,
     *,
-    discount_fn: DiscountFn = log2_discount,
+    discount_fn: DiscountFn | None = log2_discount,
     key: Array | None = None,
     topn: int | None = None,
     where: Where | None = None,
@@ -239,7 +239,7 @@ def p_listmle_loss(
     (TF-Ranking's ListMLE lambda weights), DCG's by default.
 
     Args:
-      discount_fn: rank, from 1, to weight.
+      discount_fn: rank, from 1, to weight; None for 1.
       key: see `listmle_loss`, as `topn` and `weights`.
       topn: as above.
       weights: as above.
@@ -247,23 +247,23 @@ def p_listmle_loss(
     >>> float(p_listmle_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
     """
+    weighted = weights is not None
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    keys = [ops.best_first(labels)]
-    if key is not None:
-        keys.append(jax.random.uniform(key, scores.shape))
-    order, (scores_, labels_, weights_) = lists.sort(
-        keys, [lists.from_best(scores), labels, weights]
-    )
-    ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
-    discounts = discount_fn(ranks)
-    if topn is not None:
-        discounts = jnp.where(ranks <= topn, discounts, 0.0)
+    by_label = ops.best_first(labels)
+    keys = [by_label] if key is None else [by_label, jax.random.uniform(key, scores.shape)]
+    values = [lists.from_best(scores), by_label, *([weights] if weighted else [])]
+    order, (scores_, labels_, *weights_) = lists.sort(keys, values)
     log_totals = order.cumlogsumexp(scores_, reverse=True)
     if key is None:
-        discounts = order.tie_mean(discounts, labels_)
         log_totals = order.after(log_totals, order.tie_start(labels_), nothing=ops.NOTHING)
-    last = jnp.isneginf(scores_) & (labels_ == order.min(labels_))
-    gains = jnp.where(order.where & ~last, discounts * weights_, 0.0)
+    gains = weights_[0] if weighted else jnp.ones(scores.shape)
+    if discount_fn is not None or topn is not None:
+        ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
+        discounts = jnp.ones(scores.shape) if discount_fn is None else discount_fn(ranks)
+        discounts = discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
+        gains *= order.tie_mean(discounts, labels_) if key is None else discounts
+    last = jnp.isneginf(scores_) & (labels_ == order.max(labels_))
+    gains = jnp.where(order.where & ~last, gains, 0.0)
     loss = lists.from_sorted(order.sum(times(gains, cost(log_totals, scores_))))
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
 
@@ -295,8 +295,9 @@ def xendcg_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gamma = 1.0 if key is None else jax.random.uniform(key, scores.shape)
     gains = jnp.where(lists.where, weights * (2.0**labels - gamma), 0.0)
-    terms = times(_normalized(gains, lists), lists.log_softmax(scores))
-    return lists.reduce(-lists.sum(terms), reduce_fn, spoiled=scores + labels)
+    log_probabilities, nan = lists.log_softmax(scores)
+    terms = times(_normalized(gains, lists), log_probabilities)
+    return lists.reduce(nan - lists.sum(terms), reduce_fn)
 
 
 def circle_loss(
@@ -351,7 +352,7 @@ def _normalized(labels: Array, lists: Lists) -> Array:
 
 def times(gains: Array, values: Array) -> Array:
     """The product, where 0 times an infinite value is 0, as are both its gradients."""
-    return jnp.where(gains == 0, 0.0, gains * jnp.where(gains == 0, 0.0, values))
+    return gains * jnp.where(gains == 0, 0.0, values)
 
 
 def cost(log_total: Array, score: Array) -> Array:

@@ -73,6 +73,22 @@ def best_first(scores: Array) -> Array:
     return -jax.lax.stop_gradient(scores) + 0.0
 
 
+def _others(keys: Sequence[Array], values: Sequence[Array]) -> list[Array]:
+    """The values that are no keys themselves: every array to sort costs time."""
+    return [value for value in values if all(value is not key for key in keys)]
+
+
+def _sorted_values(
+    keys: Sequence[Array], values: Sequence[Array], ordered: Sequence[Array], where: Array
+) -> list[Array]:
+    sorted_keys, others = ordered[: len(keys)], iter(ordered[len(keys) :])
+    found = []
+    for value in values:
+        same = [n for n, key in enumerate(keys) if value is key]
+        found.append(jnp.where(where, sorted_keys[same[0]], 0.0) if same else next(others))
+    return found
+
+
 def finite(scores: Array) -> Array:
     """Scores that can be subtracted: two infinite ones are equal."""
     return jnp.clip(scores, -INFINITE, INFINITE)
@@ -158,11 +174,15 @@ class Lists(abc.ABC):
         largest = jax.lax.stop_gradient(self.max(scores))
         return scores - jnp.where(jnp.isinf(largest), 0.0, largest)
 
-    def log_softmax(self, scores: Array) -> Array:
-        """The logarithm of each document's share of `sum(exp(scores))`."""
+    def log_softmax(self, scores: Array) -> tuple[Array, Array]:
+        """The logarithm of each document's share of `sum(exp(scores))`, and 0 or NaN per list.
+
+        NaN is for a list with a NaN score.
+        """
         scores = self.from_best(scores)
         total = self.sum(jnp.exp(scores))
-        return scores - jnp.log(jnp.where(total > 0, total, 1.0))
+        log_total = jnp.log(jnp.where(total == 0, 1.0, total))
+        return scores - log_total, 0.0 * jax.lax.stop_gradient(log_total)
 
     def logsumexp(self, values: Array) -> Array:
         """`log(sum(exp(values)))` of each list, -inf of an empty one."""
@@ -175,14 +195,14 @@ class Lists(abc.ABC):
         self,
         values: Array,
         reduce_fn: ReduceFn | None,
-        spoiled: Array,
+        spoiled: Array | None = None,
         keep: Array | None = None,
     ) -> Array:
         """Reduces a value per list; a list with a NaN in `spoiled` is NaN, else `keep` says if."""
-        nan = self.any(jnp.isnan(spoiled))
+        nan = jnp.bool_(False) if spoiled is None else self.any(jnp.isnan(spoiled))
         valid = self.first()
         valid = valid if keep is None else valid & self.per_list(keep | nan)
-        values = self.per_list(jnp.where(nan, jnp.nan, values))
+        values = self.per_list(values if spoiled is None else jnp.where(nan, jnp.nan, values))
         return reduce(values, valid, None if reduce_fn is list_means else reduce_fn)
 
     def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
@@ -295,9 +315,10 @@ class Padded(Lists):
     def sort(self, keys: Sequence[Array], values: Sequence[Array]) -> tuple["Padded", list[Array]]:
         # NaN sorts after everything: masked slots go last without a key of their own.
         first = jnp.where(self.where, keys[0], jnp.nan)
-        ordered = jax.lax.sort((first, *keys[1:], *values), num_keys=len(keys), is_stable=True)
+        operands = (first, *keys[1:], *_others(keys, values))
+        ordered = jax.lax.sort(operands, num_keys=len(keys), is_stable=True)
         where = jnp.arange(self.where.shape[-1]) < self.count
-        return Padded(where), list(ordered[len(keys) :])
+        return Padded(where), _sorted_values(keys, values, ordered, where)
 
     def top(
         self, keys: Array, values: Sequence[Array], number: int
@@ -367,10 +388,9 @@ class Flat(Lists):
 
     def sort(self, keys: Sequence[Array], values: Sequence[Array]) -> tuple["Flat", list[Array]]:
         first = jnp.where(self.where, keys[0], jnp.nan)
-        operands = (self.list_start, first, *keys[1:], self.where, *values)
-        start, *rest = jax.lax.sort(operands, num_keys=1 + len(keys), is_stable=True)
-        where, *ordered = rest[len(keys) :]
-        return Flat(where, start), ordered
+        operands = (self.list_start, first, *keys[1:], *_others(keys, values), self.where)
+        start, *ordered, where = jax.lax.sort(operands, num_keys=1 + len(keys), is_stable=True)
+        return Flat(where, start), _sorted_values(keys, values, ordered, where)
 
     def from_sorted(self, values: Array) -> Array:
         values = jnp.broadcast_to(values, self.where.shape)
