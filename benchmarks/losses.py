@@ -27,6 +27,7 @@ from tqdm import tqdm
 from t5rank import losses, metrics, transformations
 
 SIZES = [(32, 1000), (8, 4096)]
+MOST_MEMORY = 4 * 2**30  # bytes of temporary memory beyond which an operation is not run
 SEGMENTS = 20  # lists laid end to end in each row of the segmented operations
 KEY = jax.random.key(0)
 
@@ -111,6 +112,11 @@ def compiled(name: str, function: Callable, arguments: tuple) -> Any:
     return jax.jit(target).lower(*arguments).compile()
 
 
+def memory(program: Any) -> int:
+    """Bytes of temporary memory, by XLA's plan."""
+    return program.memory_analysis().temp_size_in_bytes
+
+
 def seconds(function: Any, arguments: tuple, at_least: float = 0.02) -> float:
     """The time of one call, over as many as take a while."""
     calls, start = 0, time.perf_counter()
@@ -125,24 +131,26 @@ def measure(name: str, pair: tuple[Callable, Callable], arguments: tuple, turns:
     both = []
     for function in pair:
         try:
-            program = compiled(name, function, arguments)
-            program(*arguments)
-            both.append(program)
+            both.append(compiled(name, function, arguments))
+            if memory(both[-1]) < MOST_MEMORY:
+                both[-1](*arguments)
         except Exception as error:  # out of memory, or Rax on a JAX it does not know
             return [name, f"{type(error).__name__} at {len(both)}", *["-"] * 4]
+    mebibytes = [f"{memory(program) / 2**20:.3g}" for program in both]
+    if max(map(memory, both)) >= MOST_MEMORY:
+        return [name, "-", "not run", "-", *mebibytes]
     times: list[tuple[float, ...]] = []
     for turn in range(turns):
         order = (0, 1) if turn % 2 else (1, 0)
         taken = {i: seconds(both[i], arguments) for i in order}
         times.append((taken[0], taken[1]))
     ratio = statistics.median(theirs / ours for ours, theirs in times)
-    memory = [program.memory_analysis().temp_size_in_bytes / 2**20 for program in both]
     figures = [1000 * statistics.median(t[i] for t in times) for i in (0, 1)]
     return [
         name,
         *(f"{figure:.3g}" for figure in figures),
         f"{ratio:.1f}",
-        *(f"{m:.3g}" for m in memory),
+        *mebibytes,
     ]
 
 
