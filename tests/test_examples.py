@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from t5rank import trec
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -172,13 +174,14 @@ def figures(folder):
     return {(row[0], row[1]): row[2:] for row in rows}
 
 
-def test_lambdarank_has_a_row_for_every_loss(shared_data, tmp_path, lambdarank):
+def test_lambdarank_has_a_row_for_each_loss(shared_data, tmp_path, lambdarank):
     data = shared_data / DATA
     output = tmp_path / "results"
+    names = ["sigmoid", "softmax", "logistic, DCG weights (LambdaRank)"]  # compiling all takes long
+    assert set(names) <= lambdarank["compare"].LOSSES.keys()
     arguments = ["--data", data, "--output", output, "--group_sizes", 2, "--without_lightgbm"]
-    text = run("lambdarank/compare.py", *arguments, *SMALL, folder=tmp_path)
+    text = run("lambdarank/compare.py", *arguments, "--losses", *names, *SMALL, folder=tmp_path)
     table = figures(output)
-    names = list(lambdarank["compare"].LOSSES)
     groupwise = [(name, "2") for name in lambdarank["compare"].GROUPWISE]
     assert list(table) == [*((name, "1") for name in names), *groupwise]
     for validation, test, _ in table.values():
@@ -231,3 +234,26 @@ def test_approx_metrics_are_smooth_ndcg():
     expected = np.array(gains) @ discounts / (np.array([3, 3, 1, 0, 0]) @ discounts)
     for values in at.values():
         np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_keyword_lists_ask_for_words_of_a_passage(tmp_path):
+    words = [f"{first}{last}" for first in ("ant", "bee", "cat") for last in "abcde"]
+    texts = {f"d{i}": " ".join(words[i % 5 :] + words[: i % 5]) for i in range(30)}
+    source = tmp_path / "source"
+    source.mkdir()
+    trec.write_queries(source / "collection.tsv", texts)
+    candidates = {f"q{i}": {f"d{j}": -float(j) for j in range(i, i + 10)} for i in range(20)}
+    trec.write_run(source / "run.bm25.txt", candidates)
+    arguments = ["--words", "8", "--query-words", "2", "3", "--near", "4", "--random", "5"]
+    run("from_scratch/keyword_lists.py", source, tmp_path / "lists", *arguments, folder=tmp_path)
+    windows = trec.read_queries(tmp_path / "lists/collection.tsv")
+    queries = trec.read_queries(tmp_path / "lists/queries.tsv")
+    assert windows.keys() == texts.keys()
+    assert len(queries) == 2 * len(texts)
+    lists = trec.read_run(tmp_path / "lists/run.txt")
+    for query_id, labels in trec.read_qrels(tmp_path / "lists/qrels.txt").items():
+        ((sought, _),) = labels.items()
+        assert set(queries[query_id].split()) <= set(windows[sought].split())
+        assert len(windows[sought].split()) == 8
+        assert sought in lists[query_id]
+        assert 5 <= len(lists[query_id]) <= 10
