@@ -16,6 +16,7 @@ from t5rank.metrics.ranking import (
     rank_documents,
     ratio,
     relevance,
+    tie_breaks,
 )
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
@@ -54,10 +55,10 @@ def precision_metric(
     check_cut(topn, rank_fn, cutoff_fn)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = relevance(labels, lists, threshold) * weights
-    ranking = rank_documents(
+    found = _found(
         scores,
+        gains,
         lists,
-        [gains],
         topn=topn,
         ties=ties,
         key=key,
@@ -65,9 +66,8 @@ def precision_metric(
         rank_fn=rank_fn,
         cutoff_fn=cutoff_fn,
     )
-    total = ranking.sum(ranking.columns[0] * ranking.expected(ranking.inside))
     return finish(
-        ratio(total, retrieved_count(scores, lists, topn, denominator)),
+        ratio(found, retrieved_count(scores, lists, topn, denominator)),
         lists.any(gains != 0),
         lists,
         empty=empty,
@@ -109,10 +109,10 @@ def recall_metric(
     check_cut(topn, rank_fn, cutoff_fn)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = relevance(labels, lists, threshold) * weights
-    ranking = rank_documents(
+    found = _found(
         scores,
+        gains,
         lists,
-        [gains],
         topn=topn,
         ties=ties,
         key=key,
@@ -122,7 +122,7 @@ def recall_metric(
     )
     total = relevant_total(gains, lists, topn, denominator)
     return finish(
-        ratio(ranking.sum(ranking.columns[0] * ranking.expected(ranking.inside)), total),
+        ratio(found, total),
         total > 0,
         lists,
         empty=empty,
@@ -221,3 +221,33 @@ def retrieved_count(scores: Array, lists: Lists, topn: int | None, denominator: 
     if topn is None:
         return retrieved
     return jnp.minimum(retrieved, topn) if denominator == "retrieved" else jnp.full((1,), topn)
+
+
+def _found(
+    scores: Array,
+    gains: Array,
+    lists: Lists,
+    *,
+    topn: int | None,
+    ties: str,
+    key: Array | None,
+    segments: Array | None,
+    rank_fn: RankFn | None,
+    cutoff_fn: CutoffFn | None,
+) -> Array:
+    """The gains of each list's retrieved documents up to rank `topn`."""
+    if topn is None:  # the order does not matter
+        tie_breaks(scores, ties, key, gains)
+        return lists.sum(jnp.where(jnp.isneginf(scores), 0.0, gains))
+    ranking = rank_documents(
+        scores,
+        lists,
+        [gains],
+        topn=topn,
+        ties=ties,
+        key=key,
+        segments=segments,
+        rank_fn=rank_fn,
+        cutoff_fn=cutoff_fn,
+    )
+    return ranking.sum(ranking.columns[0] * ranking.expected(ranking.inside))

@@ -151,25 +151,27 @@ def arp_metric(
 
     $$\mathrm{ARP} = \frac{\sum_i w_i \, y_i \, \mathrm{rank}_i}{\sum_i w_i \, y_i}$$
 
-    Documents that were not retrieved rank last; labels below 0 count as 0. Source: Zhu and Klabjan
-    2020; TF-Ranking.
+    Documents that were not retrieved rank last; labels below 0 count as 0. With `topn` both sums
+    are over the documents up to that rank: a list without relevance there is an empty one. Source:
+    Zhu and Klabjan 2020; TF-Ranking.
 
     Raises:
-      ValueError: `topn` is given, which this metric has not.
+      ValueError: `topn` with average ties.
 
     >>> float(arp_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([1, 0, 1])))
     2.0
     """
-    if topn is not None:
-        raise ValueError(f"Argument 'topn' has {topn}; expected None: ARP has no cut.")
-    check_ties(ties, (), "ARP")
+    check_ties(ties, () if topn is None else ("average",), "ARP with 'topn'")
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = jnp.maximum(labels, 0.0) * weights
     last = jnp.finfo(jnp.float32).min
-    ranking = rank_documents(jnp.maximum(scores, last), lists, [gains], ties=ties, key=key)
-    total = lists.sum(gains)
+    ranking = rank_documents(
+        jnp.maximum(scores, last), lists, [gains], topn=topn, ties=ties, key=key
+    )
+    gains = ranking.columns[0] * ranking.inside
+    total = ranking.sum(gains)
     return finish(
-        ratio(ranking.sum(ranking.columns[0] * ranking.expected(ranking.ranks)), total),
+        ratio(ranking.sum(gains * ranking.expected(ranking.ranks)), total),
         total > 0,
         lists,
         empty=empty,

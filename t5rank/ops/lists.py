@@ -34,7 +34,7 @@ def as_lists(
     """Gives `(scores, labels, weights, lists)`, arrays of one shape, safe to compute with.
 
     The arrays are float32, and masked slots hold zeros, so that nothing in them reaches a value or
-    a gradient. With `subtopics` labels have one more axis.
+    a gradient; where no weights are given all are 1. With `subtopics` labels have one more axis.
 
     Raises:
       ValueError: shapes differ.
@@ -51,14 +51,16 @@ def as_lists(
             f"{scores.ndim + 1}."
         )
     _check_shape("labels", labels[..., 0] if subtopics else labels, scores)
-    weights = jnp.ones(scores.shape) if weights is None else jnp.asarray(weights)
-    weights = jnp.broadcast_to(weights, scores.shape)
+    if weights is not None:
+        weights = jnp.broadcast_to(jnp.asarray(weights), scores.shape)
 
     def masked(array: Array) -> Array:
         mask = where if array.ndim == where.ndim else where[..., None]
         return jnp.where(mask, array.astype(jnp.float32), 0.0)
 
-    scores, labels, weights = masked(scores), masked(labels), masked(weights)
+    scores, labels = masked(scores), masked(labels)
+    # Without weights a constant, which costs nothing to multiply by, masked slots included.
+    weights = jnp.ones(scores.shape) if weights is None else masked(weights)
     if segments is None:
         return scores, labels, weights, Padded(where)
     segments = jnp.asarray(segments)

@@ -77,5 +77,11 @@ def test_arp_is_the_mean_rank_by_relevance():
     assert arp_metric(SCORES, LABELS, weights=weights) == pytest.approx((2 * 1 + 4 * 3) / 6)
 
 
+def test_arp_with_topn_is_that_of_the_first_documents():
+    scores, labels = np.array([4.0, 3.0, 2.0, 1.0]), np.array([1.0, 0.0, 2.0, 5.0])
+    assert arp_metric(scores, labels, topn=3) == pytest.approx((1 * 1 + 2 * 3) / 3)
+    assert arp_metric(scores, np.array([0.0, 0.0, 0.0, 1.0]), topn=3, empty=1) == 1.0
+
+
 def test_exact_metrics_have_no_gradient():
     assert not np.any(jax.grad(ndcg_metric)(SCORES, LABELS))
