@@ -94,7 +94,7 @@ PAIRWISE = {
 
 
 def every(cases):
-    return pytest.mark.parametrize("name", cases)
+    return pytest.mark.parametrize("name", sorted(cases))  # alike in every worker
 
 
 def subtopics(name):
