@@ -156,14 +156,15 @@ def test_signature_is_that_of_rax(name):
 
 @every(CASES)
 def test_value_and_gradient_are_finite_and_move(name):
-    gradients = []
-    for seed in range(4):
+    moves = False
+    for seed in range(60):  # a bound is flat for most lists
         value, gradient = compiled(name)(*batch(name, seed=seed))
         assert np.all(np.isfinite(value))
         assert np.all(np.isfinite(gradient))
-        gradients.append(gradient)
-    if name != "bound hits_metric":  # a bound that is 0 or 1, and flat, for most lists
-        assert np.any(np.asarray(gradients) != 0) == differentiable(name)
+        moves = moves or bool(np.any(gradient != 0))
+        if moves and seed >= 3:
+            break
+    assert moves == differentiable(name)
 
 
 @every(CASES)
