@@ -41,8 +41,8 @@ def kl_loss(
     """
     _check_positive("temperature", temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    teacher, _ = lists.log_softmax(labels / temperature)
-    student, _ = lists.log_softmax(scores / temperature)
+    teacher = lists.log_softmax(labels / temperature)
+    student = lists.log_softmax(scores / temperature)
     probabilities = jnp.where(lists.where, weights * jnp.exp(teacher), 0.0)
     loss = temperature**2 * lists.sum(times(probabilities, teacher - student))
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)

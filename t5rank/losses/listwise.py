@@ -64,13 +64,12 @@ def softmax_loss(
     if label_fn is not None:
         optional = {} if segments is None else {"segments": jnp.asarray(segments)}
         targets = jnp.where(lists.where, label_fn(targets, where=lists.where, **optional), 0.0)
-    log_probabilities, nan = lists.log_softmax(scores)
-    loss = nan
+    loss, _ = _cross_entropy(scores, targets, lists)
     if virtual_label:
         log_total = jnp.logaddexp(lists.logsumexp(scores), 0.0)
-        log_probabilities = scores - log_total
-        loss += virtual_label * log_total
-    return lists.reduce(loss - lists.sum(times(targets, log_probabilities)), reduce_fn)
+        log_probabilities = times(targets, scores - log_total)
+        loss = virtual_label * log_total - lists.sum(log_probabilities)
+    return lists.reduce(loss, reduce_fn, spoiled=scores if virtual_label else None)
 
 
 def poly1_softmax_loss(
@@ -100,10 +99,9 @@ def poly1_softmax_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     targets = labels * weights
-    log_probabilities, nan = lists.log_softmax(scores)
-    loss = nan - lists.sum(times(targets, log_probabilities))
+    loss, probabilities = _cross_entropy(scores, targets, lists)
     total = lists.sum(targets)
-    found = lists.sum(targets * jnp.exp(log_probabilities)) / jnp.where(total == 0, 1.0, total)
+    found = lists.sum(targets * probabilities) / jnp.where(total == 0, 1.0, total)
     loss += epsilon * jnp.where(total == 0, 0.0, 1.0 - found)
     return lists.reduce(loss, reduce_fn)
 
@@ -295,9 +293,7 @@ def xendcg_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gamma = 1.0 if key is None else jax.random.uniform(key, scores.shape)
     gains = jnp.where(lists.where, weights * (2.0**labels - gamma), 0.0)
-    log_probabilities, nan = lists.log_softmax(scores)
-    terms = times(_normalized(gains, lists), log_probabilities)
-    return lists.reduce(nan - lists.sum(terms), reduce_fn)
+    return lists.reduce(_cross_entropy(scores, _normalized(gains, lists), lists)[0], reduce_fn)
 
 
 def circle_loss(
@@ -343,6 +339,18 @@ def circle_loss(
     pairs = jnp.where(counts, better + lower + log_weights, -jnp.inf)
     total = lists.from_sorted(order.logsumexp(pairs))
     return lists.reduce(jnp.logaddexp(total, 0.0), reduce_fn, spoiled=scores + labels)
+
+
+def _cross_entropy(scores: Array, targets: Array, lists: Lists) -> tuple[Array, Array]:
+    """`(loss, probabilities)` of the softmax over each list; a NaN score makes the loss NaN."""
+    shifted = lists.from_best(scores)
+    exponentials = jnp.exp(shifted)
+    total = lists.sum(exponentials)
+    total = jnp.where(total == 0, 1.0, total)
+    log_total = jnp.log(total)
+    nan = 0.0 * jax.lax.stop_gradient(log_total)
+    loss = times(lists.sum(targets), log_total) - lists.sum(times(targets, shifted)) + nan
+    return loss, exponentials / total
 
 
 def _normalized(labels: Array, lists: Lists) -> Array:

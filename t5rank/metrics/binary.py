@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.metrics.ranking import (
     CutoffFn,
+    Order,
     RankFn,
     Ranking,
     check_choice,
@@ -16,7 +17,6 @@ from t5rank.metrics.ranking import (
     rank_documents,
     ratio,
     relevance,
-    tie_breaks,
 )
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
@@ -55,17 +55,8 @@ def precision_metric(
     check_cut(topn, rank_fn, cutoff_fn)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = relevance(labels, lists, threshold) * weights
-    found = _found(
-        scores,
-        gains,
-        lists,
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    found = _found(scores, gains, lists, order)
     return finish(
         ratio(found, retrieved_count(scores, lists, topn, denominator)),
         lists.any(gains != 0),
@@ -109,17 +100,8 @@ def recall_metric(
     check_cut(topn, rank_fn, cutoff_fn)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = relevance(labels, lists, threshold) * weights
-    found = _found(
-        scores,
-        gains,
-        lists,
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    found = _found(scores, gains, lists, order)
     total = relevant_total(gains, lists, topn, denominator)
     return finish(
         ratio(found, total),
@@ -166,18 +148,8 @@ def ap_metric(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     relevant = relevance(labels, lists, threshold)
     gains = relevant * weights
-    ranking = rank_documents(
-        scores,
-        lists,
-        [gains, relevant],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-        in_order=True,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [gains, relevant], order, in_order=True)
     precisions = ranking.expected(_relevant_down_to(ranking) / ranking.ranks * ranking.inside)
     total = relevant_total(gains, lists, topn, denominator)
     return finish(
@@ -211,7 +183,7 @@ def relevant_total(gains: Array, lists: Lists, topn: int | None, denominator: st
     check_choice("denominator", denominator, ("relevant", "capped"))
     if denominator == "relevant" or topn is None:
         return lists.sum(gains)
-    ideal = rank_documents(gains, lists, [gains], topn=topn)
+    ideal = rank_documents(gains, lists, [gains], Order(topn))
     return ideal.sum(ideal.columns[0] * ideal.inside)
 
 
@@ -223,31 +195,10 @@ def retrieved_count(scores: Array, lists: Lists, topn: int | None, denominator: 
     return jnp.minimum(retrieved, topn) if denominator == "retrieved" else jnp.full((1,), topn)
 
 
-def _found(
-    scores: Array,
-    gains: Array,
-    lists: Lists,
-    *,
-    topn: int | None,
-    ties: str,
-    key: Array | None,
-    segments: Array | None,
-    rank_fn: RankFn | None,
-    cutoff_fn: CutoffFn | None,
-) -> Array:
+def _found(scores: Array, gains: Array, lists: Lists, order: Order) -> Array:
     """The gains of each list's retrieved documents up to rank `topn`."""
-    if topn is None:  # the order does not matter
-        tie_breaks(scores, ties, key, gains)
+    if order.topn is None:  # and so does not matter
+        order.tie_breaks(scores, gains)
         return lists.sum(jnp.where(jnp.isneginf(scores), 0.0, gains))
-    ranking = rank_documents(
-        scores,
-        lists,
-        [gains],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    ranking = rank_documents(scores, lists, [gains], order)
     return ranking.sum(ranking.columns[0] * ranking.expected(ranking.inside))

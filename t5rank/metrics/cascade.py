@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.metrics.ranking import (
     CutoffFn,
+    Order,
     RankFn,
     Ranking,
     check_cut,
@@ -55,17 +56,8 @@ def mrr_metric(
         check_ties(ties, ("average",), "MRR with weights")
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = relevance(labels, lists, threshold) * weights
-    ranking = rank_documents(
-        scores,
-        lists,
-        [gains],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [gains], order)
     worth = ranking.inside / ranking.ranks
     return finish(
         _of_first_relevant(ranking, worth),
@@ -107,17 +99,8 @@ def hits_metric(
     check_cut(topn, rank_fn, cutoff_fn)
     scores, labels, _, lists = ops.as_lists(scores, labels, where, segments)
     relevant = relevance(labels, lists, threshold)
-    ranking = rank_documents(
-        scores,
-        lists,
-        [relevant],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [relevant], order)
     return finish(
         _of_first_relevant(ranking, ranking.inside),
         lists.any(relevant != 0),
@@ -166,18 +149,8 @@ def err_metric(
     scores, labels, _, lists = ops.as_lists(scores, labels, where, segments)
     satisfied = (2.0 ** jnp.maximum(labels, 0.0) - 1.0) / 2.0**largest_label
     satisfied = jnp.where(lists.where, jnp.minimum(satisfied, 1.0), 0.0)
-    ranking = rank_documents(
-        scores,
-        lists,
-        [satisfied],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-        in_order=True,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [satisfied], order, in_order=True)
     stops = _stops(ranking, ranking.columns[0])
     return finish(
         ranking.sum(stops * ranking.inside / ranking.ranks),

@@ -9,6 +9,7 @@ from t5rank import ops
 from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
 from t5rank.metrics.ranking import (
     CutoffFn,
+    Order,
     RankFn,
     check_ties,
     finish,
@@ -53,17 +54,8 @@ def dcg_metric(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
-    ranking = rank_documents(
-        scores,
-        lists,
-        [gains],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [gains], order)
     worth = ranking.expected(discount_fn(ranking.ranks) * ranking.inside)
     return finish(
         ranking.sum(ranking.columns[0] * worth),
@@ -110,19 +102,10 @@ def ndcg_metric(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = _scaled_gains(labels, lists, gain_fn) * weights
-    ranking = rank_documents(
-        scores,
-        lists,
-        [gains],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [gains], order)
     worth = ranking.expected(discount_fn(ranking.ranks) * ranking.inside)
-    ideal = rank_documents(gains, lists, [gains], topn=topn)
+    ideal = rank_documents(gains, lists, [gains], Order(topn))
     best = ideal.sum(ideal.columns[0] * discount_fn(ideal.ranks) * ideal.inside)
     return finish(
         ratio(ranking.sum(ranking.columns[0] * worth), best),
@@ -165,9 +148,7 @@ def arp_metric(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     gains = jnp.maximum(labels, 0.0) * weights
     last = jnp.finfo(jnp.float32).min
-    ranking = rank_documents(
-        jnp.maximum(scores, last), lists, [gains], topn=topn, ties=ties, key=key
-    )
+    ranking = rank_documents(jnp.maximum(scores, last), lists, [gains], Order(topn, ties, key))
     gains = ranking.columns[0] * ranking.inside
     total = ranking.sum(gains)
     return finish(

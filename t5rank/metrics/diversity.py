@@ -11,6 +11,7 @@ from t5rank.metrics.binary import retrieved_count
 from t5rank.metrics.gains import DiscountFn, log2_discount
 from t5rank.metrics.ranking import (
     CutoffFn,
+    Order,
     RankFn,
     check_choice,
     check_cut,
@@ -65,18 +66,9 @@ def alpha_dcg_metric(
     check_ties(ties, ("average", "optimistic", "pessimistic"), "alpha-DCG")
     scores, labels, _, lists = ops.as_lists(scores, labels, where, segments, subtopics=True)
     relevant = relevance(labels, lists, threshold)
-    ranking = rank_documents(
-        scores,
-        lists,
-        list(jnp.moveaxis(relevant, -1, 0)),
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-        in_order=True,
-    )
+    columns = list(jnp.moveaxis(relevant, -1, 0))
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, columns, order, in_order=True)
     gains = sum(
         column * (1.0 - alpha) ** (ranking.lists.cumsum(column) - column)
         for column in ranking.columns
@@ -128,17 +120,8 @@ def precision_ia_metric(
     scores, labels, _, lists = ops.as_lists(scores, labels, where, segments, subtopics=True)
     relevant = relevance(labels, lists, threshold)
     subtopics = jnp.sum(jax.vmap(lists.any, in_axes=-1, out_axes=-1)(relevant), axis=-1)
-    ranking = rank_documents(
-        scores,
-        lists,
-        [jnp.sum(relevant, axis=-1)],
-        topn=topn,
-        ties=ties,
-        key=key,
-        segments=segments,
-        rank_fn=rank_fn,
-        cutoff_fn=cutoff_fn,
-    )
+    order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
+    ranking = rank_documents(scores, lists, [jnp.sum(relevant, axis=-1)], order)
     total = ranking.sum(ranking.columns[0] * ranking.expected(ranking.inside))
     shown = retrieved_count(scores, lists, topn, denominator)
     return finish(

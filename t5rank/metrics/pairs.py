@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from t5rank import ops
 from t5rank.metrics.ranking import (
+    Order,
     check_no_weights,
     check_ties,
     check_topn,
@@ -18,7 +19,6 @@ from t5rank.metrics.ranking import (
     rank_documents,
     ratio,
     relevance,
-    tie_breaks,
 )
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
@@ -64,7 +64,7 @@ def opa_metric(
     keys = ops.best_first(scores)
     right, pairs = _pairs_in_order(
         lists,
-        [keys, *tie_breaks(scores, ties, key, labels)],
+        [keys, *Order(ties=ties, key=key).tie_breaks(scores, labels)],
         [labels, weights, keys],
         topn,
         ties == "average",
@@ -118,7 +118,7 @@ def bpref_metric(
         relevant - irrelevant,
         *(jnp.broadcast_to(x, scores.shape) for x in (total, smaller)),
     ]
-    ranking = rank_documents(scores, lists, columns, topn=topn, ties=ties, key=key)
+    ranking = rank_documents(scores, lists, columns, Order(topn, ties, key))
     judged, most, scale = ranking.columns
     above = ranking.lists.cumsum(jnp.maximum(-judged, 0.0))
     credit = 1.0 - ratio(jnp.minimum(above, most), scale)

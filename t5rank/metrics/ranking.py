@@ -60,18 +60,49 @@ class Ranking:
         return values if self.lists is self.came else self.came.from_sorted(values)
 
 
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """How a metric orders documents.
+
+    Attributes:
+      topn: ranks after it are not inside.
+      ties: one of `TIES`.
+      key: for random ties.
+      segments: as the caller gave them, for the two functions.
+      rank_fn: see `t5rank.transformations`.
+      cutoff_fn: as above.
+
+    Raises:
+      ValueError: `topn` is below 1, `ties` are none of `TIES`, or random without a key.
+    """
+
+    topn: int | None = None
+    ties: str = "order"
+    key: Array | None = None
+    segments: Array | None = None
+    rank_fn: RankFn | None = None
+    cutoff_fn: CutoffFn | None = None
+
+    def __post_init__(self) -> None:
+        check_topn(self.topn)
+        check_choice("ties", self.ties, TIES)
+        if self.ties == "random" and self.key is None:
+            raise ValueError("Argument 'key' has None; expected a PRNG key for ties='random'.")
+
+    @property
+    def smooth(self) -> bool:
+        """Whether ranks or cutoffs are approximate."""
+        return self.rank_fn is not None or self.cutoff_fn is not None
+
+    def tie_breaks(self, scores: Array, gains: Array) -> list[Array]:
+        """The keys that order documents of equal scores, beyond their order in the list."""
+        if self.key is not None and self.ties in ("order", "random"):
+            return [jax.random.uniform(self.key, scores.shape)]
+        return {"optimistic": [-gains], "pessimistic": [gains]}.get(self.ties, [])
+
+
 def rank_documents(
-    scores: Array,
-    lists: Lists,
-    columns: Sequence[Array],
-    *,
-    topn: int | None = None,
-    ties: str = "order",
-    key: Array | None = None,
-    segments: Array | None = None,
-    rank_fn: RankFn | None = None,
-    cutoff_fn: CutoffFn | None = None,
-    in_order: bool = False,
+    scores: Array, lists: Lists, columns: Sequence[Array], order: Order, *, in_order: bool = False
 ) -> Ranking:
     """Puts the documents of every list in order.
 
@@ -80,23 +111,16 @@ def rank_documents(
       lists: likewise.
       columns: numbers of the documents; where all are 0 the rank does not matter. The first one
         orders the documents of optimistic and pessimistic ties.
-      topn: ranks after it are not inside.
-      ties: one of `TIES`.
-      key: for random ties.
-      segments: as the caller gave them, for `rank_fn` and `cutoff_fn`.
-      rank_fn: see `t5rank.transformations`.
-      cutoff_fn: as above.
-      in_order: whether it matters what is above a document, with these functions too.
+      order: how.
+      in_order: whether it matters what is above a document, where ranks are approximate too.
     """
     retrieved = lists.where & ~jnp.isneginf(scores)
     columns = tuple(jnp.where(retrieved, column, 0.0) for column in columns)
-    check_topn(topn)
-    tie_keys = tie_breaks(scores, ties, key, columns[0])
-    if rank_fn is not None or cutoff_fn is not None:
-        smooth = _Smooth(scores, lists, retrieved, topn, key, segments, rank_fn, cutoff_fn)
-        return _smooth_ranking(smooth, columns, in_order)
-    keys = best_first(scores)
-    if ties == "average":
+    if order.smooth:
+        return _smooth_ranking(_Smooth(scores, lists, retrieved, order), columns, in_order)
+    topn, average = order.topn, order.ties == "average"
+    keys, tie_keys = best_first(scores), order.tie_breaks(scores, columns[0])
+    if average:
         ordered, (keys, *columns) = lists.sort([keys], [keys, *columns])
     elif topn is not None and not tie_keys:
         ordered, columns = lists.top(keys, columns, topn)
@@ -104,20 +128,7 @@ def rank_documents(
         ordered, columns = lists.sort([keys, *tie_keys], columns)
     ranks = jnp.broadcast_to(ordered.position + 1.0, ordered.where.shape)
     inside = jnp.ones(ranks.shape) if topn is None else (ranks <= topn).astype(jnp.float32)
-    return Ranking(
-        ordered, tuple(columns), ranks, inside, keys, ties == "average", False, came=lists
-    )
-
-
-def tie_breaks(scores: Array, ties: str, key: Array | None, gains: Array) -> list[Array]:
-    """The keys that order documents of equal scores, beyond their order in the list."""
-    check_choice("ties", ties, TIES)
-    if ties == "random" and key is None:
-        raise ValueError("Argument 'key' has None; expected a PRNG key for ties='random'.")
-    if key is not None and ties in ("order", "random"):
-        return [jax.random.uniform(key, scores.shape)]
-    best_last = {"optimistic": [-gains], "pessimistic": [gains]}
-    return best_last.get(ties, [])
+    return Ranking(ordered, tuple(columns), ranks, inside, keys, average, False, came=lists)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,42 +138,36 @@ class _Smooth:
     scores: Array
     lists: Lists
     retrieved: Array
-    topn: int | None
-    key: Array | None
-    segments: Array | None
-    rank_fn: RankFn | None
-    cutoff_fn: CutoffFn | None
+    order: Order
 
     def places(self, needed: Array) -> tuple[Array, Array]:
         """`(ranks, places)`: the ranks where needed, and what orders documents like the ranks."""
-        exact = self.lists.ranks(self.scores, self.key)
-        if self.rank_fn is None:
+        topn, key, rank_fn = self.order.topn, self.order.key, self.order.rank_fn
+        exact = self.lists.ranks(self.scores, key)
+        if rank_fn is None:
             return exact, exact
-        keywords: dict[str, Any] = {"where": self.retrieved, "segments": self.segments}
-        keywords["key"] = self.key
+        keywords = {"where": self.retrieved, "segments": self.order.segments, "key": key}
         rows = needed & self.retrieved
-        if self.topn is not None:  # the cut is between these two
-            rows |= self.retrieved & ((exact == self.topn) | (exact == self.topn + 1))
+        if topn is not None:  # the cut is between these two
+            rows |= self.retrieved & ((exact == topn) | (exact == topn + 1))
         scores = jnp.where(self.retrieved, self.scores, 0.0)
-        if "rows" not in inspect.signature(self.rank_fn).parameters:
-            ranks = self.rank_fn(scores, **keywords)
+        if "rows" not in inspect.signature(rank_fn).parameters:
+            ranks = rank_fn(scores, **keywords)
             ranks = jnp.where(self.retrieved, ranks, 1.0)
             return ranks, ranks
-        ranks = self.rank_fn(scores, **keywords, rows=rows)
-        if self.topn is None:
-            outside = jnp.ones(exact.shape)
-        else:
-            outside = jnp.where(exact < self.topn, 0.0, 1e30)
+        ranks = rank_fn(scores, **keywords, rows=rows)
+        outside = jnp.ones(exact.shape) if topn is None else jnp.where(exact < topn, 0.0, 1e30)
         return jnp.where(rows, ranks, 1.0), jnp.where(rows, ranks, outside)
 
     def inside(self, places: Array) -> Array:
         """How far each document is inside of `topn`."""
-        if self.topn is None:
+        topn, cutoff_fn, segments = self.order.topn, self.order.cutoff_fn, self.order.segments
+        if topn is None:
             return jnp.ones(places.shape)
-        if self.cutoff_fn is None:
-            cut = self.lists.ranks(jnp.where(self.retrieved, -places, -jnp.inf)) <= self.topn
+        if cutoff_fn is None:
+            cut = self.lists.ranks(jnp.where(self.retrieved, -places, -jnp.inf)) <= topn
             return cut.astype(jnp.float32)
-        return self.cutoff_fn(-places, n=self.topn, where=self.retrieved, segments=self.segments)
+        return cutoff_fn(-places, n=topn, where=self.retrieved, segments=segments)
 
 
 def _smooth_ranking(smooth: _Smooth, columns: Sequence[Array], in_order: bool) -> Ranking:
