@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import flax
-import jax
 import orbax.checkpoint as ocp
 
 from t5rank.types import PyTree
@@ -70,42 +69,29 @@ class Checkpointer:
     def best_step(self, step: int | None) -> None:
         self._best.step = step
 
-    def save(self, step: int, params: PyTree, opt_state: PyTree) -> None:
+    def save(self, step: int, optimizer: Any) -> None:
         """Starts saving; returns as soon as the arrays are copied off the devices."""
         if step in self._manager.all_steps():
             return
-        tree = state_tree(step, params, opt_state)
-        args = ocp.args.Composite(state=ocp.args.PyTreeSave(tree))
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(optimizer.state_dict()))
         self._manager.save(step, args=args, force=True)
 
     def latest_step(self) -> int | None:
         """The step to resume from, or None."""
         return self._manager.latest_step()
 
-    def restore(self, step: int, params: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
-        """Restores `(params, opt_state)` into arrays of the given shapes and shardings."""
-        like = state_tree(step, params, opt_state)
+    def restore(self, step: int, like: Any) -> Any:
+        """Restores an optimizer, into arrays of the shapes and shardings of `like`."""
+        optimizer, like = like, like.state_dict()
         args = ocp.args.PyTreeRestore(
             like, restore_args=ocp.checkpoint_utils.construct_restore_args(like)
         )
         tree = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
-        restored = flax.serialization.from_state_dict(opt_state, tree["state"]["param_states"])
-        return tree["target"], restored
+        return optimizer.restore_state(tree)
 
     def wait(self) -> None:
         """Waits until everything is on disk."""
         self._manager.wait_until_finished()
-
-
-def state_tree(step: int, params: PyTree, opt_state: PyTree) -> dict[str, Any]:
-    """T5X's tree of a train state."""
-    return {
-        "target": flax.core.unfreeze(params),
-        "state": {
-            "step": jax.numpy.asarray(step, jax.numpy.int32),
-            "param_states": flax.serialization.to_state_dict(opt_state),
-        },
-    }
 
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:

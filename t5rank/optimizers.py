@@ -1,45 +1,164 @@
-"""Optimizers as optax transformations, with T5's habits as defaults."""
+"""Optimizers, as T5X and our trainer drive them.
+
+An optimizer definition makes and updates an `Optimizer`, which holds the parameters and the
+optimizer's state. Its interface is the one that T5X asks for, by duck typing: the ones here work in
+`t5x.train`, and T5X's own (`t5x.adafactor.Adafactor`) work in our trainer. The learning rate is
+given at every step, by the trainer's schedule, so that there is one.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
+import flax
+import jax.numpy as jnp
 import optax
+from flax import traverse_util
 
-Schedule = Callable | float
+from t5rank import partitioning
+from t5rank.types import Array, PyTree
+
+MakeTransformation = Callable[[Any], optax.GradientTransformation]
+
+
+@flax.struct.dataclass
+class OptimizerState:
+    """What an optimizer keeps.
+
+    Attributes:
+      step: steps done, int32.
+      param_states: optax's state.
+    """
+
+    step: Any
+    param_states: PyTree
+
+
+class Optimizer(flax.struct.PyTreeNode):
+    """Parameters and the optimizer's state: what training changes.
+
+    Attributes:
+      optimizer_def: how to update them.
+      state: the optimizer's state.
+      target: the parameters.
+    """
+
+    optimizer_def: Any = flax.struct.field(pytree_node=False)
+    state: OptimizerState
+    target: PyTree
+
+    def apply_gradient(self, grads: PyTree, learning_rate: Array | float) -> "Optimizer":
+        """The optimizer after a step along `grads`."""
+        return self.optimizer_def.apply_gradient(self, grads, learning_rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """`{target, state: {step, param_states}}`, T5X's tree of a checkpoint."""
+        return self.optimizer_def.state_dict(self.target, self.state)
+
+    def restore_state(self, state_dict: dict[str, Any]) -> "Optimizer":
+        """The optimizer with what `state_dict` gave."""
+        target, state = self.optimizer_def.restore_state(self.target, self.state, state_dict)
+        return self.replace(target=target, state=state)
+
+
+class OptimizerDef:
+    """Any optax optimizer.
+
+    Args:
+      transformation: learning rate to optax transformation, such as `optax.lion`.
+    """
+
+    def __init__(self, transformation: MakeTransformation):
+        self._transformation = transformation
+
+    def create(self, target: PyTree) -> Optimizer:
+        """A fresh optimizer of the parameters `target`."""
+        state = self._transformation(0.0).init(target)
+        return Optimizer(self, OptimizerState(jnp.zeros((), jnp.int32), state), target)
+
+    def apply_gradient(
+        self, optimizer: Optimizer, grads: PyTree, learning_rate: Array | float
+    ) -> Optimizer:
+        """The optimizer after one step."""
+        target, state = optimizer.target, optimizer.state
+        updates, param_states = self._transformation(learning_rate).update(
+            grads, state.param_states, target
+        )
+        return Optimizer(
+            self, OptimizerState(state.step + 1, param_states), optax.apply_updates(target, updates)
+        )
+
+    def state_dict(self, target: PyTree, state: OptimizerState) -> dict[str, Any]:
+        """See `Optimizer.state_dict`. Empty states of optax are left out: T5X cannot hold them."""
+        tree = {
+            "target": flax.serialization.to_state_dict(target),
+            "state": flax.serialization.to_state_dict(state),
+        }
+        return traverse_util.unflatten_dict(traverse_util.flatten_dict(tree))
+
+    def restore_state(
+        self, target: PyTree, state: OptimizerState, state_dict: dict[str, Any]
+    ) -> tuple[PyTree, OptimizerState]:
+        """The parameters and the state that `state_dict` holds, in the form of those given."""
+        empty = traverse_util.flatten_dict(
+            flax.serialization.to_state_dict(state), keep_empty_nodes=True
+        )
+        tree = empty | traverse_util.flatten_dict(state_dict["state"])
+        return (
+            flax.serialization.from_state_dict(target, state_dict["target"]),
+            flax.serialization.from_state_dict(state, traverse_util.unflatten_dict(tree)),
+        )
+
+    def derive_logical_axes(self, optimizer: Optimizer, param_axes: PyTree) -> Optimizer:
+        """The optimizer with logical axes for arrays, None for those kept on every device."""
+        states = optimizer.state.param_states
+        axes = partitioning.state_axes(states, optimizer.target, param_axes)
+        return Optimizer(self, OptimizerState(None, axes), param_axes)
 
 
 def adafactor(
-    learning_rate: Schedule,
     decay_rate: float = 0.8,
     multiply_by_parameter_scale: bool = True,
     clipping_threshold: float | None = 1.0,
     momentum: float | None = None,
     weight_decay: float | None = None,
-) -> optax.GradientTransformation:
+) -> OptimizerDef:
     """Adafactor with T5's settings (Shazeer and Stern 2018; Raffel et al. 2020, 3.1.2).
 
     With `multiply_by_parameter_scale` the step is relative to a parameter's root mean square, which
     is what T5's published learning rates (1e-3, 1e-4) are for.
     """
-    return optax.adafactor(
-        learning_rate,
-        decay_rate=decay_rate,
-        multiply_by_parameter_scale=multiply_by_parameter_scale,
-        clipping_threshold=clipping_threshold,
-        momentum=momentum,
-        weight_decay_rate=weight_decay,
+    return OptimizerDef(
+        lambda learning_rate: optax.adafactor(
+            learning_rate,
+            decay_rate=decay_rate,
+            multiply_by_parameter_scale=multiply_by_parameter_scale,
+            clipping_threshold=clipping_threshold,
+            momentum=momentum,
+            weight_decay_rate=weight_decay,
+        )
     )
 
 
 def adamw(
-    learning_rate: Schedule,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     clip_global_norm: float | None = 1.0,
-) -> optax.GradientTransformation:
+) -> OptimizerDef:
     """AdamW (Loshchilov and Hutter 2019) behind a clip of the gradient's global norm."""
-    adam = optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
-    if clip_global_norm is None:
-        return adam
-    return optax.chain(optax.clip_by_global_norm(clip_global_norm), adam)
+
+    def transformation(learning_rate: Any) -> optax.GradientTransformation:
+        adam = optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+        if clip_global_norm is None:
+            return adam
+        return optax.chain(optax.clip_by_global_norm(clip_global_norm), adam)
+
+    return OptimizerDef(transformation)
+
+
+def create(optimizer_def: Any, params: PyTree, param_axes: PyTree) -> Any:
+    """A fresh optimizer of ours or of T5X's, which may want to know the logical axes first."""
+    if hasattr(optimizer_def, "set_param_axes"):
+        optimizer_def.set_param_axes(param_axes)
+    return optimizer_def.create(params)

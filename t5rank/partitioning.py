@@ -58,25 +58,33 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def param_shardings(params: PyTree, params_axes: PyTree, mesh: Mesh) -> PyTree:
-    """One NamedSharding per parameter, from its logical axes.
+def axis_names(params_axes: PyTree) -> PyTree:
+    """One PartitionSpec of logical axes per parameter.
+
+    Args:
+      params_axes: the `params_axes` collection of `get_initial_variables`.
+    """
+    return flax.core.unfreeze(nn_partitioning.get_axis_names(params_axes))
+
+
+def shardings(arrays: PyTree, axes: PyTree, mesh: Mesh) -> PyTree:
+    """One NamedSharding per array, from its logical axes.
 
     An axis whose size the mesh does not divide is replicated, with a warning.
 
     Args:
-      params: arrays or shapes.
-      params_axes: the `params_axes` collection of `get_initial_variables`.
+      arrays: arrays or shapes.
+      axes: a PartitionSpec of logical axes per array, or None where it is on every device.
       mesh: see `make_mesh`.
     """
-    names = flax.core.unfreeze(nn_partitioning.get_axis_names(params_axes))
 
-    def sharding(path: tuple, param: jax.Array, axes: PartitionSpec) -> NamedSharding:
-        spec = nn_partitioning.logical_to_mesh_axes(tuple(axes), LOGICAL_AXIS_RULES)
+    def sharding(path: tuple, names: PartitionSpec | None, array: jax.Array) -> NamedSharding:
+        spec = nn_partitioning.logical_to_mesh_axes(tuple(names or ()), LOGICAL_AXIS_RULES)
         kept = []
-        for size, axis in zip(param.shape, spec or (), strict=True):
+        for size, axis in zip(array.shape, spec or (), strict=False):
             if axis is not None and size % mesh.shape[axis]:
                 logging.getLogger(__name__).warning(
-                    "Parameter '%s' has size %d, which %d devices do not divide: replicated.",
+                    "Array '%s' has size %d, which %d devices do not divide: replicated.",
                     jax.tree_util.keystr(path, simple=True, separator="/"),
                     size,
                     mesh.shape[axis],
@@ -85,29 +93,35 @@ def param_shardings(params: PyTree, params_axes: PyTree, mesh: Mesh) -> PyTree:
             kept.append(axis)
         return NamedSharding(mesh, PartitionSpec(*kept))
 
-    return jax.tree_util.tree_map_with_path(sharding, params, names)
+    return jax.tree_util.tree_map_with_path(sharding, axes, arrays, is_leaf=_is_axes)
 
 
-def like_params(opt_state: PyTree, params: PyTree, shardings: PyTree, mesh: Mesh) -> PyTree:
-    """Shardings of an optimizer's state: a leaf with a parameter's path and shape lies as it does.
+def state_axes(state: PyTree, params: PyTree, axes: PyTree) -> PyTree:
+    """Logical axes of an optimizer's state: a leaf with a parameter's path and shape has its axes.
 
-    Everything else (counts, factored moments) is replicated.
+    Everything else (counts, factored moments) has None, for a copy on every device.
     """
     by_path = {
-        jax.tree_util.keystr(path): (param.shape, sharding)
-        for (path, param), sharding in zip(
-            jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(shardings), strict=True
+        jax.tree_util.keystr(path): (param.shape, names)
+        for (path, param), names in zip(
+            jax.tree_util.tree_leaves_with_path(flax.core.unfreeze(params)),
+            jax.tree.leaves(flax.core.unfreeze(axes), is_leaf=_is_axes),
+            strict=True,
         )
     }
 
-    def sharding(path: tuple, leaf: jax.Array) -> NamedSharding:
+    def names_of(path: tuple, leaf: jax.Array) -> PartitionSpec | None:
         for start in range(len(path)):
-            shape, found = by_path.get(jax.tree_util.keystr(path[start:]), (None, None))
-            if found is not None and shape == leaf.shape:
-                return found
-        return replicated(mesh)
+            shape, names = by_path.get(jax.tree_util.keystr(path[start:]), (None, None))
+            if shape == leaf.shape:
+                return names
+        return None
 
-    return jax.tree_util.tree_map_with_path(sharding, opt_state)
+    return jax.tree_util.tree_map_with_path(names_of, state)
+
+
+def _is_axes(leaf: object) -> bool:
+    return leaf is None or isinstance(leaf, PartitionSpec)
 
 
 def data_parallelism(mesh: Mesh) -> int:

@@ -40,10 +40,11 @@ variables = jax.jit(lambda key: model.get_initial_variables(key, {"encoder_input
     jax.random.key(0)).unfreeze()
 params = variables["params"]
 mesh = partitioning.make_mesh(model_parallel=2)
-shardings = partitioning.param_shardings(params, variables["params_axes"], mesh)
-optimizer = optimizers.adamw(0.1)
-state = jax.eval_shape(optimizer.init, params)
-state_shardings = partitioning.like_params(state, params, shardings, mesh)
+axes = partitioning.axis_names(variables["params_axes"])
+optimizer_def = optimizers.adamw()
+optimizer = jax.eval_shape(lambda: optimizer_def.create(params))
+found = partitioning.shardings(optimizer, optimizer_def.derive_logical_axes(optimizer, axes), mesh)
+shardings, state_shardings = found.target, found.state.param_states
 rows = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 2, 7, 30, 12, 1)]
 alone = PairScorer(model.score, 4).score(params, rows)
 together = PairScorer(model.score, 3, mesh).score(jax.device_put(params, shardings), rows)
@@ -112,7 +113,7 @@ def test_axis_that_does_not_divide_is_replicated_with_a_warning(four_devices):
     path = "encoder/relpos_bias/rel_embedding"  # 3 heads
     assert four_devices["specs"][path] == [None, None]
     assert four_devices["warnings"][-1] == (
-        f"Parameter '{path}' has size 3, which 2 devices do not divide: replicated."
+        f"Array 'target/{path}' has size 3, which 2 devices do not divide: replicated."
     )
 
 
@@ -144,13 +145,14 @@ def test_batch_is_split_and_the_rest_is_not():
 
 
 def test_state_of_another_shape_is_replicated():
-    mesh = partitioning.make_mesh()
     params = {"kernel": jnp.zeros((4, 6))}
-    split = {"kernel": jax.sharding.NamedSharding(mesh, PartitionSpec(None, "model"))}
+    axes = {"kernel": PartitionSpec("embed", "mlp")}
     state = {"v": {"kernel": jnp.zeros((4, 6))}, "v_row": {"kernel": jnp.zeros(4)}}
-    found = partitioning.like_params(state, params, split, mesh)
-    assert found["v"]["kernel"].spec == PartitionSpec(None, "model")
-    assert found["v_row"]["kernel"].spec == PartitionSpec()
+    found = partitioning.state_axes(state, params, axes)
+    assert found == {"v": axes, "v_row": {"kernel": None}}
+    shardings = partitioning.shardings(state, found, partitioning.make_mesh())
+    assert shardings["v"]["kernel"].spec == PartitionSpec(None, "model")
+    assert shardings["v_row"]["kernel"].spec == PartitionSpec()
 
 
 def test_parameters_are_counted_of_arrays_and_of_shapes():

@@ -193,7 +193,7 @@ def finish(
     """Reduces a metric, where lists that had nothing to find score what `empty` says.
 
     Args:
-      values: a value per list.
+      values: a value per list, 0 where there was nothing to find.
       found: per list, whether there was anything to find.
       lists: the lists.
       empty: 0, 1 or "skip".
@@ -201,7 +201,8 @@ def finish(
       spoiled: `[..., list]`, NaN where the list's value is NaN.
     """
     check_choice("empty", empty, (0, 1, "skip"))
-    values = jnp.where(found, values, 1.0 if empty == 1 else 0.0)
+    if empty == 1:
+        values = jnp.where(found, values, 1.0)
     return lists.reduce(values, reduce_fn, spoiled, keep=found if empty == "skip" else None)
 
 

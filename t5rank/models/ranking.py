@@ -6,7 +6,7 @@ and `mask` `[lists, list_size]`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
@@ -25,6 +25,7 @@ DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
     "mrr@10": functools.partial(metrics.mrr_metric, topn=10),
 }
 Batch = Mapping[str, Array]
+Sums = dict[str, Array]
 _LOSS_STREAM = 1  # of the random numbers of a step
 
 
@@ -36,13 +37,19 @@ class RankingModel:
       head: how the score is read off the network.
       input_vocabulary: for T5X.
       output_vocabulary: for T5X.
-      optimizer_def: for T5X; our trainer takes its optimizer by itself.
+      optimizer_def: how the parameters are trained, see `t5rank.optimizers`.
       ranking_loss: any function with the signature of `t5rank.losses` (that of Rax). One that takes
         a `key` gets another for every training step, and always the same one otherwise.
       metric_fns: name to metric, logged while training.
       loss_normalizing_factor: the sum of the loss is divided by it. None divides by the number of
-        lists (of documents, for a pointwise loss) in the batch at hand, which is right unless a
-        batch is split into microbatches whose gradients are added up, as T5X does.
+        lists (of documents or pairs, for a pointwise or pairwise loss) in the batch.
+      num_microbatches: parts of a training batch that are computed one after the other, to save
+        memory; the loss, its gradient and the metrics stay those of the batch (dropout apart).
+      batch_size: lists of a training batch, if it is to be checked: T5X's own microbatches
+        (`Trainer.num_microbatches`) hide the batch from the model.
+
+    Raises:
+      ValueError: the head does not belong to the network, or the numbers do not divide.
     """
 
     def __init__(
@@ -55,8 +62,15 @@ class RankingModel:
         loss_fn: LossFn = losses.softmax_loss,
         metric_fns: Mapping[str, MetricFn] = DEFAULT_METRIC_FNS,
         loss_normalizing_factor: float | None = None,
+        num_microbatches: int = 1,
+        batch_size: int | None = None,
     ):
         heads.check_head(head, module)
+        if num_microbatches < 1 or (batch_size or 0) % num_microbatches:
+            raise ValueError(
+                f"NUM_MICROBATCHES has {num_microbatches} for {batch_size} lists; expected a "
+                "divisor of BATCH_SIZE."
+            )
         self.module = module
         self.head = head
         self.input_vocabulary = input_vocabulary
@@ -65,6 +79,8 @@ class RankingModel:
         self.ranking_loss = loss_fn
         self.metric_fns = dict(metric_fns)
         self.loss_normalizing_factor = loss_normalizing_factor
+        self.num_microbatches = num_microbatches
+        self.batch_size = batch_size
 
     @property
     def FEATURE_CONVERTER_CLS(self) -> Any:  # noqa: N802, the name is T5X's
@@ -108,8 +124,10 @@ class RankingModel:
         )
         return self.head.read(outputs).reshape(tokens.shape[:-1])
 
-    def loss_normalizer(self, batch: Batch) -> Array:
-        """What the mean of the loss over `batch` divides by: lists, documents or pairs."""
+    def loss_normalizer(self, batch: Batch) -> Array | float:
+        """What the sum of the loss over `batch` is divided by: lists, documents or pairs."""
+        if self.loss_normalizing_factor is not None:
+            return self.loss_normalizing_factor
         scores = jnp.zeros(batch["label"].shape)
         return jnp.maximum(self._loss_sum_and_count(scores, batch, None)[1], 1.0)
 
@@ -128,7 +146,7 @@ class RankingModel:
         batch: Batch,
         dropout_rng: Array | None,
         normalizer: Array | float | None = None,
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> tuple[Array, Sums]:
         """The loss to differentiate, and `[sum, count]` of the loss and of every metric.
 
         The sums and counts of several microbatches add up to those of the whole batch. So do the
@@ -138,39 +156,59 @@ class RankingModel:
           params: the network's parameters.
           batch: see the module's description.
           dropout_rng: a PRNG key, or None for no dropout.
-          normalizer: divides the summed loss; the batch's own count by default.
+          normalizer: divides the summed loss; `loss_normalizer(batch)` by default.
         """
         scores = self.score(params, batch["encoder_input_tokens"], dropout_rng)
         loss_sums = self._loss_sum_and_count(scores, batch, dropout_rng)
-        total, count = loss_sums
-        loss = total / (jnp.maximum(count, 1.0) if normalizer is None else normalizer)
-        sums = {"loss": loss_sums}
+        normalizer = self.loss_normalizer(batch) if normalizer is None else normalizer
+        loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
         for name, metric_fn in self.metric_fns.items():
             sums[name] = metric_fn(
                 scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count
             )
         return loss, sums
 
+    def training_loss_and_sums(
+        self, params: PyTree, batch: Batch, dropout_rng: Array
+    ) -> tuple[Array, Sums]:
+        """`loss_and_sums` of a training batch, in `num_microbatches` parts.
+
+        Only the loss is to be differentiated.
+
+        Raises:
+          ValueError: the batch is not the whole one.
+        """
+        lists = batch["label"].shape[0]
+        if lists != (self.batch_size or lists) and self.loss_normalizing_factor is None:
+            raise ValueError(
+                f"Batch has {lists} lists; expected BATCH_SIZE {self.batch_size}. T5X's "
+                "Trainer.num_microbatches hides the batch that the loss is a mean over: set "
+                "NUM_MICROBATCHES, or LOSS_NORMALIZING_FACTOR to a constant."
+            )
+        if self.num_microbatches == 1:
+            return self.loss_and_sums(params, batch, dropout_rng)
+        normalizer = self.loss_normalizer(batch)
+        loss_fn = functools.partial(self.loss_and_sums, normalizer=normalizer)
+        parts = _split(batch, self.num_microbatches)
+        rngs = jax.random.split(dropout_rng, self.num_microbatches)
+        return _accumulated(loss_fn, parts, rngs)(params)
+
     def loss_fn(
         self,
         params: PyTree,
         batch: Batch,
-        dropout_rng: Array | None,
+        dropout_rng: Array,
         flax_mutables: PyTree | None = None,
     ) -> tuple[Array, dict[str, Any]]:
-        """T5X's training step: the loss, and metrics of `clu` that merge across microbatches."""
-        from clu import metrics as clu_metrics
-
+        """T5X's training step: the loss, and metrics of `clu` that merge across batches."""
         del flax_mutables
-        loss, sums = self.loss_and_sums(params, batch, dropout_rng, self.loss_normalizing_factor)
-        return loss, {
-            name: clu_metrics.Average(total=total, count=count)
-            for name, (total, count) in sums.items()
-        }
+        loss, sums = self.training_loss_and_sums(params, batch, dropout_rng)
+        return loss, _averages(sums)
 
     def eval_fn(self, params: PyTree, batch: Batch) -> tuple[Array, dict[str, Any]]:
-        """`loss_fn` without dropout."""
-        return self.loss_fn(params, batch, None)
+        """T5X's evaluation step: the loss without dropout, and metrics."""
+        loss, sums = self.loss_and_sums(params, batch, None)
+        return loss, _averages(sums)
 
     def score_batch(
         self, params: PyTree, batch: Batch, return_intermediates: bool = False
@@ -190,3 +228,54 @@ class RankingModel:
         """Scores `[lists, list_size]`, also as the auxiliary `scores`."""
         scores = self.predict_batch(params, batch, rng)
         return scores, {"scores": scores}
+
+
+def _averages(sums: Sums) -> dict[str, Any]:
+    from clu import metrics as clu_metrics
+
+    return {
+        name: clu_metrics.Average(total=total, count=count) for name, (total, count) in sums.items()
+    }
+
+
+def _split(batch: Batch, parts: int) -> dict[str, Array]:
+    """`[lists, ...]` to `[parts, lists / parts, ...]`, every part spread over all of the batch.
+
+    A batch lies on the devices in consecutive blocks; taking every `parts`-th list leaves each
+    microbatch on all devices, without moving any.
+    """
+
+    def split(array: Array) -> Array:
+        return array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
+
+    return {name: split(array) for name, array in batch.items()}
+
+
+def _accumulated(
+    loss_fn: Callable[..., tuple[Array, Sums]], parts: Batch, rngs: Array
+) -> Callable[[PyTree], tuple[Array, Sums]]:
+    """The sum of `loss_fn(params, part, rng)` over parts, as a function of the parameters.
+
+    The gradient is summed on the way, part by part, so that the memory is that of one.
+    """
+
+    def gradients_too(params: PyTree) -> tuple[tuple[Array, Sums], PyTree]:
+        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+
+        def add(carry: Any, part: Any) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, carry, value_and_grad(params, *part)), None
+
+        first = jax.tree.map(lambda x: x[0], (parts, rngs))
+        shapes = jax.eval_shape(value_and_grad, params, *first)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(add, zeros, (parts, rngs))[0]
+
+    @jax.custom_vjp
+    def total(params: PyTree) -> tuple[Array, Sums]:
+        return gradients_too(params)[0]
+
+    def backward(gradients: PyTree, cotangents: Any) -> tuple[PyTree]:
+        return (jax.tree.map(lambda g: g * cotangents[0], gradients),)
+
+    total.defvjp(gradients_too, backward)
+    return total

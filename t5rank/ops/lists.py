@@ -8,6 +8,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +96,10 @@ class Lists(abc.ABC):
         """Whether `values` holds for any document of the list."""
         return self.max(values.astype(jnp.float32)) > 0
 
+    def first_and_spoiled(self, values: Array) -> tuple[Array, Array]:
+        """`first()`, and whether `values` has a NaN in the list."""
+        return self.first(), self.any(jnp.isnan(values))
+
     def min(self, values: Array) -> Array:
         """The smallest value of each list, inf of an empty one."""
         return -self.max(-values)
@@ -129,8 +134,11 @@ class Lists(abc.ABC):
         keep: Array | None = None,
     ) -> Array:
         """Reduces a value per list; a list with a NaN in `spoiled` is NaN, else `keep` says if."""
-        nan = jnp.bool_(False) if spoiled is None else self.any(jnp.isnan(spoiled))
-        valid = self.first()
+        nan: Any = False
+        if spoiled is None:
+            valid = self.first()
+        else:
+            valid, nan = self.first_and_spoiled(spoiled)
         valid = valid if keep is None else valid & self.per_list(keep | nan)
         values = self.per_list(values if spoiled is None else jnp.where(nan, jnp.nan, values))
         return reduce(values, valid, None if reduce_fn is list_means else reduce_fn)

@@ -18,7 +18,7 @@ from t5rank.types import Array
 # What is known of a document: numbers to differentiate by, and numbers not to.
 Items = tuple[tuple[Array, ...], tuple[Array, ...]]
 PairFn = Callable[[Items, Items], tuple[Array, Array]]
-BLOCK_PAIRS = 2**20  # pairs in memory at once
+BLOCK_PAIRS = 2**18  # pairs in memory at once: 1 MiB a number, which a CPU core caches
 
 
 def pair_totals(

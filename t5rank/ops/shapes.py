@@ -70,8 +70,19 @@ class Padded(Lists):
     def max(self, values: Array) -> Array:
         return jnp.max(values, axis=-1, keepdims=True, where=self.where, initial=-jnp.inf)
 
+    def any(self, values: Array) -> Array:
+        return self._largest(values.astype(jnp.int8)) > 0
+
     def first(self) -> Array:
-        return jnp.any(self.where, axis=-1)
+        return self.any(self.where)[..., 0]
+
+    def first_and_spoiled(self, values: Array) -> tuple[Array, Array]:
+        largest = self._largest(1 + jnp.isnan(values).astype(jnp.int8))
+        return largest[..., 0] > 0, largest > 1
+
+    def _largest(self, values: Array) -> Array:
+        # XLA's CPU backend reduces small integers several times faster than booleans.
+        return jnp.max(jnp.where(self.where, values, 0), axis=-1, keepdims=True, initial=0)
 
     def per_list(self, values: Array) -> Array:
         return values[..., 0]

@@ -5,17 +5,15 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from t5rank import checkpoints, model_folder, partitioning
+from t5rank import checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
@@ -24,7 +22,7 @@ from t5rank.scoring import PairScorer
 from t5rank.tasks import lists
 from t5rank.train import data
 from t5rank.train.reporting import Reporter
-from t5rank.train.step import TrainState, make_train_step
+from t5rank.train.step import make_train_step
 from t5rank.train.validation import validate
 from t5rank.types import PyTree
 from t5rank.vocabulary import Vocabulary
@@ -61,14 +59,14 @@ class Trainer:
     result as a run that was never interrupted, data order and dropout included.
 
     Attributes:
-      model: network, head, loss and metrics.
+      model: network, head, loss, metrics and optimizer.
       model_dir: where everything is written; see `t5rank.model_folder`.
       mixture_or_task_name: a seqio task registered by `t5rank.tasks`.
       task_feature_lengths: `inputs` (list size, tokens), `targets` (list size, 1), `label` and
         `mask` (list size,).
       batch_size: lists per step.
       train_steps: the step at which training ends.
-      optimizer: see `t5rank.optimizers`.
+      learning_rate_fn: step, from 0, to learning rate; see `t5rank.schedules`.
       initial_checkpoint_path: a checkpoint to take the parameters from; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
@@ -78,7 +76,6 @@ class Trainer:
       keep_checkpoints: how many of the latest checkpoints stay.
       best_metric: which validation metric says what checkpoint is best.
       early_stopping_patience: stop after so many validations without a new best; None never does.
-      num_microbatches: parts of a batch whose gradients are added up, to save memory.
       model_parallel: devices that share one copy of the parameters.
       random_seed: of initialization, data order, sampling and dropout.
       use_cached_tasks: read the output of seqio_cache_tasks.
@@ -91,7 +88,7 @@ class Trainer:
     task_feature_lengths: Mapping[str, Sequence[int]]
     batch_size: int
     train_steps: int
-    optimizer: optax.GradientTransformation
+    learning_rate_fn: Callable[[Any], Any]
     initial_checkpoint_path: str | None = None
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
@@ -101,7 +98,6 @@ class Trainer:
     keep_checkpoints: int = 1
     best_metric: str = "mrr@10"
     early_stopping_patience: int | None = None
-    num_microbatches: int = 1
     model_parallel: int = 1
     random_seed: int = 0
     use_cached_tasks: bool = False
@@ -110,7 +106,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self._check_sizes()
         self.mesh = partitioning.make_mesh(self.model_parallel)
-        parts = partitioning.data_parallelism(self.mesh) * self.num_microbatches
+        parts = partitioning.data_parallelism(self.mesh) * self.model.num_microbatches
         if self.batch_size % parts:
             raise ValueError(
                 f"BATCH_SIZE has {self.batch_size} lists; expected a multiple of {parts}, "
@@ -126,7 +122,7 @@ class Trainer:
         self.scorer = PairScorer(self.model.score, self.eval_batch_size, self.mesh)
 
     def _check_sizes(self) -> None:
-        for name in ("batch_size", "train_steps", "num_microbatches", "log_period"):
+        for name in ("batch_size", "train_steps", "log_period"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
@@ -175,44 +171,37 @@ class Trainer:
             Reporter(folder, self.train_steps) as reporter,
             _Interrupt() as interrupt,
         ):
-            state = self._initial_state(saver)
-            reporter.start(int(state.step), partitioning.count_parameters(state.params))
-            return _Run(self, state, saver, reporter, interrupt).run()
+            optimizer = self._initial_optimizer(saver)
+            step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
+            reporter.start(int(step), size)
+            return _Run(self, optimizer, saver, reporter, interrupt).run()
 
-    def _initial_state(self, saver: Checkpointer) -> TrainState:
-        shapes, shardings = self._shapes_and_shardings()
+    def _initial_optimizer(self, saver: Checkpointer) -> Any:
+        variables = jax.eval_shape(self._variables)
+        axes = partitioning.axis_names(variables["params_axes"])
+
+        def create(params: PyTree | None) -> Any:
+            params = self._variables()["params"] if params is None else params
+            return optimizers.create(self.model.optimizer_def, params, axes)
+
+        shapes = jax.eval_shape(create, None)
+        logical = self.model.optimizer_def.derive_logical_axes(shapes, axes)
+        shardings = partitioning.shardings(shapes, logical, self.mesh)
+        like = jax.tree.map(_with_sharding, shapes, shardings)
         step = saver.latest_step()
         if step is not None:
             _log.info("Resuming from step %d of '%s'.", step, self.model_dir)
-            like = jax.tree.map(_with_sharding, shapes, shardings)
-            params, opt_state = saver.restore(step, like.params, like.opt_state)
-            return TrainState(jnp.asarray(step, jnp.int32), params, opt_state)
+            return saver.restore(step, like)
         params = None
         if self.initial_checkpoint_path is not None:
-            like = jax.tree.map(_with_sharding, shapes.params, shardings.params)
-            params = checkpoints.restore_params(self.initial_checkpoint_path, like)
+            params = checkpoints.restore_params(self.initial_checkpoint_path, like.target)
             _log.info("Restored every parameter from '%s'.", self.initial_checkpoint_path)
-        return jax.jit(self._new_state, out_shardings=shardings)(params)
-
-    def _new_state(self, params: PyTree | None) -> TrainState:
-        if params is None:
-            params = self._variables()["params"]
-        return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
+        return jax.jit(create, out_shardings=shardings)(params)
 
     def _variables(self) -> dict[str, Any]:
         shapes = {"encoder_input_tokens": (1, 1, 8)}
         rng = jax.random.key(self.random_seed)
         return self.model.get_initial_variables(rng, shapes).unfreeze()
-
-    def _shapes_and_shardings(self) -> tuple[TrainState, TrainState]:
-        variables = jax.eval_shape(self._variables)
-        shapes = jax.eval_shape(lambda: self._new_state(None))
-        params = partitioning.param_shardings(
-            variables["params"], variables["params_axes"], self.mesh
-        )
-        opt_state = partitioning.like_params(shapes.opt_state, shapes.params, params, self.mesh)
-        step: Any = partitioning.replicated(self.mesh)
-        return shapes, TrainState(step, params, opt_state)
 
 
 def _with_sharding(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
@@ -225,33 +214,31 @@ class _Run:
     def __init__(
         self,
         trainer: Trainer,
-        state: TrainState,
+        optimizer: Any,
         saver: Checkpointer,
         reporter: Reporter,
         interrupt: "_Interrupt",
     ):
         self.trainer = trainer
-        self.state = state
+        self.optimizer = optimizer
         self.saver = saver
         self.reporter = reporter
         self.interrupt = interrupt
-        self.step = int(state.step)
+        self.step = int(optimizer.state.step)
         self.best = model_folder.load_best(trainer.model_dir)
         self.unchecked: list[dict[str, Any]] = []  # sums of the steps since the last report
         self.metrics: dict[str, float] = {}
 
     def run(self) -> TrainResult:
         t = self.trainer
-        step_fn = jax.jit(
-            make_train_step(t.model, t.optimizer, t.num_microbatches), donate_argnums=0
-        )
+        step_fn = jax.jit(make_train_step(t.model, t.learning_rate_fn), donate_argnums=0)
         rng = jax.random.fold_in(jax.random.key(t.random_seed), 1)
         sharding = partitioning.batch_sharding(t.mesh)
         batches = self._batches()
         reason = "stopped early" if self._out_of_patience() else "finished"
         while self.step < t.train_steps and reason == "finished":
             batch = jax.device_put(next(batches), sharding)
-            self.state, sums = step_fn(self.state, batch, rng)
+            self.optimizer, sums = step_fn(self.optimizer, batch, rng)
             self.step += 1
             # One step computes while the next batch is read, and no more than one.
             jax.block_until_ready(self.unchecked[-1:])
@@ -314,7 +301,7 @@ class _Run:
         self._report()  # a diverged model is not worth validating
         start = time.monotonic()
         found = data.validation_lists(t.eval_task, t.encoder, t.eval_split, t.use_cached_tasks)
-        self.metrics = validate(t.scorer, self.state.params, found, t.model.metric_fns)
+        self.metrics = validate(t.scorer, self.optimizer.target, found, t.model.metric_fns)
         value = self.metrics.get(t.best_metric, 0.0)
         is_best = self.best is None or value > self.best["value"]
         if is_best:
@@ -326,7 +313,7 @@ class _Run:
         self._report()  # nothing that diverged is saved
         if self.best is not None:
             self.saver.best_step = self.best["step"]
-        self.saver.save(self.step, self.state.params, self.state.opt_state)
+        self.saver.save(self.step, self.optimizer)
         self._write_best()
 
     def _write_best(self) -> None:

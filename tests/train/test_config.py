@@ -130,7 +130,7 @@ def test_the_learning_rate_macro_reaches_the_optimizer(
     """Rax's example loses its LEARNING_RATE without a word."""
     more = [f"LEARNING_RATE={learning_rate}", "EVAL_PERIOD=0"]
     trainer = trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
-    before = jax.device_get(jax.jit(trainer._new_state)(None).params)
+    before = jax.device_get(jax.jit(trainer._variables)()["params"])
     trainer.train()
     after = model_folder.load_params(trainer.model_dir, trainer.model, 1)
     same = jax.tree.map(np.array_equal, after, before)

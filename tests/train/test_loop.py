@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank import Reranker, checkpoints, losses, model_folder, optimizers
+from t5rank import Reranker, checkpoints, losses, model_folder, optimizers, schedules
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.models import heads, network, ranking
@@ -51,7 +51,7 @@ def task(tmp_path_factory, vocabulary_file) -> str:
 LENGTHS = {"inputs": (4, 48), "targets": (4, 1), "label": (4,), "mask": (4,)}
 
 
-def make_model(vocabulary_file, dropout: float = 0.1, loss_fn=losses.softmax_loss, width: int = 16):
+def make_model(vocabulary_file, dropout=0.1, width=16, **settings):
     vocabulary = Vocabulary(vocabulary_file)
     config = network.T5Config(
         vocab_size=-(-len(vocabulary) // 16) * 16,
@@ -65,7 +65,8 @@ def make_model(vocabulary_file, dropout: float = 0.1, loss_fn=losses.softmax_los
         dropout_rate=dropout,
     )
     head = heads.rankt5_head(vocabulary)
-    return ranking.RankingModel(network.Transformer(config), head, loss_fn=loss_fn)
+    settings = {"optimizer_def": optimizers.adamw(eps=1e-3), **settings}
+    return ranking.RankingModel(network.Transformer(config), head, **settings)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def make_trainer(task, vocabulary_file, tmp_path):
                 "task_feature_lengths": LENGTHS,
                 "batch_size": 8,
                 "train_steps": 6,
-                "optimizer": optimizers.adamw(1e-2),
+                "learning_rate_fn": schedules.constant(1e-2),
                 "eval_period": 3,
                 "checkpoint_period": 100,
                 "log_period": 1,
@@ -107,9 +108,10 @@ def assert_same_params(left, right):
     jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
-@pytest.mark.parametrize("optimizer", [optimizers.adamw(1e-2), optimizers.adafactor(1e-2)])
-def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, optimizer):
-    settings = {"optimizer": optimizer, "eval_period": 100}
+@pytest.mark.parametrize("optimizer_def", [optimizers.adamw(), optimizers.adafactor()])
+def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, vocabulary_file, optimizer_def):
+    model = make_model(vocabulary_file, optimizer_def=optimizer_def)
+    settings = {"model": model, "eval_period": 100}
     whole = make_trainer("whole", train_steps=200, **settings)
     whole.train()
     make_trainer("parts", train_steps=100, **settings).train()
@@ -157,10 +159,10 @@ def test_sigterm_handlers_are_put_back(make_trainer):
 
 
 def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabulary_file):
-    model = make_model(vocabulary_file, dropout=0.0)
-    optimizer = optimizers.adamw(1e-2, eps=1e-3)
-    one = make_trainer("one", model=model, optimizer=optimizer)
-    four = make_trainer("four", model=model, optimizer=optimizer, num_microbatches=4)
+    one, four = (
+        make_trainer(f"{n}", model=make_model(vocabulary_file, dropout=0.0, num_microbatches=n))
+        for n in (1, 4)
+    )
     one.train(), four.train()
     np.testing.assert_allclose(curve(four), curve(one), rtol=1e-5)
     jax.tree.map(
@@ -171,9 +173,11 @@ def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabula
 
 
 def test_microbatches_of_a_pointwise_loss_share_one_normalizer(make_trainer, vocabulary_file):
-    model = make_model(vocabulary_file, dropout=0.0, loss_fn=losses.sigmoid_loss)
-    one = make_trainer("one", model=model)
-    two = make_trainer("two", model=model, num_microbatches=2)
+    settings = {"dropout": 0.0, "loss_fn": losses.sigmoid_loss}
+    one, two = (
+        make_trainer(f"{n}", model=make_model(vocabulary_file, num_microbatches=n, **settings))
+        for n in (1, 2)
+    )
     one.train(), two.train()
     np.testing.assert_allclose(curve(two), curve(one), rtol=1e-4)
 
@@ -181,7 +185,8 @@ def test_microbatches_of_a_pointwise_loss_share_one_normalizer(make_trainer, voc
 def test_training_can_learn_its_lists_by_heart(make_trainer, vocabulary_file):
     model = make_model(vocabulary_file, dropout=0.0, width=64)
     settings = {"train_steps": 400, "eval_period": 0, "log_period": 20}
-    trainer = make_trainer(model=model, optimizer=optimizers.adamw(3e-4), **settings)
+    settings["learning_rate_fn"] = schedules.constant(3e-4)
+    trainer = make_trainer(model=model, **settings)
     trainer.train()
     assert records(trainer, "train")[-1]["ndcg@10"] > 0.99
 
@@ -258,7 +263,8 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing_new(make_trainer, voc
 
 def test_divergence_names_its_step_and_the_last_good_checkpoint(make_trainer):
     make_trainer(train_steps=3).train()
-    trainer = make_trainer(train_steps=9, optimizer=optimizers.adamw(float("nan")), log_period=6)
+    settings = {"learning_rate_fn": schedules.constant(float("nan")), "log_period": 6}
+    trainer = make_trainer(train_steps=9, **settings)
     with pytest.raises(TrainingDivergedError, match=r"at step 5; .* before it is 3\."):
         trainer.train()
 
@@ -292,9 +298,8 @@ def test_a_run_starts_from_another_runs_parameters(make_trainer):
     make_trainer("first", train_steps=3).train()
     checkpoint = str(Path(make_trainer("first").model_dir) / "checkpoint_3")
     first = make_trainer("first")
-    second = make_trainer(
-        "second", initial_checkpoint_path=checkpoint, optimizer=optimizers.adamw(0.0), train_steps=2
-    )
+    settings = {"initial_checkpoint_path": checkpoint, "learning_rate_fn": schedules.constant(0.0)}
+    second = make_trainer("second", train_steps=2, **settings)
     second.train()
     assert_same_params(params_of(second, 2), params_of(first, 3))
 
@@ -302,7 +307,6 @@ def test_a_run_starts_from_another_runs_parameters(make_trainer):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"batch_size": 9, "num_microbatches": 2}, "BATCH_SIZE has 9 lists; expected a multiple"),
         ({"train_steps": 0}, "'train_steps' has 0; expected at least 1"),
         ({"best_metric": "map"}, "BEST_METRIC has 'map'; expected one of"),
         ({"eval_split": "test"}, "has no split 'test'"),
@@ -312,6 +316,14 @@ def test_a_run_starts_from_another_runs_parameters(make_trainer):
 def test_bad_settings_are_named(make_trainer, settings, message):
     with pytest.raises(ValueError, match=message):
         make_trainer(**settings)
+
+
+def test_microbatches_that_do_not_divide_the_batch_are_named(make_trainer, vocabulary_file):
+    model = make_model(vocabulary_file, num_microbatches=2)
+    with pytest.raises(ValueError, match="BATCH_SIZE has 9 lists; expected a multiple of 2"):
+        make_trainer(model=model, batch_size=9)
+    with pytest.raises(ValueError, match="NUM_MICROBATCHES has 2 for 9 lists; expected a divisor"):
+        make_model(vocabulary_file, num_microbatches=2, batch_size=9)
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused(make_trainer, vocabulary_file):
@@ -329,7 +341,7 @@ def test_eight_devices_give_the_losses_of_one(task, vocabulary_file, tmp_path):
             import json, sys
             sys.path.insert(0, sys.argv[1])
             import jax, test_loop
-            from t5rank import optimizers
+            from t5rank import schedules
             from t5rank.tasks import lists
 
             folder, vocabulary, output, model_parallel = sys.argv[2:]
@@ -338,7 +350,7 @@ def test_eight_devices_give_the_losses_of_one(task, vocabulary_file, tmp_path):
             trainer = test_loop.Trainer(
                 model=test_loop.make_model(vocabulary, dropout=0.1), model_dir=output,
                 mixture_or_task_name=task, task_feature_lengths=test_loop.LENGTHS, batch_size=8,
-                train_steps=5, optimizer=optimizers.adamw(1e-2, eps=1e-3), eval_period=5,
+                train_steps=5, learning_rate_fn=schedules.constant(1e-2), eval_period=5,
                 log_period=1, model_parallel=int(model_parallel))
             result = trainer.train()
             print(json.dumps([jax.device_count(), test_loop.curve(trainer), result.metrics]))
