@@ -59,9 +59,13 @@ class RankingFeatureConverter(seqio.FeatureConverter):
         self, task_feature_lengths: Mapping[str, Sequence[int]]
     ) -> dict[str, tuple[int, ...]]:
         """The padded shape of every model feature."""
+        task_lengths = dict(task_feature_lengths)
+        inputs, label = task_lengths["inputs"], task_lengths["label"]
+        if isinstance(inputs, Sequence) and len(inputs) == 2 and inputs[0] is None:
+            # Evaluation leaves the list size open, and seqio fills in that of the longest list.
+            task_lengths["inputs"] = (label[0] if isinstance(label, Sequence) else label, inputs[1])
         lengths = {
-            feature: _as_shape(task, task_feature_lengths[task])
-            for feature, task in _MODEL_TO_TASK.items()
+            feature: _as_shape(task, task_lengths[task]) for feature, task in _MODEL_TO_TASK.items()
         }
         sizes = {feature: shape[0] for feature, shape in lengths.items()}
         if len(set(sizes.values())) != 1:

@@ -125,6 +125,7 @@ def tokenize_pairs(
     texts = ("query_id", "query", "doc_ids", "documents")
     return {
         **{key: example[key] for key in texts},
+        "targets_pretokenized": example["query_id"],  # else seqio decodes the targets
         "inputs": inputs.to_tensor(),
         "targets": tf.fill([tf.cast(count, tf.int32), 1], target_token_id),
         "label": example["labels"],

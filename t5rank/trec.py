@@ -168,12 +168,17 @@ def write_run(path: PathLike, run: Mapping[str, Mapping[str, float]], tag: str =
     scores finds the order that the ranks give.
     """
     with open_text_writer(path) as file:
-        for query_id, scored in sort_run(run).items():
-            for rank, (doc_id, score) in enumerate(scored.items(), start=1):
-                file.write(
-                    f"{_writable(query_id)} Q0 {_writable(doc_id)} {rank} {np.float32(score)!s} "
-                    f"{_writable(tag)}\n"
-                )
+        file.writelines(run_lines(run, tag))
+
+
+def run_lines(run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> Iterator[str]:
+    """The lines that `write_run` writes."""
+    for query_id, scored in sort_run(run).items():
+        for rank, (doc_id, score) in enumerate(scored.items(), start=1):
+            yield (
+                f"{_writable(query_id)} Q0 {_writable(doc_id)} {rank} {np.float32(score)!s} "
+                f"{_writable(tag)}\n"
+            )
 
 
 def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ import tensorflow as tf
 from t5rank import preprocessors
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.lists import RankedList
+from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.validation import MeanMetrics, ScoredList
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
@@ -45,6 +47,7 @@ def jsonl_task(
     name: str = "ranked_lists",
     one_positive: bool = False,
     keep_without_relevant: bool = True,
+    labelled: bool = True,
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
@@ -56,12 +59,14 @@ def jsonl_task(
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       keep_without_relevant: whether lists without a relevant document stay.
+      labelled: whether every document must have a label; without, only scores make sense.
     """
     readers = {
         split: functools.partial(
             read_jsonl,
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
+            labelled=labelled,
         )
         for split, file in splits.items()
     }
@@ -117,10 +122,32 @@ def register_task(
             "label": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.float32, add_eos=False),
             "mask": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.bool, add_eos=False),
         },
+        postprocess_fn=judged_list,
+        metric_fns=[ranking_metrics],
         shuffle_buffer_size=SHUFFLE_BUFFER,
     )
     _registered[name] = settings
     return name
+
+
+def judged_list(target: Any, example: Mapping[str, Any], is_target: bool) -> ScoredList:
+    """seqio's `postprocess_fn`: the documents and labels of a list, for `ranking_metrics`."""
+    del target, is_target  # scores are not postprocessed
+    doc_ids = [doc_id.decode() for doc_id in example["doc_ids"]]
+    return ScoredList(doc_ids, example["label"], np.zeros(len(doc_ids), np.float32))
+
+
+def ranking_metrics(targets: Sequence[ScoredList], scores: np.ndarray) -> dict[str, float]:
+    """seqio's metric of scores `[lists, list_size]`: the means of `t5rank.validation`."""
+    metrics = MeanMetrics(DEFAULT_METRIC_FNS)
+    if targets:
+        metrics.add(
+            [
+                target._replace(scores=np.asarray(row, np.float32)[: len(target.doc_ids)])
+                for target, row in zip(targets, scores, strict=True)
+            ]
+        )
+    return metrics.means()
 
 
 def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:

@@ -20,6 +20,7 @@ def qna_task(
     name: str = "msmarco_qna",
     one_positive: bool = False,
     keep_without_relevant: bool = True,
+    labelled: bool = True,
 ) -> str:
     """Registers the task of MS MARCO QnA v2.1 and returns its name.
 
@@ -33,12 +34,14 @@ def qna_task(
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       keep_without_relevant: whether lists with nothing selected (38% of train) stay.
+      labelled: whether every passage must have `is_selected`; those of the eval split have none.
     """
     readers = {
         split: functools.partial(
             read_qna_rows if ".jsonl" in file else read_qna_columnar,
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
+            labelled=labelled,
         )
         for split, file in splits.items()
     }
@@ -62,7 +65,8 @@ def passage_task(
     Args:
       data_dir: the folder of the files.
       vocabulary_file: a SentencePiece model.
-      splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`.
+      splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`; a
+        split without `qrels` has no labels, and only scores make sense.
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
@@ -71,7 +75,8 @@ def passage_task(
     readers = {
         split: functools.partial(
             read_passage_lists,
-            **{kind: os.path.join(data_dir, file) for kind, file in files.items()},
+            **{"qrels": None}
+            | {kind: os.path.join(data_dir, file) for kind, file in files.items()},
             add_missing_relevant=split == TRAIN,
             keep_without_relevant=split != TRAIN,
             topn=topn,

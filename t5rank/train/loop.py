@@ -90,6 +90,7 @@ class Trainer:
     train_steps: int
     learning_rate_fn: Callable[[Any], Any]
     initial_checkpoint_path: str | None = None
+    assignment_map: Sequence[tuple[str, str | None]] = ()
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
     eval_period: int = 1000
