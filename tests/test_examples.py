@@ -36,9 +36,15 @@ def lambdarank():
     sys.path.insert(0, str(EXAMPLES / "lambdarank"))
     import compare
     import groupwise
+    import ltr_losses
     import training
 
-    yield {"compare": compare, "groupwise": groupwise, "training": training}
+    yield {
+        "compare": compare,
+        "groupwise": groupwise,
+        "losses": ltr_losses.LOSSES,
+        "training": training,
+    }
     sys.path.remove(str(EXAMPLES / "lambdarank"))
     for name in ("compare", "groupwise", "training", "ltr_losses", "lightgbm_lambdarank"):
         sys.modules.pop(name, None)
@@ -160,6 +166,18 @@ def test_features_are_standardized_over_documents_only(lambdarank):
     expected = np.array([1, -1, 0]) / np.sqrt(2 / 3)
     np.testing.assert_allclose(result[where][:, 0], expected, atol=1e-6)
     np.testing.assert_allclose(result[where][:, 1], 0, atol=1e-6)
+
+
+def test_every_compared_loss_has_a_gradient(lambdarank):
+    scores = jnp.array(RANDOM.normal(size=(2, 5)), jnp.float32)
+    labels = jnp.array([[0, 3, 0, 1, 4], [2, 0, 1, 0, 0]], jnp.float32)
+    assert len(lambdarank["losses"]) == 14
+    for name, loss in lambdarank["losses"].items():
+        value, gradient = jax.value_and_grad(loss)(scores, labels, WHERE, jax.random.key(0))
+        assert np.isfinite(value), name
+        assert np.all(np.isfinite(gradient)), name
+        assert np.any(gradient[0] != 0), name
+        assert not np.any(gradient[~WHERE]), name
 
 
 DATA = "ltr_lightgbm"

@@ -74,12 +74,29 @@ def our_gradients(scores, rows):
     return np.asarray(gradients / rows.group_sizes[:, None])[lists.where]  # weights are times n
 
 
+def exact_gradients(scores, rows):
+    """Burges et al. 2006 in float64: -|dNDCG| / (1 + exp(s_i - s_j)) for every better i."""
+    gradients = []
+    ends = np.cumsum(rows.group_sizes)[:-1]
+    for s, y in zip(np.split(scores, ends), np.split(rows.labels, ends), strict=True):
+        s, gain = s.astype(float), 2.0**y - 1
+        rank = np.empty(len(s))
+        rank[np.argsort(-s, kind="stable")] = np.arange(1, len(s) + 1)
+        discount = 1 / np.log2(1 + rank)
+        ideal = np.sort(gain)[::-1] @ np.sort(discount)[::-1]
+        change = np.abs(np.subtract.outer(gain, gain) * np.subtract.outer(discount, discount))
+        slope = -change / max(ideal, 1e-30) / (1 + np.exp(np.subtract.outer(s, s)))
+        slope = np.where(np.greater.outer(y, y), slope, 0.0)
+        gradients.append(slope.sum(1) - slope.sum(0))
+    return np.concatenate(gradients)
+
+
 def test_two_documents_by_hand():
     rows = FeatureRows(np.zeros((2, 1)), np.array([0.0, 1.0]), [2], ("q",))
     # Equal scores rank in order, so NDCG is 1 / log2(3); swapped it is 1. The slope of
     # log(1 + exp(-x)) at 0 is -1/2.
     expected = 0.5 * (1 - 1 / np.log2(3))
-    for gradients in (lightgbm_gradients, our_gradients):
+    for gradients in (lightgbm_gradients, our_gradients, exact_gradients):
         result = gradients(np.zeros(2, np.float32), rows)
         np.testing.assert_allclose(result, [expected, -expected], atol=1e-6)
 
@@ -91,5 +108,8 @@ def test_real_lists(shared_data, part, spread):
     scores = np.random.default_rng(0).normal(0, spread, len(rows.labels)).astype(np.float32)
     expected = lightgbm_gradients(scores, rows)
     assert np.abs(expected).max() > 0.1
-    # LightGBM reads the logistic function from a table, which is off by 2e-5.
-    np.testing.assert_allclose(our_gradients(scores, rows), expected, rtol=5e-5, atol=1e-5)
+    found, exact = our_gradients(scores, rows), exact_gradients(scores, rows)
+    np.testing.assert_allclose(found, exact, rtol=5e-6, atol=1e-6)
+    # LightGBM reads the logistic function from a table: it is that far from the exact one, too.
+    np.testing.assert_allclose(expected, exact, rtol=5e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=5e-5, atol=1e-5)
