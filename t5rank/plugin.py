@@ -184,4 +184,4 @@ def write_run(
             zip(doc_ids, np.asarray(scores, np.float32)[: len(real)][real].tolist(), strict=True)
         )
     with tf.io.gfile.GFile(path, "w") as file:
-        file.writelines(trec.run_lines(run))
+        file.write("".join(trec.run_lines(run)))
