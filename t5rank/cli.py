@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"t5rank {t5rank.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_quickstart, _add_train, _add_rerank, _add_score, _add_evaluate):
+    for add in (_add_quickstart, _add_train, _add_rerank, _add_merge, _add_score, _add_evaluate):
         add(commands)
     return parser
 
@@ -235,6 +235,31 @@ def _rerank(arguments: argparse.Namespace) -> int:
     )
     documents = sum(map(len, run.values()))
     print(f"Wrote {documents:,} documents of {len(run):,} queries to {arguments.output}.")
+    return 0
+
+
+def _add_merge(commands) -> None:
+    parser = _command(
+        commands,
+        "merge",
+        "make one run of the shards of an inference",
+        """
+        Reads what `t5x.infer` with NUM_SHARDS=n wrote into a folder (NAME.trec-00000-of-0000n, ...)
+        and writes one TREC run. All shards must be there and finished.
+        """,
+    )
+    parser.add_argument("folder", metavar="DIR", help="INFER_OUTPUT_DIR of the inference")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the TREC run to write")
+    parser.set_defaults(command=_merge)
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from t5rank import trec
+    from t5rank.data.files import shards
+
+    files = shards(arguments.folder, ".trec")
+    queries = trec.merge_runs(files, arguments.output)
+    print(f"Wrote {queries:,} queries of {len(files)} files to {arguments.output}.")
     return 0
 
 

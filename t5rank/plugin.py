@@ -3,6 +3,7 @@
 These are functions of T5X's own interfaces, called by T5X; nothing of T5X is imported.
 """
 
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,16 @@ import tensorflow as tf
 from flax import traverse_util
 
 from t5rank import checkpoints, trec
+from t5rank.models.network import T5Config
 from t5rank.preprocessors import input_length
 
 _log = logging.getLogger(__name__)
 AssignmentMap = Sequence[tuple[str, str | None]]
+
+
+def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
+    """The same architecture as T5X's `network.T5Config`, which has the same fields."""
+    return config_class(**dataclasses.asdict(config))
 
 
 def resumed_dataset(

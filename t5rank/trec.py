@@ -181,6 +181,26 @@ def run_lines(run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> It
             )
 
 
+def merge_runs(paths: Sequence[PathLike], output: PathLike) -> int:
+    """Writes one TREC run of several with different queries; returns how many queries.
+
+    Raises:
+      ValueError: a query is in two of them.
+    """
+    run: Run = {}
+    source: dict[str, PathLike] = {}
+    for path in paths:
+        for query_id, scored in read_run(path).items():
+            if query_id in run:
+                raise ValueError(
+                    f"Query '{query_id}' is in file '{source[query_id]}' and in file '{path}'; "
+                    "expected different queries."
+                )
+            run[query_id], source[query_id] = scored, path
+    write_run(output, run)
+    return len(run)
+
+
 def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) -> None:
     """Writes an MS MARCO run, `qid TAB docid TAB rank`, in the order of `rank_documents`."""
     with open_text_writer(path) as file:

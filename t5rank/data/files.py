@@ -143,3 +143,32 @@ def capitalized(text: str) -> str:
     "File 'A.tsv', line 3"
     """
     return text[:1].upper() + text[1:]
+
+
+def shards(folder: PathLike, extension: str) -> list[str]:
+    """The files `NAME{extension}-00000-of-0000n` of a folder, all n of them, in order.
+
+    A shard is finished when there is a file of its name with `.COMPLETED` after it, as T5X writes.
+
+    Raises:
+      ValueError: there are none, they are of several names or numbers, or one is missing or not
+        finished.
+    """
+    pattern = re.compile(rf"(.+{re.escape(extension)})-(\d{{5}})-of-(\d{{5}})")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = {name: match for name in names if (match := pattern.fullmatch(name))}
+    kinds = sorted({(match[1], int(match[3])) for match in found.values()})
+    if len(kinds) != 1:
+        raise ValueError(
+            f"Folder '{folder}' has shards of {len(kinds)} kinds; expected files of one name, "
+            f"such as NAME{extension}-00000-of-00002. Found: {kinds}."
+        )
+    ((name, number),) = kinds
+    expected = [f"{name}-{i:05}-of-{number:05}" for i in range(number)]
+    unfinished = [n for n in expected if n not in found or f"{n}.COMPLETED" not in names]
+    if unfinished:
+        raise ValueError(
+            f"Shard '{unfinished[0]}' of folder '{folder}' is missing or not finished; expected "
+            f"all {number}."
+        )
+    return [os.path.join(folder, name) for name in expected]

@@ -1,0 +1,64 @@
+"""The names of Rax's T5X example, so that its gin file works with these modules in its place.
+
+What differs: one decoder step and one vocabulary column are computed where the network is ours, the
+learning rate is what the file says if `LEARNING_RATE` is bound (see `gin/runs/t5x_finetune.gin`),
+and metrics are means over lists.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import linen as nn
+
+from t5rank import losses
+from t5rank.feature_converters import RankingFeatureConverter
+from t5rank.models import heads
+from t5rank.models.ranking import DEFAULT_METRIC_FNS, RankingModel
+from t5rank.types import LossFn, MetricFn
+
+TARGET = "<extra_id_10>"
+
+
+class RankingEncDecFeatureConverter(RankingFeatureConverter):
+    """The feature converter under its name in the example."""
+
+
+class RankingEncDecModel(RankingModel):
+    """`RankingModel` with the arguments of the example, and RankT5's head.
+
+    Args:
+      module: the network.
+      input_vocabulary: seqio's.
+      output_vocabulary: seqio's, whose `<extra_id_10>` is the score's token.
+      optimizer_def: see `t5rank.optimizers`.
+      rax_loss_fn: a loss of t5rank or of Rax.
+      rax_metric_fns: name to metric.
+      loss_normalizing_factor: see `RankingModel`.
+
+    Raises:
+      ValueError: the vocabulary has no such token.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        input_vocabulary: Any,
+        output_vocabulary: Any,
+        optimizer_def: Any,
+        rax_loss_fn: LossFn = losses.softmax_loss,
+        rax_metric_fns: Mapping[str, MetricFn] = DEFAULT_METRIC_FNS,
+        loss_normalizing_factor: float | None = None,
+    ):
+        tokens = output_vocabulary.encode(TARGET)
+        if len(tokens) != 1:
+            raise ValueError(f"Vocabulary has {len(tokens)} tokens for '{TARGET}'; expected 1.")
+        super().__init__(
+            module,
+            heads.RankT5Head(tokens[0]),
+            input_vocabulary,
+            output_vocabulary,
+            optimizer_def,
+            rax_loss_fn,
+            rax_metric_fns,
+            loss_normalizing_factor,
+        )
