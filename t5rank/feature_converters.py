@@ -61,9 +61,10 @@ class RankingFeatureConverter(seqio.FeatureConverter):
         """The padded shape of every model feature."""
         task_lengths = dict(task_feature_lengths)
         inputs, label = task_lengths["inputs"], task_lengths["label"]
-        if isinstance(inputs, Sequence) and len(inputs) == 2 and inputs[0] is None:
+        tokens = inputs[1] if isinstance(inputs, Sequence) and inputs[:1] == (None,) else inputs
+        if isinstance(tokens, int):
             # Evaluation leaves the list size open, and seqio fills in that of the longest list.
-            task_lengths["inputs"] = (label[0] if isinstance(label, Sequence) else label, inputs[1])
+            task_lengths["inputs"] = (label[0] if isinstance(label, Sequence) else label, tokens)
         lengths = {
             feature: _as_shape(task, task_lengths[task]) for feature, task in _MODEL_TO_TASK.items()
         }

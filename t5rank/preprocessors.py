@@ -15,6 +15,7 @@ from t5rank.vocabulary import EOS_ID
 
 Example = dict[str, tf.Tensor]
 _PER_DOCUMENT = ("doc_ids", "documents", "labels")
+UNCUT = 2**30  # tokens: more than any input has
 
 
 def list_size(sequence_length: Mapping[str, Any] | None) -> int | None:
@@ -38,7 +39,8 @@ def input_length(sequence_length: Mapping[str, Any]) -> int:
 def sample_documents(
     example: Example,
     seed: tf.Tensor,
-    sequence_length: Mapping[str, Any] | None,
+    sequence_length: Mapping[str, Any] | None = None,
+    *,
     one_positive: bool,
 ) -> Example:
     """Samples a training list of at most the list size; validation lists stay whole.
@@ -61,12 +63,12 @@ def sample_documents(
     order = order[:size]
     order = tf.gather(order, tf.argsort(tf.random.stateless_uniform(tf.shape(order), seeds[1])))
     whole = tf.range(tf.size(keys))
-    order = tf.cond(example["is_training"], lambda: order, lambda: whole)
+    order = tf.cond(example["is_training"] != 0, lambda: order, lambda: whole)
     return {**example, **{key: tf.gather(example[key], order) for key in _PER_DOCUMENT}}
 
 
 @seqio.map_over_dataset
-def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None) -> Example:
+def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None = None) -> Example:
     """Raises where a list is longer than the list size: nothing is cut off unseen."""
     size = list_size(sequence_length)
     if size is None:
@@ -88,21 +90,22 @@ def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None)
 @seqio.map_over_dataset
 def tokenize_pairs(
     example: Example,
-    sequence_length: Mapping[str, Any],
     output_features: Mapping[str, seqio.Feature],
+    sequence_length: Mapping[str, Any] | None = None,
+    *,
     prompt: Prompt,
     target_token_id: int,
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
     The tokens are those of `t5rank.prompts.PairEncoder` (see `t5rank.vocabulary` on runs of one
-    character): only documents are cut.
+    character): only documents are cut, and nothing where there is no length.
     """
     vocabulary = output_features["inputs"].vocabulary
     prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
     prefix = vocabulary.encode_tf(prefix_text)
     suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
-    length = input_length(sequence_length)
+    length = UNCUT if sequence_length is None else input_length(sequence_length)
     room = length - tf.size(prefix) - tf.size(suffix)
     message = tf.strings.join(
         [

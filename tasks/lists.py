@@ -170,7 +170,7 @@ def list_source(readers: Mapping[str, ReadLists]) -> seqio.DataSource:
                 "doc_ids": tf.TensorSpec([None], tf.string),
                 "documents": tf.TensorSpec([None], tf.string),
                 "labels": tf.TensorSpec([None], tf.float32),
-                "is_training": tf.TensorSpec([], tf.bool),
+                "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
             },
         )
 
@@ -186,7 +186,7 @@ def _examples(read: ReadLists, is_training: bool) -> Iterator[dict[str, Any]]:
                 "doc_ids": list(ranked_list.doc_ids),
                 "documents": list(ranked_list.documents),
                 "labels": np.asarray(ranked_list.labels, np.float32),
-                "is_training": is_training,
+                "is_training": int(is_training),
             }
     except Exception as error:
         _reader_errors.append(error)  # TensorFlow would bury it; see clear_errors
