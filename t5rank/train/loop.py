@@ -69,7 +69,8 @@ class Trainer:
       batch_size: lists per step.
       train_steps: the step at which training ends.
       optimizer: see `t5rank.optimizers`.
-      initial_checkpoint_path: a checkpoint to take the parameters from; None starts from scratch.
+      initial_checkpoint_path: a checkpoint of any format to take the parameters from, see
+        `checkpoints.open_checkpoint`; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
@@ -83,6 +84,8 @@ class Trainer:
       random_seed: of initialization, data order, sampling and dropout.
       use_cached_tasks: read the output of seqio_cache_tasks.
       log_period: report every so many steps.
+      assignment_map: which of the initial checkpoint's parameters go where, and which start from
+        scratch; see `checkpoints.restoring`.
     """
 
     model: RankingModel
@@ -106,6 +109,7 @@ class Trainer:
     random_seed: int = 0
     use_cached_tasks: bool = False
     log_period: int = 100
+    assignment_map: checkpoints.AssignmentMap = ()
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -120,7 +124,7 @@ class Trainer:
         self.encoder = PairEncoder(
             Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
         )
-        self._check_vocabulary()
+        self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
         self._check_evaluation()
         self.scorer = PairScorer(self.model.score, self.eval_batch_size, self.mesh)
@@ -131,14 +135,6 @@ class Trainer:
                 raise ValueError(
                     f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
                 )
-
-    def _check_vocabulary(self) -> None:
-        rows, tokens = self.model.module.config.vocab_size, len(self.encoder.vocabulary)
-        if rows < tokens:
-            raise ValueError(
-                f"T5Config 'vocab_size' has {rows} rows; expected at least the {tokens} tokens of "
-                f"'{self.encoder.vocabulary.file}'."
-            )
 
     def _check_evaluation(self) -> None:
         if not self.eval_period:
@@ -187,16 +183,17 @@ class Trainer:
             like = jax.tree.map(_with_sharding, shapes, shardings)
             params, opt_state = saver.restore(step, like.params, like.opt_state)
             return TrainState(jnp.asarray(step, jnp.int32), params, opt_state)
-        params = None
+        restored: PyTree = {}
         if self.initial_checkpoint_path is not None:
             like = jax.tree.map(_with_sharding, shapes.params, shardings.params)
-            params = checkpoints.restore_params(self.initial_checkpoint_path, like)
-            _log.info("Restored every parameter from '%s'.", self.initial_checkpoint_path)
-        return jax.jit(self._new_state, out_shardings=shardings)(params)
+            restored, _ = checkpoints.restore(
+                self.initial_checkpoint_path, like, self.assignment_map
+            )
+        return jax.jit(self._new_state, out_shardings=shardings)(restored)
 
-    def _new_state(self, params: PyTree | None) -> TrainState:
-        if params is None:
-            params = self._variables()["params"]
+    def _new_state(self, restored: PyTree) -> TrainState:
+        """A state at step 0; what was not restored is initialized."""
+        params = checkpoints.merge(self._variables()["params"], restored)
         return TrainState(jnp.zeros((), jnp.int32), params, self.optimizer.init(params))
 
     def _variables(self) -> dict[str, Any]:
@@ -206,7 +203,7 @@ class Trainer:
 
     def _shapes_and_shardings(self) -> tuple[TrainState, TrainState]:
         variables = jax.eval_shape(self._variables)
-        shapes = jax.eval_shape(lambda: self._new_state(None))
+        shapes = jax.eval_shape(lambda: self._new_state({}))
         params = partitioning.param_shardings(
             variables["params"], variables["params_axes"], self.mesh
         )

@@ -1,0 +1,195 @@
+"""Converts a checkpoint between t5rank, T5X and Hugging Face, array by array."""
+
+import dataclasses
+import os
+from typing import Any
+
+from etils import epath
+
+from t5rank import model_folder
+from t5rank.checkpoints import (
+    RestoreReport,
+    Source,
+    architecture,
+    huggingface,
+    huggingface_files,
+    open_checkpoint,
+    t5x,
+)
+from t5rank.checkpoints.paths import path
+from t5rank.checkpoints.restoring import match
+from t5rank.models import heads, network
+from t5rank.models.ranking import RankingModel
+from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
+from t5rank.vocabulary import Vocabulary
+
+TARGETS = ("t5rank", "t5x", "huggingface")
+HEADS = ("rankt5", "monot5", "encoder")
+MAX_LENGTH = 512
+_PADDING = 128  # embedding tables are padded to a multiple of this at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a checkpoint alone does not say; None takes the source's own, or a default.
+
+    Attributes:
+      head: "rankt5", "monot5" or "encoder".
+      vocabulary: a SentencePiece file.
+      prompt: with `{query}` and `{document}`; by default that of the head's paper.
+      max_length: tokens of the longest input; 512 by default.
+      pooling: of the encoder head, "first" by default.
+    """
+
+    head: str | None = None
+    vocabulary: str | os.PathLike[str] | None = None
+    prompt: str | None = None
+    max_length: int | None = None
+    pooling: str | None = None
+
+
+def convert(
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    to: str,
+    settings: Settings | None = None,
+    step: int | None = None,
+) -> RestoreReport:
+    """Converts a checkpoint; memory stays near one copy of the weights, or below.
+
+    Args:
+      source: what `checkpoints.open_checkpoint` reads, or one of our model folders.
+      destination: a new or empty folder. For "t5x", where `checkpoint_N` goes.
+      to: "t5rank" writes a model folder, "t5x" its orbax layout, "huggingface" a folder for
+        transformers: `T5ForConditionalGeneration`, or for the encoder head `T5EncoderModel`.
+      settings: what the checkpoint does not say. Where it has no head and `to` is not "t5rank",
+        the weights alone are converted.
+      step: which checkpoint of a folder; by default the best one, or else the latest.
+
+    Raises:
+      ValueError: the source is damaged, no T5 or not what `settings` say, or something is in the
+        destination.
+    """
+    if to not in TARGETS:
+        raise ValueError(f"Argument 'to' has '{to}'; expected one of {TARGETS}.")
+    settings = settings or Settings()
+    target = path(destination)
+    if to != "t5x" and target.exists() and any(target.iterdir()):
+        raise ValueError(f"Destination '{destination}' has files; expected a new or empty folder.")
+    opened = _open(source, step)
+    config = opened.config or architecture.infer(opened.shapes, f"Checkpoint '{opened.path}'")
+    head = settings.head or _known_head(opened, config)
+    if head is None and to == "t5rank":
+        raise ValueError(
+            f"Checkpoint '{opened.path}' has no word about its score head; expected one of "
+            f"{HEADS}. Give --head."
+        )
+    model, encoder = _model_and_encoder(opened, config, head, settings, to)
+    module = network.Transformer(config) if model is None else model.module
+    report = match(opened, architecture.parameter_shapes(module))
+    arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
+    if to == "huggingface":
+        huggingface.write_weights(target, config, arrays)
+        _write_beside(target, model, encoder)
+        return report
+    if to == "t5rank":
+        assert model is not None and encoder is not None
+        model_folder.save_config(target, model, encoder)
+    t5x.write_orbax(target, opened.step, arrays)
+    return report
+
+
+def _open(source: str | os.PathLike[str], step: int | None) -> Source:
+    folder = path(source)
+    if not model_folder.is_model_folder(folder):
+        opened = open_checkpoint(folder, step)
+        if not model_folder.is_model_folder(folder.parent):
+            return opened
+        folder = folder.parent
+    else:
+        step = model_folder.chosen_step(folder, step)
+        opened = open_checkpoint(folder / f"checkpoint_{step}")
+    model, encoder = model_folder.load_config(folder)
+    return dataclasses.replace(
+        opened,
+        config=model.module.config,
+        settings=model_folder.written_form(model, encoder),
+        vocabulary=encoder.vocabulary.file,
+    )
+
+
+def _known_head(source: Source, config: network.T5Config) -> str | None:
+    if source.settings:
+        return source.settings["head"].removesuffix("Head").lower()
+    encoder = not config.num_decoder_layers or "score_head/kernel" in source.arrays
+    return "encoder" if encoder else None
+
+
+def _model_and_encoder(
+    source: Source, config: network.T5Config, head: str | None, settings: Settings, to: str
+) -> tuple[RankingModel | None, PairEncoder | None]:
+    """The model and its tokenization; None where they are neither known nor needed."""
+    if head == "encoder":
+        pooling = settings.pooling or source.settings.get("pooling", "first")
+        module: Any = network.EncoderScorer(config, pooling=pooling)
+    else:
+        module = network.Transformer(config)
+    file = settings.vocabulary or source.vocabulary
+    if head is None or file is None or to == "t5x":
+        if head is not None and to != "t5x":
+            raise ValueError(
+                f"Checkpoint '{source.path}' has no vocabulary beside it; expected a SentencePiece "
+                "file such as T5's spiece.model. Give --vocabulary."
+            )
+        model = RankingModel(module, heads.EncoderHead()) if head == "encoder" else None
+        return model, None
+    vocabulary = _vocabulary(source, config, file)
+    made = source.settings and settings.head is None
+    model = RankingModel(module, _head(head, vocabulary))
+    if made:
+        model = model_folder.from_written_form(source.settings, file, source.path)[0]
+    return model, PairEncoder(
+        vocabulary,
+        Prompt(settings.prompt or source.settings.get("prompt") or _prompt(head)),
+        settings.max_length or source.settings.get("max_length") or MAX_LENGTH,
+    )
+
+
+def _prompt(head: str) -> str:
+    return MONOT5 if head == "monot5" else RANKT5
+
+
+def _vocabulary(
+    source: Source, config: network.T5Config, file: str | os.PathLike[str]
+) -> Vocabulary:
+    if not source.settings:
+        vocabulary = Vocabulary(file)
+        vocabulary.check_rows(config.vocab_size)
+        if config.vocab_size - len(vocabulary) >= _PADDING:
+            raise ValueError(
+                f"Checkpoint '{source.path}' has {config.vocab_size} rows of embeddings; expected "
+                f"the {len(vocabulary)} tokens of '{vocabulary.file}', padded to a multiple of "
+                f"{_PADDING} at most. Is it another model's vocabulary?"
+            )
+        return vocabulary
+    vocabulary = Vocabulary(file, extra_ids=source.settings["extra_ids"])
+    vocabulary.check_rows(config.vocab_size)
+    return vocabulary
+
+
+def _head(name: str, vocabulary: Vocabulary) -> heads.Head:
+    if name not in HEADS:
+        raise ValueError(f"Setting 'head' has '{name}'; expected one of {HEADS}.")
+    if name == "encoder":
+        return heads.EncoderHead()
+    return (heads.monot5_head if name == "monot5" else heads.rankt5_head)(vocabulary)
+
+
+def _write_beside(
+    folder: epath.Path, model: RankingModel | None, encoder: PairEncoder | None
+) -> None:
+    if model is None or encoder is None:
+        return
+    huggingface_files.write_tokenizer(folder, encoder.vocabulary, encoder.max_length)
+    written = model_folder.written_form(model, encoder)
+    huggingface_files.write_head(folder, model, encoder, written)
