@@ -8,7 +8,8 @@ decides. Rules about `state/`, the optimizer's part, are accepted and do nothing
 with a new optimizer.
 
 As in T5X, a rule that matches nothing is an error. Unlike in T5X, so is a parameter that is neither
-in the checkpoint nor excused by the map: it would silently stay random.
+in the checkpoint nor excused by the map: it would silently stay random. And a rule holds even where
+the checkpoint also has the model's name, which no rule reads: T5X then drops the rule.
 
 What the model has no place for is left over. That is an error too, with two exceptions: the decoder
 where the model has none, and anything at all where there is a map, whose author has looked.

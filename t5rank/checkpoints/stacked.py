@@ -1,7 +1,9 @@
-"""T5X's scalable_t5: layers stacked on axis 1, and a relative position bias in every layer.
+"""T5X's scalable_t5: layers stacked on axis 1, heads on an axis of their own, and a relative
+position bias in every layer.
 
-`encoder/encoder/mlp/wo/kernel` `[mlp, layers, embed]` becomes `encoder/layers_i/mlp/wo/kernel`. A
-stacked array is read once, when the first of its layers is asked for, and let go after the last.
+`encoder/encoder/mlp/wo/kernel` `[mlp, layers, embed]` becomes `encoder/layers_i/mlp/wo/kernel`, and
+`.../attention/query/kernel` `[embed, layers, heads, kv]` becomes `[embed, joined_kv]`. A stacked
+array is read once, when the first of its layers is asked for, and let go after the last.
 """
 
 import functools
@@ -61,6 +63,22 @@ def unstack(arrays: Mapping[str, LazyArray], what: str) -> dict[str, LazyArray]:
                 shape, array.dtype, functools.partial(stack.layer, i)
             )
     return result
+
+
+def join_heads(arrays: Mapping[str, LazyArray]) -> dict[str, LazyArray]:
+    """Attention kernels `[embed, heads, kv]` and `[heads, kv, embed]` as matrices."""
+    return {
+        name: _joined(array, first=name.endswith("/out/kernel"))
+        if name.endswith("/kernel") and len(array.shape) == 3
+        else array
+        for name, array in arrays.items()
+    }
+
+
+def _joined(array: LazyArray, first: bool) -> LazyArray:
+    a, b, c = array.shape
+    shape = (a * b, c) if first else (a, b * c)
+    return LazyArray(shape, array.dtype, lambda: array.read().reshape(shape))
 
 
 def share_relpos(arrays: Mapping[str, LazyArray]) -> dict[str, LazyArray]:

@@ -141,7 +141,7 @@ def _flat_target(tree: Any, what: str, is_leaf: Any = None) -> dict[str, Any]:
 def _layered(arrays: dict[str, LazyArray], what: str) -> dict[str, LazyArray]:
     if stacked.is_stacked(arrays):
         arrays = stacked.unstack(arrays, what)
-    return stacked.share_relpos(arrays)
+    return stacked.share_relpos(stacked.join_heads(arrays))
 
 
 class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
