@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax
+import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
@@ -170,7 +171,9 @@ def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray
     if folder.exists():
         raise ValueError(f"Checkpoint '{folder}' has been written before; expected none.")
     registry = ocp.type_handlers.create_type_handler_registry(
-        (LazyArray, _LazyArrayHandler()), (np.ndarray, ocp.type_handlers.NumpyHandler())
+        (LazyArray, _LazyArrayHandler()),
+        (np.ndarray, ocp.type_handlers.NumpyHandler()),
+        (jax.Array, ocp.type_handlers.ArrayHandler()),
     )
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(type_handler_registry=registry)

@@ -1,4 +1,4 @@
-"""Hugging Face folders in and out; transformers, safetensors, PyTorch and others are the oracles."""
+"""Hugging Face folders in and out; transformers, safetensors and PyTorch are the oracles."""
 
 import json
 import math
@@ -247,7 +247,7 @@ def test_tensors_that_do_not_fit_the_configuration_are_named(saved, changes, mes
 def test_an_output_of_its_own_under_tied_embeddings_is_an_error(saved):
     folder = saved("1.1")
     edit(folder / "config.json", tie_word_embeddings=True, scale_decoder_outputs=True)
-    with pytest.raises(ValueError, match="tied embeddings by config.json but an 'lm_head.weight'"):
+    with pytest.raises(ValueError, match=r"tied embeddings by config.json but an 'lm_head.weight'"):
         checkpoints.open_checkpoint(folder)
 
 
@@ -262,7 +262,7 @@ def test_a_file_cut_short_is_named(saved, left):
 def test_a_folder_without_weights_and_a_missing_shard_are_named(saved):
     folder = saved("1.1", max_shard_size="30KB")
     next(folder.glob("model-00002*")).unlink()
-    with pytest.raises(ValueError, match="has no file 'model-00002.*'; its index names it"):
+    with pytest.raises(ValueError, match=r"has no file 'model-00002.*'; its index names it"):
         checkpoints.open_checkpoint(folder)
     (folder / "model.safetensors.index.json").unlink()
     with pytest.raises(ValueError, match="has no weights; expected one of"):
@@ -282,9 +282,7 @@ def exported(saved, tmp_path, vocabulary_file):
 
     def export(version: str):
         ours, theirs = tmp_path / "ours", tmp_path / "exported"
-        convert(
-            saved(version), ours, "t5rank", Settings(head="monot5", vocabulary=vocabulary_file)
-        )
+        convert(saved(version), ours, "t5rank", Settings(head="monot5", vocabulary=vocabulary_file))
         convert(ours, theirs, "huggingface")
         return Reranker.from_pretrained(ours), theirs
 

@@ -1,4 +1,4 @@
-"""T5X's layouts without T5X: its tiny checkpoint, damaged files, remote paths. See also tests/t5x."""
+"""T5X's layouts without T5X: its tiny checkpoint, damaged files, remote paths; see tests/t5x."""
 
 import json
 import pathlib
@@ -165,7 +165,7 @@ class TestDamage:
     def test_the_msgpack_file_is_cut_short(self, legacy, left):
         file = legacy / "checkpoint"
         file.write_bytes(file.read_bytes()[:left])
-        with pytest.raises(ValueError, match="expected T5X's msgpack file. Is it cut short"):
+        with pytest.raises(ValueError, match=r"expected T5X's msgpack file. Is it cut short"):
             checkpoints.open_checkpoint(legacy)
 
     @pytest.mark.parametrize("how", ["cut", "gone"])

@@ -12,15 +12,15 @@ import pytest
 pytest.importorskip("t5x", reason="needs T5X (head) on the path")
 pytest.importorskip("t5x.checkpoints", reason="needs T5X (head) and what it imports")
 
-from t5x import adafactor, optimizers, partitioning, state_utils, train_state  # noqa: E402
-from t5x import checkpoints as t5x_checkpoints  # noqa: E402
-from t5x.examples.scalable_t5 import network as scalable  # noqa: E402
-from t5x.examples.t5 import network as minimal  # noqa: E402
+from t5x import adafactor, optimizers, partitioning, state_utils, train_state
+from t5x import checkpoints as t5x_checkpoints
+from t5x.examples.scalable_t5 import network as scalable
+from t5x.examples.t5 import network as minimal
 
-from t5rank import checkpoints  # noqa: E402
-from t5rank.checkpoints import architecture, restoring, t5x  # noqa: E402
-from t5rank.checkpoints.paths import path  # noqa: E402
-from t5rank.models import heads, network, ranking  # noqa: E402
+from t5rank import checkpoints
+from t5rank.checkpoints import architecture, restoring, t5x
+from t5rank.checkpoints.paths import path
+from t5rank.models import heads, network, ranking
 
 pytestmark = pytest.mark.t5x
 
