@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from etils import epath
+from flax import linen as nn
 
 from t5rank import model_folder
 from t5rank.checkpoints import (
@@ -21,7 +22,7 @@ from t5rank.checkpoints.restoring import match
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
-from t5rank.vocabulary import Vocabulary
+from t5rank.vocabulary import EXTRA_IDS, Vocabulary
 
 TARGETS = ("t5rank", "t5x", "huggingface")
 HEADS = ("rankt5", "monot5", "encoder")
@@ -84,18 +85,20 @@ def convert(
             f"Checkpoint '{opened.path}' has no word about its score head; expected one of "
             f"{HEADS}. Give --head."
         )
-    model, encoder = _model_and_encoder(opened, config, head, settings, to)
-    module = network.Transformer(config) if model is None else model.module
+    module = _module(opened, config, head, settings)
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
+    if to == "t5x":
+        t5x.write_orbax(target, opened.step, arrays)
+        return report
+    made = None if head is None else _model_and_encoder(opened, module, head, settings)
     if to == "huggingface":
         huggingface.write_weights(target, config, arrays)
-        _write_beside(target, model, encoder)
-        return report
-    if to == "t5rank":
-        assert model is not None and encoder is not None
-        model_folder.save_config(target, model, encoder)
-    t5x.write_orbax(target, opened.step, arrays)
+        if made is not None:
+            _write_beside(target, *made)
+    elif made is not None:
+        model_folder.save_config(target, *made)
+        t5x.write_orbax(target, opened.step, arrays)
     return report
 
 
@@ -125,34 +128,32 @@ def _known_head(source: Source, config: network.T5Config) -> str | None:
     return "encoder" if encoder else None
 
 
-def _model_and_encoder(
-    source: Source, config: network.T5Config, head: str | None, settings: Settings, to: str
-) -> tuple[RankingModel | None, PairEncoder | None]:
-    """The model and its tokenization; None where they are neither known nor needed."""
+def _module(
+    source: Source, config: network.T5Config, head: str | None, settings: Settings
+) -> nn.Module:
     if head == "encoder":
         pooling = settings.pooling or source.settings.get("pooling", "first")
-        module: Any = network.EncoderScorer(config, pooling=pooling)
-    else:
-        module = network.Transformer(config)
+        return network.EncoderScorer(config, pooling=pooling)
+    return network.Transformer(config)
+
+
+def _model_and_encoder(
+    source: Source, module: Any, head: str, settings: Settings
+) -> tuple[RankingModel, PairEncoder]:
     file = settings.vocabulary or source.vocabulary
-    if head is None or file is None or to == "t5x":
-        if head is not None and to != "t5x":
-            raise ValueError(
-                f"Checkpoint '{source.path}' has no vocabulary beside it; expected a SentencePiece "
-                "file such as T5's spiece.model. Give --vocabulary."
-            )
-        model = RankingModel(module, heads.EncoderHead()) if head == "encoder" else None
-        return model, None
-    vocabulary = _vocabulary(source, config, file)
-    made = source.settings and settings.head is None
-    model = RankingModel(module, _head(head, vocabulary))
-    if made:
-        model = model_folder.from_written_form(source.settings, file, source.path)[0]
-    return model, PairEncoder(
-        vocabulary,
-        Prompt(settings.prompt or source.settings.get("prompt") or _prompt(head)),
-        settings.max_length or source.settings.get("max_length") or MAX_LENGTH,
-    )
+    if file is None:
+        raise ValueError(
+            f"Checkpoint '{source.path}' has no vocabulary beside it; expected a SentencePiece "
+            "file such as T5's spiece.model. Give --vocabulary."
+        )
+    vocabulary = _vocabulary(source, module.config, file)
+    if source.settings and settings.head is None:
+        chosen = model_folder.from_written_form(source.settings, file, source.path)[0].head
+    else:
+        chosen = _head(head, vocabulary)
+    prompt = settings.prompt or source.settings.get("prompt") or _prompt(head)
+    max_length = settings.max_length or source.settings.get("max_length") or MAX_LENGTH
+    return RankingModel(module, chosen), PairEncoder(vocabulary, Prompt(prompt), max_length)
 
 
 def _prompt(head: str) -> str:
@@ -162,18 +163,15 @@ def _prompt(head: str) -> str:
 def _vocabulary(
     source: Source, config: network.T5Config, file: str | os.PathLike[str]
 ) -> Vocabulary:
-    if not source.settings:
-        vocabulary = Vocabulary(file)
-        vocabulary.check_rows(config.vocab_size)
-        if config.vocab_size - len(vocabulary) >= _PADDING:
-            raise ValueError(
-                f"Checkpoint '{source.path}' has {config.vocab_size} rows of embeddings; expected "
-                f"the {len(vocabulary)} tokens of '{vocabulary.file}', padded to a multiple of "
-                f"{_PADDING} at most. Is it another model's vocabulary?"
-            )
-        return vocabulary
-    vocabulary = Vocabulary(file, extra_ids=source.settings["extra_ids"])
+    vocabulary = Vocabulary(file, extra_ids=source.settings.get("extra_ids", EXTRA_IDS))
     vocabulary.check_rows(config.vocab_size)
+    # A model that we trained may have any number of rows; others are T5's.
+    if not source.settings and config.vocab_size - len(vocabulary) >= _PADDING:
+        raise ValueError(
+            f"Checkpoint '{source.path}' has {config.vocab_size} rows of embeddings; expected the "
+            f"{len(vocabulary)} tokens of '{vocabulary.file}', padded to a multiple of {_PADDING} "
+            "at most. Is it another model's vocabulary?"
+        )
     return vocabulary
 
 
@@ -185,11 +183,7 @@ def _head(name: str, vocabulary: Vocabulary) -> heads.Head:
     return (heads.monot5_head if name == "monot5" else heads.rankt5_head)(vocabulary)
 
 
-def _write_beside(
-    folder: epath.Path, model: RankingModel | None, encoder: PairEncoder | None
-) -> None:
-    if model is None or encoder is None:
-        return
+def _write_beside(folder: epath.Path, model: RankingModel, encoder: PairEncoder) -> None:
     huggingface_files.write_tokenizer(folder, encoder.vocabulary, encoder.max_length)
     written = model_folder.written_form(model, encoder)
     huggingface_files.write_head(folder, model, encoder, written)

@@ -60,13 +60,15 @@ def model_card(model: RankingModel, encoder: PairEncoder) -> str:
     else:
         loader, load = "T5ForConditionalGeneration", ""
         score = _LOGITS + f"    return logits[:, {head.token_id}]"
-    return _CARD.format(
+    untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
+    card = _CARD.format(
         loader=loader,
         load=load,
         score=score,
         prompt=encoder.prompt.template,
         max_length=encoder.max_length,
     )
+    return card + _CTRANSLATE2 if untied else card
 
 
 _LOAD_HEAD = '\nhead = load_file(f"{folder}/score_head.safetensors")'
@@ -115,4 +117,9 @@ def score(query, documents):
 
 t5rank cuts a document that is too long for {max_length} tokens, and keeps what follows it in the
 prompt and the end-of-sequence token; the tokenizer's own truncation cuts the text's end instead.
+"""
+_CTRANSLATE2 = """
+For CTranslate2: transformers 5 calls every T5 tied, and the converter (4.8 at least) then scales
+the logits of this model, which are not scaled. Convert it with transformers 4, or set
+`model.config.tie_word_embeddings = False` in a subclass's `TransformersConverter.load_model`.
 """

@@ -7,6 +7,7 @@ import shutil
 import flax
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import tensorstore
 from etils import epath
@@ -220,6 +221,24 @@ def test_a_bias_of_zeros_is_no_missing_chunk(tmp_path):
     t5x.write_orbax(paths.path(tmp_path), 1, lazy(values))
     source = checkpoints.open_checkpoint(tmp_path)
     np.testing.assert_array_equal(source.arrays["score_head/bias"].read(), [0.0])
+
+
+@pytest.mark.parametrize("zarr3", [False, True], ids=["zarr", "zarr3"])
+@pytest.mark.parametrize("ocdbt", [False, True], ids=["folders", "ocdbt"])
+def test_all_that_orbax_writes_is_read(tmp_path, ocdbt, zarr3):
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt, use_zarr3=zarr3)
+    tree = {"target": nested(VALUES | {"score_head/bias": np.zeros(1, np.float32)}), "state": {}}
+    tree = jax.tree.map(lambda value: jax.numpy.asarray(value, "bfloat16"), tree)
+    folder = tmp_path / "checkpoint_5/state"
+    with ocp.Checkpointer(handler) as saver:
+        saver.save(folder, args=ocp.args.PyTreeSave(tree))
+    for location in (folder, folder.parent):
+        source = checkpoints.open_checkpoint(location)
+        assert source.step == 5
+        found = {name: array.read() for name, array in source.arrays.items()}
+        assert found.pop("score_head/bias") == 0
+        expected = {name: value.astype("bfloat16") for name, value in VALUES.items()}
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_a_checkpoint_is_not_written_twice(orbax):

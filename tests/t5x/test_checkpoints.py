@@ -97,6 +97,17 @@ def test_what_t5x_writes_is_read_bit_for_bit(name, use_orbax, tmp_path):
         np.testing.assert_array_equal(source.arrays[key].read(), value)
 
 
+def test_bfloat16_is_read_exactly(tmp_path):
+    saver = t5x_checkpoints.Checkpointer(
+        state("1.1"), partitioner(), str(tmp_path), save_dtype=jnp.bfloat16
+    )
+    saver.save(state("1.1"))
+    source = checkpoints.open_checkpoint(tmp_path)
+    for key, value in flat(state("1.1").params).items():
+        assert source.arrays[key].dtype == jnp.bfloat16
+        np.testing.assert_array_equal(source.arrays[key].read(), value.astype(jnp.bfloat16))
+
+
 @pytest.mark.parametrize("use_orbax", [False, True], ids=["legacy", "orbax"])
 @pytest.mark.parametrize("name", MODULES)
 def test_scores_are_those_of_t5xs_network(name, use_orbax, tmp_path):
