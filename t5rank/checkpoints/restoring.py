@@ -180,7 +180,7 @@ def _message(source: Source, wanted: architecture.Shapes, problems: list[str]) -
 def restore(
     path: str | os.PathLike[str], like: PyTree, assignment_map: AssignmentMap = ()
 ) -> tuple[PyTree, RestoreReport]:
-    """Restores parameters from a checkpoint of any format.
+    """Restores parameters from a checkpoint of any format, and logs what became of them.
 
     Args:
       path: see `open_checkpoint`.
@@ -188,22 +188,38 @@ def restore(
       assignment_map: see the module's description.
 
     Returns:
-      The tree without what starts from scratch, and the report, which is also logged.
+      The tree without what starts from scratch, and the report.
 
     Raises:
       ValueError: there is no checkpoint, it is damaged, or it does not fit the model.
     """
+    params, report = _restore(path, like, assignment_map)
+    for line in str(report).split("\n"):
+        _log.info("%s", line)
+    return params, report
+
+
+def restore_params(path: str | os.PathLike[str], like: PyTree) -> PyTree:
+    """Restores every parameter from one checkpoint; see `restore`.
+
+    Raises:
+      ValueError: there is no such checkpoint, or its parameters are others than `like`.
+    """
+    return _restore(path, like, ())[0]
+
+
+def _restore(
+    path: str | os.PathLike[str], like: PyTree, rules: AssignmentMap
+) -> tuple[PyTree, RestoreReport]:
     flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(like), sep="/")
     source = open_checkpoint(path)
-    report = match(source, {name: tuple(leaf.shape) for name, leaf in flat.items()}, assignment_map)
+    report = match(source, {name: tuple(leaf.shape) for name, leaf in flat.items()}, rules)
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
         # In the order of the checkpoint, so that stacked layers are read together.
         order = {name: i for i, name in enumerate(source.arrays)}
         pairs = sorted(report.restored.items(), key=lambda pair: order[pair[1]])
         values = pool.map(lambda pair: _place(source.arrays[pair[1]], flat[pair[0]]), pairs)
         arrays = dict(zip((name for name, _ in pairs), values, strict=True))
-    for line in str(report).split("\n"):
-        _log.info("%s", line)
     return flax.traverse_util.unflatten_dict(arrays, sep="/"), report
 
 
@@ -219,12 +235,3 @@ def _place(array: LazyArray, like: Any) -> jax.Array:
     if sharding is None:
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
-
-
-def restore_params(path: str | os.PathLike[str], like: PyTree) -> PyTree:
-    """Restores every parameter from one checkpoint; see `restore`.
-
-    Raises:
-      ValueError: there is no such checkpoint, or its parameters are others than `like`.
-    """
-    return restore(path, like)[0]

@@ -79,12 +79,23 @@ class Checkpointer:
         return self._manager.latest_step()
 
     def restore(self, step: int, params: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
-        """Restores `(params, opt_state)` into arrays of the given shapes and shardings."""
+        """Restores `(params, opt_state)` into arrays of the given shapes and shardings.
+
+        Raises:
+          ValueError: the checkpoint has other parameters, or another optimizer's state, or none.
+        """
         like = state_tree(step, params, opt_state)
         args = ocp.args.PyTreeRestore(
             like, restore_args=ocp.checkpoint_utils.construct_restore_args(like)
         )
-        tree = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
+        try:
+            tree = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
+        except ValueError as error:
+            raise ValueError(
+                f"Checkpoint '{self._manager.directory}/{PREFIX}_{step}' has another state of "
+                "training; expected that of this model and optimizer. Is it a converted model? "
+                "Then give it as INITIAL_CHECKPOINT_PATH, with a new MODEL_DIR."
+            ) from error
         restored = flax.serialization.from_state_dict(opt_state, tree["state"]["param_states"])
         return tree["target"], restored
 

@@ -5,6 +5,8 @@ import optax
 import pytest
 
 from t5rank import checkpoints
+from t5rank.checkpoints import LazyArray, t5x
+from t5rank.checkpoints.paths import path
 
 
 def params(scale: float = 1.0) -> dict:
@@ -34,6 +36,17 @@ def test_the_layout_is_t5xs(tmp_path):
     assert set(tree["state"]) == {"step", "param_states"}
     assert int(tree["state"]["step"]) == 7
     np.testing.assert_array_equal(tree["target"]["a"]["kernel"], params()["a"]["kernel"])
+
+
+def test_parameters_alone_are_no_state_to_resume_from(tmp_path):
+    arrays = {"b": LazyArray((2,), np.dtype("f4"), lambda: np.ones(2, np.float32))}
+    t5x.write_orbax(path(tmp_path), 3, arrays)
+    wanted = {"b": jnp.ones(2)}
+    with (
+        checkpoints.Checkpointer(tmp_path) as saver,
+        pytest.raises(ValueError, match=r"checkpoint_3' has another state .* converted model\?"),
+    ):
+        saver.restore(3, wanted, optax.adam(1e-3).init(wanted))
 
 
 def test_the_latest_and_the_best_stay(tmp_path):
