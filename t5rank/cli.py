@@ -93,7 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"t5rank {t5rank.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_quickstart, _add_train, _add_rerank, _add_merge, _add_score, _add_evaluate):
+    for add in (
+        _add_quickstart,
+        _add_train,
+        _add_rerank,
+        _add_merge,
+        _add_score,
+        _add_evaluate,
+        _add_convert,
+    ):
         add(commands)
     return parser
 
@@ -338,6 +346,66 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         Path(arguments.json).write_text(
             json.dumps(evaluation.report_dict(results), indent=2) + "\n"
         )
+    return 0
+
+
+def _add_convert(commands) -> None:
+    parser = _command(
+        commands,
+        "convert",
+        "convert a checkpoint between t5rank, T5X and Hugging Face",
+        """
+        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, scalable_t5 too) or a
+        Hugging Face folder of T5, Flan-T5, mT5 or monoT5; what it is, is detected. Sizes are
+        taken from the parameters. Paths may be remote, such as gs://bucket/checkpoint_1000.
+
+        t5rank convert monot5-base-msmarco models/monot5 --to t5rank --head monot5
+        t5rank convert models/monot5 exported/monot5 --to huggingface
+        """,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint or a folder of them")
+    parser.add_argument("destination", metavar="DESTINATION", help="a new folder")
+    parser.add_argument(
+        "--to", required=True, choices=("t5rank", "t5x", "huggingface"), help="what to write"
+    )
+    parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
+    parser.add_argument(
+        "--head", choices=("rankt5", "monot5", "encoder"), help="how it scores [what SOURCE says]"
+    )
+    parser.add_argument(
+        "--vocabulary", metavar="FILE", help="T5's spiece.model [the one beside SOURCE]"
+    )
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="with {query} and {document} [SOURCE's, or the head's]"
+    )
+    parser.add_argument(
+        "--max_length", type=int, metavar="N", help="tokens of the longest input [SOURCE's, or 512]"
+    )
+    parser.add_argument(
+        "--pooling", choices=("first", "mean"), help="of the encoder head [SOURCE's, or first]"
+    )
+    parser.set_defaults(command=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from t5rank.convert import Settings, convert
+
+    _check_at_least_one(arguments, "max_length")
+    report = convert(
+        arguments.source,
+        arguments.destination,
+        arguments.to,
+        Settings(
+            head=arguments.head,
+            vocabulary=arguments.vocabulary,
+            prompt=arguments.prompt,
+            max_length=arguments.max_length,
+            pooling=arguments.pooling,
+        ),
+        step=arguments.step,
+    )
+    print(report)
+    print(f"Wrote {arguments.destination}.")
     return 0
 
 

@@ -8,14 +8,16 @@ MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while trai
 import dataclasses
 import json
 import os
-import shutil
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+from etils import epath
 from flax import linen as nn
 
 from t5rank import checkpoints
+from t5rank.checkpoints.paths import BEST, load_best, path
+from t5rank.checkpoints.paths import chosen_step as chosen_step
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import PairEncoder, Prompt
@@ -24,8 +26,8 @@ from t5rank.vocabulary import Vocabulary
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.model"
-BEST = "best.json"
 FORMAT = 1
+_WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 _NETWORKS: dict[str, Any] = {
     "Transformer": network.Transformer,
     "EncoderScorer": network.EncoderScorer,
@@ -46,8 +48,22 @@ def save_config(
       ValueError: the network is not one of ours, so that it cannot be written down, or the folder
         has checkpoints of another model.
     """
-    folder = Path(directory)
+    folder = path(directory)
     folder.mkdir(parents=True, exist_ok=True)
+    config = written_form(model, encoder)
+    vocabulary = path(encoder.vocabulary.file)
+    _check_same_model(folder, config, vocabulary)
+    if vocabulary != folder / VOCABULARY:
+        (folder / VOCABULARY).write_bytes(vocabulary.read_bytes())
+    _write_json(folder / CONFIG, config)
+
+
+def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
+    """What `config.json` holds.
+
+    Raises:
+      ValueError: the network is not one of ours.
+    """
     name = type(model.module).__name__
     if not isinstance(model.module, tuple(_NETWORKS.values())):
         raise ValueError(f"Network '{name}' has no written form; expected one of {[*_NETWORKS]}.")
@@ -63,13 +79,10 @@ def save_config(
     }
     if isinstance(model.module, network.EncoderScorer):
         config["pooling"] = model.module.pooling
-    _check_same_model(folder, config, Path(encoder.vocabulary.file))
-    if Path(encoder.vocabulary.file).absolute() != (folder / VOCABULARY).absolute():
-        shutil.copyfile(encoder.vocabulary.file, folder / VOCABULARY)
-    _write_json(folder / CONFIG, config)
+    return config
 
 
-def _check_same_model(folder: Path, config: dict[str, Any], vocabulary: Path) -> None:
+def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: epath.Path) -> None:
     if not checkpoints.steps(folder) or not (folder / CONFIG).is_file():
         return
     has = json.loads((folder / CONFIG).read_text())
@@ -77,6 +90,7 @@ def _check_same_model(folder: Path, config: dict[str, Any], vocabulary: Path) ->
     # Dropout and the activations' type may change from one run to the next.
     for settings in (has.get("architecture", {}), new["architecture"]):
         settings.update(dropout_rate=None, dtype=None)
+        settings.setdefault("relpos_bias_per_layer", False)  # folders of earlier versions
     differing = [key for key in new if has.get(key) != new[key]]
     if vocabulary.read_bytes() != (folder / VOCABULARY).read_bytes():
         differing.append("vocabulary")
@@ -94,7 +108,7 @@ def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEn
     Raises:
       ValueError: the folder is no model folder, or one of another format.
     """
-    file = Path(directory) / CONFIG
+    file = path(directory) / CONFIG
     if not file.is_file():
         raise ValueError(
             f"Model folder '{directory}' has no {CONFIG}; expected a folder written by t5rank "
@@ -102,59 +116,62 @@ def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEn
         )
     try:
         config = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
+    return from_written_form(config, path(directory) / VOCABULARY, file)
+
+
+def from_written_form(
+    config: Mapping[str, Any],
+    vocabulary: str | os.PathLike[str],
+    file: str | os.PathLike[str],
+) -> tuple[RankingModel, PairEncoder]:
+    """The model and the tokenization that `written_form` describes.
+
+    Args:
+      config: what it gave.
+      vocabulary: the SentencePiece file.
+      file: where the configuration was read, for errors.
+
+    Raises:
+      ValueError: the configuration has another format, or is damaged.
+    """
+    try:
         if config["format"] != FORMAT:
             raise ValueError(
-                f"Model folder '{directory}' has format {config['format']}; expected {FORMAT}."
+                f"Model folder '{path(file).parent}' has format {config['format']}; "
+                f"expected {FORMAT}."
             )
         model = RankingModel(_network(config), _HEADS[config["head"]](**config["head_settings"]))
-        vocabulary = Vocabulary(Path(directory) / VOCABULARY, extra_ids=config["extra_ids"])
-        return model, PairEncoder(vocabulary, Prompt(config["prompt"]), config["max_length"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"Model configuration '{file}' has an error: {error!r}; expected what t5rank wrote."
-        ) from error
+        pieces = Vocabulary(vocabulary, extra_ids=config["extra_ids"])
+        return model, PairEncoder(pieces, Prompt(config["prompt"]), config["max_length"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
 
 
-def _network(config: dict[str, Any]) -> nn.Module:
+def is_model_folder(directory: str | os.PathLike[str]) -> bool:
+    """Whether a folder has a `config.json` that t5rank wrote."""
+    file = path(directory) / CONFIG
+    try:
+        return file.is_file() and "network" in json.loads(file.read_text())
+    except ValueError:
+        return False
+
+
+def _network(config: Mapping[str, Any]) -> nn.Module:
     settings = {"pooling": config["pooling"]} if "pooling" in config else {}
     return _NETWORKS[config["network"]](network.T5Config(**config["architecture"]), **settings)
 
 
 def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:
     """Writes down which checkpoint is the best one: `step`, `metric` and `value`."""
-    _write_json(Path(directory) / BEST, best)
-
-
-def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `save_best` wrote, or None; also None where that checkpoint is gone."""
-    file = Path(directory) / BEST
-    best = json.loads(file.read_text()) if file.is_file() else None
-    return best if best and best["step"] in checkpoints.steps(directory) else None
+    _write_json(path(directory) / BEST, best)
 
 
 def best_step(directory: str | os.PathLike[str]) -> int | None:
     """The best checkpoint's step, or None."""
     best = load_best(directory)
     return None if best is None else best["step"]
-
-
-def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> int:
-    """The checkpoint to use: `step`, or else the best one, or else the latest.
-
-    Raises:
-      ValueError: there is no such checkpoint.
-    """
-    steps = checkpoints.steps(directory)
-    if step is None:
-        step = best_step(directory)
-    if step is None and steps:
-        step = steps[-1]
-    if step not in steps:
-        raise ValueError(
-            f"Model folder '{directory}' has checkpoints {steps}; expected "
-            f"{'at least one' if step is None else step}."
-        )
-    return step
 
 
 def load_params(directory: str | os.PathLike[str], model: RankingModel, step: int) -> PyTree:
@@ -167,10 +184,10 @@ def load_params(directory: str | os.PathLike[str], model: RankingModel, step: in
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
         variables["params"],
     )
-    return checkpoints.restore_params(Path(directory) / f"checkpoint_{step}", like)
+    return checkpoints.restore_params(path(directory) / f"checkpoint_{step}", like)
 
 
-def _write_json(file: Path, value: Any) -> None:
+def _write_json(file: epath.Path, value: Any) -> None:
     temporary = file.with_suffix(".partial")
     temporary.write_text(json.dumps(value, indent=2) + "\n")
     temporary.replace(file)

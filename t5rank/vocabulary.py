@@ -8,10 +8,10 @@ TensorFlow's own SentencePiece picks another one (33 of 30,159 MS MARCO passages
 import functools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import sentencepiece
+from etils import epath
 from sentencepiece import sentencepiece_model_pb2 as protos
 
 PAD_ID = 0
@@ -59,6 +59,14 @@ class Vocabulary:
         """`encode` of each text, on all cores."""
         return self._processor.encode(list(texts), num_threads=os.cpu_count() or 1)
 
+    def check_rows(self, rows: int) -> None:
+        """Raises ValueError where an embedding table has fewer rows than there are tokens."""
+        if rows < len(self):
+            raise ValueError(
+                f"T5Config 'vocab_size' has {rows} rows; expected at least the {len(self)} tokens "
+                f"of '{self.file}'."
+            )
+
     def token_id(self, token: str) -> int:
         """The id of a whole word such as "true" or "<extra_id_10>".
 
@@ -76,14 +84,14 @@ class Vocabulary:
 
 
 @functools.lru_cache(maxsize=4)
-def _read_bytes(file: str, modified: int) -> bytes:
+def _read_bytes(file: str, modified: float) -> bytes:
     del modified  # part of the cache's key
-    return Path(file).read_bytes()
+    return epath.Path(file).read_bytes()
 
 
 def _read_model(file: str) -> Any:
     try:
-        data = _read_bytes(file, os.stat(file).st_mtime_ns)
+        data = _read_bytes(file, epath.Path(file).stat().mtime)
     except OSError as error:
         raise ValueError(
             f"Vocabulary '{file}' has no readable file ({error.strerror}); "

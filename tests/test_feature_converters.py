@@ -92,10 +92,19 @@ def test_different_list_sizes_are_an_error():
         converted(LENGTHS | {"label": (3,)})
 
 
-@pytest.mark.parametrize("length", [4, (4,), (4, 6, 1), None, (None, 6)])
+@pytest.mark.parametrize("length", [(4,), (4, 6, 1), None])
 def test_inputs_need_a_list_size_and_tokens(length):
     with pytest.raises(ValueError, match=r"'inputs' has length .*; expected \(list size, tokens\)"):
         RankingFeatureConverter().get_model_feature_lengths(LENGTHS | {"inputs": length})
+
+
+@pytest.mark.parametrize("inputs", [6, (None, 6)])
+@pytest.mark.parametrize("size", [4, (4,)])
+def test_an_open_list_size_is_that_of_the_labels(inputs, size):
+    """What seqio's evaluator measures: the longest list, and the longest input if not given."""
+    lengths = {"inputs": inputs, "targets": 1, "label": size, "mask": size}
+    found = RankingFeatureConverter().get_model_feature_lengths(lengths)
+    assert found == {"encoder_input_tokens": (4, 6), "label": (4,), "mask": (4,)}
 
 
 @pytest.mark.parametrize("feature", ["label", "mask"])

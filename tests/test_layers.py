@@ -20,7 +20,9 @@ LAYERS = {
         "t5rank.model_folder",
         "t5rank.evaluation",
         "t5rank.rerank",
-    ): TRAINING,
+        "t5rank.checkpoints",
+        "t5rank.convert",
+    ): TRAINING | {"t5x", "torch", "transformers", "safetensors"},
 }
 
 

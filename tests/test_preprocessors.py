@@ -23,7 +23,7 @@ def example(labels=LABELS, is_training=True, query="which word", documents=None,
         "doc_ids": [f"d{i}" for i in range(len(documents))],
         "documents": documents,
         "labels": np.asarray(labels, np.float32),
-        "is_training": is_training,
+        "is_training": int(is_training),
     }
 
 
@@ -214,6 +214,7 @@ def test_tokenized_list_has_the_features_of_the_task(vocabulary_file):
     data = tf.data.Dataset.from_tensors(example())
     (sample,) = tokenized(data, vocabulary_file, RANKT5, 50)
     assert sample.keys() == {
+        "targets_pretokenized",
         "query_id",
         "query",
         "doc_ids",

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank import Reranker, checkpoints, cli, model_folder, rerank, trec
+from t5rank import Reranker, checkpoints, cli, model_folder, optimizers, rerank, trec
 from t5rank.data.passages import read_passage_lists
 from t5rank.models import heads, network, ranking
 from t5rank.prompts import MONOT5, PairEncoder, Prompt
@@ -41,7 +41,7 @@ def save_model(folder, vocabulary_file, head: str = "rankt5", seed: int = 0, ste
     params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
     model_folder.save_config(folder, model, encoder)
     with checkpoints.Checkpointer(folder, keep=9) as saver:
-        saver.save(step, params, ())
+        saver.save(step, optimizers.adamw().create(params))
     return model, encoder, params
 
 

@@ -49,6 +49,8 @@ class T5Config:
       mlp_dim: width of the MLP (`d_ff`).
       mlp_activations: `("relu",)` for T5 1.0, `("gelu", "linear")` for T5 1.1.
       logits_via_embedding: True for T5 1.0, whose output reuses the embedding.
+      relpos_bias_per_layer: every layer has its own relative position bias, as in T5X's
+        scalable_t5; otherwise the layers of a stack share one.
       dropout_rate: dropout while training.
       dtype: activations, "float32" or "bfloat16"; parameters and scores are always float32.
     """
@@ -62,6 +64,7 @@ class T5Config:
     mlp_dim: int = 2048
     mlp_activations: Sequence[str] = ("relu",)
     logits_via_embedding: bool = False
+    relpos_bias_per_layer: bool = False
     dropout_rate: float = 0.1
     dtype: str = "float32"
 
@@ -263,6 +266,8 @@ class EncoderLayer(nn.Module):
     @nn.compact
     def __call__(self, x: Array, bias: Array, deterministic: bool) -> Array:
         cfg = self.config
+        if cfg.relpos_bias_per_layer:
+            bias = bias + RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
         drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,), deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(x)
         x = x + drop(SelfAttention(cfg, name="attention")(y, bias, deterministic))
@@ -278,6 +283,8 @@ class DecoderLayer(nn.Module):
     @nn.compact
     def __call__(self, x: Array, encoded: Array, bias: Array, deterministic: bool) -> Array:
         cfg = self.config
+        if cfg.relpos_bias_per_layer:  # in the tree, for checkpoints; it does not matter here
+            RelativePositionBias(cfg.num_heads, name="relpos_bias")(1)
         drop = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_self_attention_layer_norm")(x)
         x = x + drop(FirstStepSelfAttention(cfg, name="self_attention")(y, deterministic))
@@ -317,8 +324,9 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array, mask: Array, deterministic: bool) -> Array:
         cfg = self.config
-        bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
-        bias = bias + jnp.where(mask, 0.0, _MASKED)[:, None, None, :]
+        bias = jnp.where(mask, 0.0, _MASKED)[:, None, None, :]
+        if not cfg.relpos_bias_per_layer:
+            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1]) + bias
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
         for i in range(cfg.num_encoder_layers):
             x = EncoderLayer(cfg, name=f"layers_{i}")(x, bias, deterministic)
@@ -354,7 +362,8 @@ class Decoder(nn.Module):
         deterministic: bool,
     ) -> Array:
         cfg = self.config
-        RelativePositionBias(cfg.num_heads, name="relpos_bias")(1)  # in the tree, for checkpoints
+        if not cfg.relpos_bias_per_layer:  # in the tree, for checkpoints
+            RelativePositionBias(cfg.num_heads, name="relpos_bias")(1)
         bias = jnp.where(mask, 0.0, _MASKED)[:, None, :]
         x = embedding(jnp.full(encoded.shape[:1], PAD_ID))
         drop = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)

@@ -67,7 +67,8 @@ class Trainer:
       batch_size: lists per step.
       train_steps: the step at which training ends.
       learning_rate_fn: step, from 0, to learning rate; see `t5rank.schedules`.
-      initial_checkpoint_path: a checkpoint to take the parameters from; None starts from scratch.
+      initial_checkpoint_path: a checkpoint of any format to take the parameters from, see
+        `checkpoints.open_checkpoint`; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
@@ -80,6 +81,8 @@ class Trainer:
       random_seed: of initialization, data order, sampling and dropout.
       use_cached_tasks: read the output of seqio_cache_tasks.
       log_period: report every so many steps.
+      assignment_map: which of the initial checkpoint's parameters go where, and which start from
+        scratch; see `checkpoints.restoring`.
     """
 
     model: RankingModel
@@ -90,7 +93,6 @@ class Trainer:
     train_steps: int
     learning_rate_fn: Callable[[Any], Any]
     initial_checkpoint_path: str | None = None
-    assignment_map: Sequence[tuple[str, str | None]] = ()
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
     eval_period: int = 1000
@@ -103,6 +105,7 @@ class Trainer:
     random_seed: int = 0
     use_cached_tasks: bool = False
     log_period: int = 100
+    assignment_map: checkpoints.AssignmentMap = ()
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -117,7 +120,7 @@ class Trainer:
         self.encoder = PairEncoder(
             Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
         )
-        self._check_vocabulary()
+        self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
         self._check_evaluation()
         self.scorer = PairScorer(self.model.score, self.eval_batch_size, self.mesh)
@@ -128,14 +131,6 @@ class Trainer:
                 raise ValueError(
                     f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
                 )
-
-    def _check_vocabulary(self) -> None:
-        rows, tokens = self.model.module.config.vocab_size, len(self.encoder.vocabulary)
-        if rows < tokens:
-            raise ValueError(
-                f"T5Config 'vocab_size' has {rows} rows; expected at least the {tokens} tokens of "
-                f"'{self.encoder.vocabulary.file}'."
-            )
 
     def _check_evaluation(self) -> None:
         if not self.eval_period:
@@ -181,11 +176,12 @@ class Trainer:
         variables = jax.eval_shape(self._variables)
         axes = partitioning.axis_names(variables["params_axes"])
 
-        def create(params: PyTree | None) -> Any:
-            params = self._variables()["params"] if params is None else params
+        def create(restored: PyTree) -> Any:
+            # What was not restored is initialized.
+            params = checkpoints.merge(self._variables()["params"], restored)
             return optimizers.create(self.model.optimizer_def, params, axes)
 
-        shapes = jax.eval_shape(create, None)
+        shapes = jax.eval_shape(create, {})
         logical = self.model.optimizer_def.derive_logical_axes(shapes, axes)
         shardings = partitioning.shardings(shapes, logical, self.mesh)
         like = jax.tree.map(_with_sharding, shapes, shardings)
@@ -193,11 +189,12 @@ class Trainer:
         if step is not None:
             _log.info("Resuming from step %d of '%s'.", step, self.model_dir)
             return saver.restore(step, like)
-        params = None
+        restored: PyTree = {}
         if self.initial_checkpoint_path is not None:
-            params = checkpoints.restore_params(self.initial_checkpoint_path, like.target)
-            _log.info("Restored every parameter from '%s'.", self.initial_checkpoint_path)
-        return jax.jit(create, out_shardings=shardings)(params)
+            restored, _ = checkpoints.restore(
+                self.initial_checkpoint_path, like.target, self.assignment_map
+            )
+        return jax.jit(create, out_shardings=shardings)(restored)
 
     def _variables(self) -> dict[str, Any]:
         shapes = {"encoder_input_tokens": (1, 1, 8)}

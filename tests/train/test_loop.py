@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from t5rank import Reranker, checkpoints, losses, model_folder, optimizers, schedules
+from t5rank.convert import convert
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.models import heads, network, ranking
@@ -302,6 +303,37 @@ def test_a_run_starts_from_another_runs_parameters(make_trainer):
     second = make_trainer("second", train_steps=2, **settings)
     second.train()
     assert_same_params(params_of(second, 2), params_of(first, 3))
+
+
+def test_an_encoder_starts_from_a_t5_whose_decoder_it_has_no_place_for(
+    make_trainer, vocabulary_file, caplog
+):
+    """From Hugging Face's folder; the new head starts as it would from scratch."""
+    t5 = make_model(vocabulary_file)
+    make_trainer("t5", t5, train_steps=1).train()
+    folder = Path(make_trainer("t5", t5).model_dir)
+    convert(folder, folder.parent / "exported", "huggingface")
+    encoder = network.EncoderScorer(t5.module.config)
+    model = ranking.RankingModel(encoder, heads.EncoderHead(), optimizer_def=optimizers.adamw())
+    frozen = {"learning_rate_fn": schedules.constant(0.0), "train_steps": 1}
+    scratch = make_trainer("scratch", model, **frozen)
+    scratch.train()
+    rules = [(r"target/score_head/.*", None)]
+    encoder = make_trainer(
+        "encoder",
+        model,
+        initial_checkpoint_path=str(folder.parent / "exported"),
+        assignment_map=rules,
+        **frozen,
+    )
+    with caplog.at_level("INFO", logger="t5rank"):
+        encoder.train()
+    assert "New, from scratch (2): score_head/bias, score_head/kernel." in caplog.messages
+    assert any(message.startswith("Left over (") for message in caplog.messages)
+    found = params_of(encoder, 1)
+    assert_same_params(found["score_head"], params_of(scratch, 1)["score_head"])
+    for part in ("encoder", "token_embedder"):
+        assert_same_params(found[part], params_of(make_trainer("t5", t5), 1)[part])
 
 
 @pytest.mark.parametrize(

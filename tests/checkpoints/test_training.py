@@ -5,6 +5,8 @@ import optax
 import pytest
 
 from t5rank import checkpoints, optimizers
+from t5rank.checkpoints import LazyArray, t5x
+from t5rank.checkpoints.paths import path
 
 ADAMW = optimizers.adamw()
 SGD = optimizers.OptimizerDef(optax.sgd)
@@ -36,6 +38,17 @@ def test_the_layout_is_t5xs(tmp_path):
     assert set(tree["state"]) == {"step", "param_states"}
     assert int(tree["state"]["step"]) == 0
     np.testing.assert_array_equal(tree["target"]["a"]["kernel"], params()["a"]["kernel"])
+
+
+def test_parameters_alone_are_no_state_to_resume_from(tmp_path):
+    arrays = {"b": LazyArray((2,), np.dtype("f4"), lambda: np.ones(2, np.float32))}
+    t5x.write_orbax(path(tmp_path), 3, arrays)
+    wanted = {"b": jnp.ones(2)}
+    with (
+        checkpoints.Checkpointer(tmp_path) as saver,
+        pytest.raises(ValueError, match=r"checkpoint_3' has another state .* converted model\?"),
+    ):
+        saver.restore(3, ADAMW.create(wanted))
 
 
 def test_the_latest_and_the_best_stay(tmp_path):
@@ -73,7 +86,7 @@ def test_other_parameters_than_expected_are_named(tmp_path, change, message):
 
 
 def test_a_folder_without_checkpoint_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no folder 'state'; expected T5X's orbax layout"):
+    with pytest.raises(ValueError, match="has no checkpoint; expected a checkpoint_N folder"):
         checkpoints.restore_params(tmp_path / "checkpoint_1", params())
 
 

@@ -1,0 +1,41 @@
+"""Checkpoints: our own while training, T5X's and Hugging Face's in and out.
+
+Whatever is read is a `Source`: names of T5X's tree to arrays that are read when asked for, so that
+memory stays near one copy of the weights. What is written is taken from one, too.
+
+training        saves and restores the trainer's state
+sources         `Source` and its lazy arrays
+opening         any checkpoint as a `Source`; detects the format
+restoring       a `Source` into a model's parameters, with a report
+architecture    sizes from shapes and back
+t5x             T5X's orbax and legacy layouts
+stacked         T5X's scalable_t5, whose layers are stacked
+huggingface     Hugging Face's T5 folders
+safetensors_files, torch_files    the files inside them
+paths           local and remote paths
+"""
+
+from t5rank.checkpoints.opening import open_checkpoint
+from t5rank.checkpoints.paths import steps
+from t5rank.checkpoints.restoring import (
+    AssignmentMap,
+    RestoreReport,
+    merge,
+    restore,
+    restore_params,
+)
+from t5rank.checkpoints.sources import LazyArray, Source
+from t5rank.checkpoints.training import Checkpointer
+
+__all__ = [
+    "AssignmentMap",
+    "Checkpointer",
+    "LazyArray",
+    "RestoreReport",
+    "Source",
+    "merge",
+    "open_checkpoint",
+    "restore",
+    "restore_params",
+    "steps",
+]

@@ -1,0 +1,330 @@
+"""Hugging Face's T5 folders: `config.json` and safetensors (or PyTorch's own files), in and out.
+
+Their linear layers are transposed (`[out, in]`), and the relative position bias stands in the first
+layer. T5 1.0 reads its logits off the embedding, scaled by `d_model**-0.5`; T5 1.1, Flan-T5 and mT5
+have an `lm_head`.
+
+Beside what transformers reads, a folder that we write holds `t5rank.json` (head, prompt, input
+length) and, for the encoder head, `score_head.safetensors` with `weight` `[1, d_model]` and `bias`
+`[1]`; its README.md says how to compute the score.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from t5rank.checkpoints import architecture, safetensors_files, torch_files
+from t5rank.checkpoints.sources import LazyArray, Source
+from t5rank.models import network
+from t5rank.models.network import T5Config
+
+CONFIG = "config.json"
+SETTINGS = "t5rank.json"
+VOCABULARY = "spiece.model"
+SCORE_HEAD = "score_head.safetensors"
+_SHARD_BYTES = 5 * 10**9
+_FILES = {
+    "model.safetensors": safetensors_files.read,
+    "pytorch_model.bin": torch_files.read,
+}
+_ACTIVATIONS = {
+    "relu": ("relu",),
+    "gelu_new": ("gelu",),
+    "gated-relu": ("relu", "linear"),
+    "gated-gelu": ("gelu", "linear"),
+    "gated-gelu_new": ("gelu", "linear"),
+}
+_SHARED = "shared.weight"
+_LM_HEAD = "lm_head.weight"
+# Copies of other tensors, or never read by T5, that old files hold.
+_COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+
+def _layer_parts(*blocks: tuple[str, str, str]) -> dict[str, str]:
+    """A layer's names, ours to theirs, of `(our attention, our norm, their attention)`."""
+    names = {}
+    for i, (attention, norm, theirs) in enumerate(blocks):
+        names[f"{norm}/scale"] = f"layer.{i}.layer_norm"
+        for ours, letter in zip(("query", "key", "value", "out"), "qkvo", strict=True):
+            names[f"{attention}/{ours}/kernel"] = f"layer.{i}.{theirs}.{letter}"
+    for kernel in ("wi", "wi_0", "wi_1", "wo"):
+        names[f"mlp/{kernel}/kernel"] = f"layer.{len(blocks)}.DenseReluDense.{kernel}"
+    names["pre_mlp_layer_norm/scale"] = f"layer.{len(blocks)}.layer_norm"
+    return names
+
+
+_PARTS = {
+    "encoder": _layer_parts(("attention", "pre_attention_layer_norm", "SelfAttention")),
+    "decoder": _layer_parts(
+        ("self_attention", "pre_self_attention_layer_norm", "SelfAttention"),
+        ("encoder_decoder_attention", "pre_cross_attention_layer_norm", "EncDecAttention"),
+    ),
+}
+_RELPOS = "block.0.layer.0.SelfAttention.relative_attention_bias"
+
+
+def their_name(name: str) -> str:
+    """Hugging Face's name of a parameter of T5X's tree.
+
+    >>> their_name("encoder/layers_3/mlp/wo/kernel")
+    'encoder.block.3.layer.1.DenseReluDense.wo.weight'
+    """
+    if name == architecture.EMBEDDING:
+        return _SHARED
+    if name == architecture.LOGITS:
+        return _LM_HEAD
+    stack, first, rest = name.split("/", 2)
+    if rest == "rel_embedding":
+        return f"{stack}.{_RELPOS}.weight"
+    if first == f"{stack}_norm":
+        return f"{stack}.final_layer_norm.weight"
+    return f"{stack}.block.{first.removeprefix('layers_')}.{_PARTS[stack][rest]}.weight"
+
+
+def _is_transposed(name: str) -> bool:
+    return name.endswith(("/kernel", "/rel_embedding"))
+
+
+def read(folder: epath.Path) -> Source:
+    """A folder of `T5ForConditionalGeneration`, `MT5ForConditionalGeneration`, `T5EncoderModel`.
+
+    Raises:
+      ValueError: the model is no T5, or its files are damaged or do not fit `config.json`.
+    """
+    what = f"Checkpoint '{folder}'"
+    config = _read_json(folder / CONFIG)
+    tensors = _read_tensors(folder)
+    decoder = any(name.startswith("decoder.") for name in tensors)
+    tied = _is_tied(config, tensors, what)
+    if _SHARED not in tensors and _COPIES[0] in tensors:
+        tensors[_SHARED] = tensors[_COPIES[0]]
+    t5 = _config(config, decoder, tied, what)
+    expected = architecture.parameter_shapes(
+        network.Transformer(t5) if decoder else network.EncoderScorer(t5)
+    )
+    arrays, used = {}, {*_COPIES, _LM_HEAD, _SHARED}
+    for name, shape in expected.items():
+        if not name.startswith("score_head/"):
+            arrays[name] = _tensor(tensors, name, shape, what)
+            used.add(their_name(name))
+    _check_copies(tensors, what)
+    if (folder / SCORE_HEAD).is_file():
+        head = safetensors_files.read(folder / SCORE_HEAD)
+        arrays |= {"score_head/kernel": head["weight"].T, "score_head/bias": head["bias"]}
+    vocabulary = folder / VOCABULARY
+    return Source(
+        path=str(folder),
+        format="Hugging Face",
+        arrays=arrays,
+        others=tuple(name for name in tensors if name not in used),
+        config=t5,
+        settings=_read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {},
+        vocabulary=str(vocabulary) if vocabulary.is_file() else None,
+    )
+
+
+def _read_json(file: epath.Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"File '{file}' has an error: {error}; expected JSON.") from error
+
+
+def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
+    for name, reader in _FILES.items():
+        if (folder / name).is_file():
+            return reader(folder / name)
+        if (folder / f"{name}.index.json").is_file():
+            where = _read_json(folder / f"{name}.index.json")["weight_map"]
+            shards = {shard: reader(_existing(folder / shard)) for shard in {*where.values()}}
+            missing = [tensor for tensor, shard in where.items() if tensor not in shards[shard]]
+            if missing:
+                raise ValueError(
+                    f"Checkpoint '{folder}' has no tensor '{missing[0]}' in "
+                    f"'{where[missing[0]]}'; expected it by '{name}.index.json'."
+                )
+            return {tensor: shards[shard][tensor] for tensor, shard in where.items()}
+    raise ValueError(
+        f"Checkpoint '{folder}' has no weights; expected one of {[*_FILES]} or a file "
+        "'.index.json' of their shards."
+    )
+
+
+def _existing(file: epath.Path) -> epath.Path:
+    if not file.is_file():
+        raise ValueError(
+            f"Checkpoint '{file.parent}' has no file '{file.name}'; its index names it."
+        )
+    return file
+
+
+def _tensor(
+    tensors: Mapping[str, LazyArray], name: str, shape: tuple[int, ...], what: str
+) -> LazyArray:
+    theirs = their_name(name)
+    if theirs == _LM_HEAD and theirs not in tensors:  # tied, yet not scaled: transformers 5
+        theirs = _SHARED
+    if theirs not in tensors:
+        raise ValueError(f"{what} has no tensor '{theirs}'; expected it by {CONFIG}.")
+    array = tensors[theirs].T if _is_transposed(name) else tensors[theirs]
+    if array.shape != shape:
+        has, expected = tensors[theirs].shape, shape[::-1] if _is_transposed(name) else shape
+        raise ValueError(
+            f"{what} has tensor '{theirs}' of shape {has}; expected {expected} by {CONFIG}."
+        )
+    return array
+
+
+def _is_tied(config: Mapping[str, Any], tensors: Mapping[str, LazyArray], what: str) -> bool:
+    """Whether the logits are read off the embedding, scaled."""
+    if config["model_type"] == "mt5":
+        return False
+    # transformers 5 says "tied" of every T5 and writes down the scaling by itself.
+    scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
+    if scaled and _LM_HEAD in tensors and not _equal(tensors, _LM_HEAD, _SHARED):
+        raise ValueError(
+            f"{what} has tied embeddings by {CONFIG} but an '{_LM_HEAD}' of its own; expected "
+            "one or the other. Is 'tie_word_embeddings' wrong?"
+        )
+    return bool(scaled)
+
+
+def _check_copies(tensors: Mapping[str, LazyArray], what: str) -> None:
+    for name in _COPIES:
+        if name in tensors and not _equal(tensors, name, _SHARED):
+            raise ValueError(
+                f"{what} has '{name}' other than '{_SHARED}'; expected one embedding, as T5's."
+            )
+
+
+def _equal(tensors: Mapping[str, LazyArray], a: str, b: str) -> bool:
+    if b not in tensors or tensors[a] is tensors[b]:
+        return True
+    if tensors[a].shape != tensors[b].shape:
+        return False
+    return np.array_equal(tensors[a].read(), tensors[b].read())
+
+
+def _config(config: Mapping[str, Any], decoder: bool, tied: bool, what: str) -> T5Config:
+    expected = {
+        "model_type": ("t5", "mt5"),
+        "feed_forward_proj": tuple(_ACTIVATIONS),
+        "relative_attention_num_buckets": (32,),
+        "relative_attention_max_distance": (128,),
+        "layer_norm_epsilon": (1e-6,),
+        "decoder_start_token_id": (0, None),
+        "pad_token_id": (0, None),
+    }
+    for name, values in expected.items():
+        if config.get(name, values[0]) not in values:
+            raise ValueError(f"{what} has {name} {config[name]!r}; expected one of {values}.")
+    layers = config["num_layers"]
+    return T5Config(
+        vocab_size=config["vocab_size"],
+        emb_dim=config["d_model"],
+        num_heads=config["num_heads"],
+        num_encoder_layers=layers,
+        num_decoder_layers=(config.get("num_decoder_layers") or layers) if decoder else 0,
+        head_dim=config["d_kv"],
+        mlp_dim=config["d_ff"],
+        mlp_activations=_ACTIVATIONS[config.get("feed_forward_proj", "relu")],
+        logits_via_embedding=tied,
+        dropout_rate=config.get("dropout_rate", 0.1),
+    )
+
+
+def config_json(config: T5Config, decoder: bool) -> dict[str, Any]:
+    """transformers' configuration of an architecture.
+
+    Raises:
+      ValueError: transformers' T5 has no such architecture.
+    """
+    projections = [name for name, value in _ACTIVATIONS.items() if value == config.mlp_activations]
+    if not projections or config.relpos_bias_per_layer:
+        raise ValueError(
+            f"T5Config has mlp_activations {config.mlp_activations} and relpos_bias_per_layer "
+            f"{config.relpos_bias_per_layer}; expected one of {[*_ACTIVATIONS.values()]} and one "
+            "bias for all layers, as Hugging Face's T5."
+        )
+    return {
+        "architectures": ["T5ForConditionalGeneration" if decoder else "T5EncoderModel"],
+        "model_type": "t5",
+        "vocab_size": config.vocab_size,
+        "d_model": config.emb_dim,
+        "d_kv": config.head_dim,
+        "d_ff": config.mlp_dim,
+        "num_layers": config.num_encoder_layers,
+        "num_decoder_layers": config.num_decoder_layers or config.num_encoder_layers,
+        "num_heads": config.num_heads,
+        "feed_forward_proj": projections[0],
+        "tie_word_embeddings": config.logits_via_embedding,
+        "relative_attention_num_buckets": 32,
+        "relative_attention_max_distance": 128,
+        "layer_norm_epsilon": 1e-6,
+        "dropout_rate": config.dropout_rate,
+        "decoder_start_token_id": 0,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "is_encoder_decoder": decoder,
+        "torch_dtype": "float32",
+    }
+
+
+def write_weights(
+    folder: epath.Path,
+    config: T5Config,
+    arrays: Mapping[str, LazyArray],
+    shard_bytes: int = _SHARD_BYTES,
+) -> None:
+    """Writes `config.json` and the weights, in float32 and in shards, one tensor at a time.
+
+    Raises:
+      ValueError: transformers' T5 has no such architecture.
+    """
+    decoder = any(name.startswith("decoder/") for name in arrays)
+    settings = config_json(config, decoder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors, head = {}, {}
+    for name, array in arrays.items():
+        theirs = array.as_float32().T if _is_transposed(name) else array.as_float32()
+        if name.startswith("score_head/"):
+            head["weight" if name.endswith("kernel") else "bias"] = theirs
+        else:
+            tensors[their_name(name)] = theirs
+    if head:
+        safetensors_files.write(folder / SCORE_HEAD, head)
+    _write_shards(folder, tensors, shard_bytes)
+    write_json(folder / CONFIG, settings)
+    if decoder:
+        ids = {"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
+        write_json(folder / "generation_config.json", ids)
+
+
+def _write_shards(folder: epath.Path, tensors: Mapping[str, LazyArray], shard_bytes: int) -> None:
+    shards: list[dict[str, LazyArray]] = [{}]
+    size = total = 0
+    for name in tensors:
+        length = int(np.prod(tensors[name].shape)) * 4
+        if size and size + length > shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensors[name]
+        size, total = size + length, total + length
+    if len(shards) == 1:
+        safetensors_files.write(folder / "model.safetensors", shards[0])
+        return
+    where: dict[str, str] = {}
+    for i, shard in enumerate(shards, start=1):
+        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        safetensors_files.write(folder / file, shard)
+        where |= dict.fromkeys(shard, file)
+    index = {"metadata": {"total_size": total}, "weight_map": where}
+    write_json(folder / "model.safetensors.index.json", index)
+
+
+def write_json(file: epath.Path, value: Any) -> None:
+    """Writes JSON for people to read, too."""
+    file.write_text(json.dumps(value, indent=2) + "\n")

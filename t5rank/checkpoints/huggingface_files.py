@@ -1,0 +1,125 @@
+"""What stands in a Hugging Face folder beside the weights: tokenizer, head, and how to score."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from t5rank.checkpoints import huggingface
+from t5rank.models import heads
+from t5rank.models.ranking import RankingModel
+from t5rank.prompts import PairEncoder
+from t5rank.vocabulary import Vocabulary
+
+
+def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int) -> None:
+    """Writes `spiece.model` and its settings, for transformers' `T5Tokenizer`."""
+    file = epath.Path(vocabulary.file)
+    (folder / huggingface.VOCABULARY).write_bytes(file.read_bytes())
+    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    extra = [f"<extra_id_{i}>" for i in range(vocabulary.extra_ids)]
+    huggingface.write_json(
+        folder / "tokenizer_config.json",
+        special
+        | {
+            "tokenizer_class": "T5Tokenizer",
+            "extra_ids": len(extra),
+            "additional_special_tokens": extra,
+            "model_max_length": max_length,
+        },
+    )
+    huggingface.write_json(
+        folder / "special_tokens_map.json", special | {"additional_special_tokens": extra}
+    )
+
+
+def write_head(
+    folder: epath.Path, model: RankingModel, encoder: PairEncoder, settings: Mapping[str, Any]
+) -> None:
+    """Writes `t5rank.json`, which t5rank reads, and README.md, for people.
+
+    Args:
+      folder: where.
+      model: the model.
+      encoder: its tokenization.
+      settings: `model_folder.written_form` of both.
+    """
+    huggingface.write_json(folder / huggingface.SETTINGS, settings)
+    (folder / "README.md").write_text(model_card(model, encoder))
+
+
+def model_card(model: RankingModel, encoder: PairEncoder) -> str:
+    """README.md: how to compute this model's score with transformers."""
+    head = model.head
+    if isinstance(head, heads.EncoderHead):
+        loader, load, score = "T5EncoderModel", _LOAD_HEAD, _POOLED[model.module.pooling]
+    elif isinstance(head, heads.MonoT5Head):
+        loader, load = "T5ForConditionalGeneration", ""
+        score = _LOGITS + f"    return logits[:, [{head.true_id}, {head.false_id}]].log_softmax(-1)"
+        score += "[:, 0]  # true, false"
+    else:
+        loader, load = "T5ForConditionalGeneration", ""
+        score = _LOGITS + f"    return logits[:, {head.token_id}]"
+    untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
+    card = _CARD.format(
+        loader=loader,
+        load=load,
+        score=score,
+        prompt=encoder.prompt.template,
+        max_length=encoder.max_length,
+    )
+    return card + _CTRANSLATE2 if untied else card
+
+
+_LOAD_HEAD = '\nhead = load_file(f"{folder}/score_head.safetensors")'
+_LOGITS = """\
+        start = torch.zeros((len(texts), 1), dtype=torch.long)
+        logits = model(**batch, decoder_input_ids=start).logits[:, 0]
+"""
+_POOLED = {
+    "first": """\
+        pooled = model(**batch).last_hidden_state[:, 0]
+    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
+    "mean": """\
+        hidden = model(**batch).last_hidden_state
+    real = batch["attention_mask"][..., None]
+    pooled = (hidden * real).sum(1) / real.sum(1)
+    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
+}
+_CARD = """\
+---
+library_name: transformers
+pipeline_tag: text-ranking
+tags: [t5rank, reranker]
+---
+
+A T5 reranker, trained with t5rank. Higher scores are better.
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, {loader}
+
+folder = "."
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = {loader}.from_pretrained(folder).eval(){load}
+prompt = {prompt!r}
+
+
+def score(query, documents):
+    texts = [prompt.replace("{{query}}", query).replace("{{document}}", d) for d in documents]
+    batch = tokenizer(
+        texts, padding=True, truncation=True, max_length={max_length}, return_tensors="pt"
+    )
+    with torch.no_grad():
+{score}
+```
+
+t5rank cuts a document that is too long for {max_length} tokens, and keeps what follows it in the
+prompt and the end-of-sequence token; the tokenizer's own truncation cuts the text's end instead.
+"""
+_CTRANSLATE2 = """
+For CTranslate2: transformers 5 calls every T5 tied, and the converter (4.8 at least) then scales
+the logits of this model, which are not scaled. Convert it with transformers 4, or set
+`model.config.tie_word_embeddings = False` in a subclass's `TransformersConverter.load_model`.
+"""

@@ -1,0 +1,66 @@
+"""Local and remote paths (`gs://`, `s3://`), and the checkpoints in a folder."""
+
+import json
+import os
+import re
+from typing import Any
+
+import tensorstore
+from etils import epath
+
+PREFIX = "checkpoint"
+BEST = "best.json"
+_NAME = re.compile(rf"^{PREFIX}_(\d+)$")
+
+
+def path(location: str | os.PathLike[str]) -> epath.Path:
+    """An absolute path, local or remote; `file://` is local."""
+    name = os.fspath(location).removeprefix("file://")
+    return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
+
+
+def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:
+    """Tensorstore's name of a folder."""
+    folder = os.fspath(location).rstrip("/") + "/"
+    url = folder if "://" in folder else f"file://{folder}"
+    return tensorstore.KvStore.Spec(url).to_json()
+
+
+def step_of(location: str | os.PathLike[str]) -> int | None:
+    """The step in the name of a `checkpoint_N` folder, or None."""
+    match = _NAME.match(epath.Path(location).name)
+    return int(match[1]) if match else None
+
+
+def steps(directory: str | os.PathLike[str]) -> list[int]:
+    """The steps of the finished checkpoints in a model folder, ascending."""
+    folder = path(directory)
+    found = [step_of(p) for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+    return sorted(step for step in found if step is not None)
+
+
+def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Which checkpoint is the best: `step`, `metric` and `value`; None where unknown or gone."""
+    file = path(directory) / BEST
+    best = json.loads(file.read_text()) if file.is_file() else None
+    return best if best and best["step"] in steps(directory) else None
+
+
+def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> int:
+    """The checkpoint to use: `step`, or else the best one, or else the latest.
+
+    Raises:
+      ValueError: there is no such checkpoint.
+    """
+    found = steps(directory)
+    if step is None:
+        best = load_best(directory)
+        step = best["step"] if best else None
+    if step is None and found:
+        step = found[-1]
+    if step not in found:
+        raise ValueError(
+            f"Model folder '{directory}' has checkpoints {found}; expected "
+            f"{'at least one' if step is None else step}."
+        )
+    return step

@@ -1,0 +1,73 @@
+"""`Source`: what a checkpoint holds, under T5X's names, read array by array."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from t5rank.models.network import T5Config
+
+
+@dataclasses.dataclass(frozen=True)
+class LazyArray:
+    """An array on disk.
+
+    Attributes:
+      shape: its shape.
+      dtype: its type.
+      load: reads it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    load: Callable[[], np.ndarray]
+
+    def read(self) -> np.ndarray:
+        """The array.
+
+        Raises:
+          ValueError: its file is missing or damaged.
+        """
+        return self.load()
+
+    @property
+    def T(self) -> "LazyArray":  # noqa: N802, the name is numpy's
+        """The transposed array."""
+        return LazyArray(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
+
+    def as_float32(self) -> "LazyArray":
+        """The same numbers in float32."""
+        return LazyArray(
+            self.shape, np.dtype(np.float32), lambda: self.read().astype(np.float32, copy=False)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A checkpoint, open for reading.
+
+    Attributes:
+      path: where it is.
+      format: for people, such as "T5X orbax".
+      arrays: parameters by their names in T5X's tree, such as `encoder/encoder_norm/scale`.
+      others: names of tensors that are no parameter of T5.
+      step: of training, 0 where unknown.
+      config: the architecture where the checkpoint says it.
+      settings: head, prompt and input length, where t5rank wrote them.
+      vocabulary: the vocabulary file beside it.
+    """
+
+    path: str
+    format: str
+    arrays: Mapping[str, LazyArray]
+    others: tuple[str, ...] = ()
+    step: int = 0
+    config: T5Config | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    vocabulary: str | None = None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by name."""
+        return {name: array.shape for name, array in self.arrays.items()}

@@ -1,0 +1,193 @@
+"""T5X's two layouts of a checkpoint.
+
+* orbax: `checkpoint_N/state`, with the tree `{target, state: {step, param_states}}`.
+* legacy (`use_orbax=False`): `checkpoint_N/checkpoint`, a msgpack of `{version, optimizer: {target,
+  state}}` whose leaves are arrays, or tensorstore specs of zarr folders beside it.
+"""
+
+import asyncio
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorstore
+from etils import epath
+
+from t5rank.checkpoints import paths, stacked
+from t5rank.checkpoints.sources import LazyArray, Source
+from t5rank.types import PyTree
+
+STATE = "state"
+INDEX = "checkpoint"
+_OCDBT = "manifest.ocdbt"
+
+
+def read_orbax(folder: epath.Path) -> Source:
+    """The parameters of a `checkpoint_N` folder, or of its `state`.
+
+    Raises:
+      ValueError: its description is damaged, or it has no `target`.
+    """
+    state = folder / STATE if (folder / STATE).is_dir() else folder
+    what = f"Checkpoint '{folder}'"
+    try:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            tree = checkpointer.metadata(state).item_metadata.tree
+    except Exception as error:  # orbax and tensorstore raise as they like
+        raise ValueError(
+            f"{what} has an error: {_brief(error)}; expected T5X's orbax layout."
+        ) from (error)
+    zarr3 = not (state / _OCDBT).is_file() and any(state.glob("*/zarr.json"))
+    if (state / "_METADATA").is_file():
+        zarr3 = '"use_zarr3": true' in (state / "_METADATA").read_text()
+    arrays = {}
+    for name, leaf in _flat_target(tree, what).items():
+        store = _orbax_store(state, f"target.{name.replace('/', '.')}", zarr3)
+        arrays[name] = _array(what, name, tuple(leaf.shape), leaf.dtype, store)
+    step = paths.step_of(folder if state != folder else folder.parent)
+    return Source(str(folder), "T5X orbax", _layered(arrays, what), step=step or 0)
+
+
+def _orbax_store(state: epath.Path, key: str, zarr3: bool) -> dict[str, Any]:
+    driver = "zarr3" if zarr3 else "zarr"
+    if (state / _OCDBT).is_file():
+        base = paths.key_value_store(state)
+        return {"driver": driver, "kvstore": {"driver": "ocdbt", "base": base, "path": f"{key}/"}}
+    return {"driver": driver, "kvstore": paths.key_value_store(state / key)} | _missing_chunks(key)
+
+
+def read_legacy(location: epath.Path) -> Source:
+    """The parameters of a `checkpoint_N` folder, or of a msgpack file.
+
+    Raises:
+      ValueError: the file is damaged, or it has no `target`.
+    """
+    index = location / INDEX if location.is_dir() else location
+    what = f"Checkpoint '{location}'"
+    try:
+        tree = flax.serialization.msgpack_restore(index.read_bytes())
+    except Exception as error:  # msgpack raises as it likes
+        raise ValueError(
+            f"{what} has an error: {_brief(error)}; expected T5X's msgpack file. "
+            "Is it cut short, or no checkpoint?"
+        ) from error
+    arrays = {}
+    tree = tree.get("optimizer", tree) if isinstance(tree, dict) else {}
+    for name, leaf in _flat_target(tree, what, is_leaf=_is_spec).items():
+        arrays[name] = _legacy_array(what, name, leaf, index.parent)
+    step = tree.get("state", {}).get("step", 0)
+    if isinstance(step, dict) or np.ndim(step):  # a spec: the folder's name says it, too
+        step = paths.step_of(index.parent) or 0
+    return Source(str(location), "T5X legacy", _layered(arrays, what), step=int(step))
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, dict) and {"driver", "metadata"} <= set(value)
+
+
+def _legacy_array(what: str, name: str, leaf: Any, folder: epath.Path) -> LazyArray:
+    if not _is_spec(leaf):
+        value = np.asarray(leaf)
+        return LazyArray(value.shape, value.dtype, lambda: value)
+    # The path is relative to the checkpoint; old files hold it beside the kvstore.
+    key = (leaf.get("kvstore", {}).get("path") or leaf["path"]).strip("/").split("/")[-1]
+    store = {"driver": "zarr", "kvstore": paths.key_value_store(folder / key)}
+    dtype = leaf.get("dtype") or leaf["metadata"]["dtype"]
+    return _array(
+        what, name, tuple(leaf["metadata"]["shape"]), dtype, store | _missing_chunks(name)
+    )
+
+
+def _missing_chunks(name: str) -> dict[str, Any]:
+    """A chunk of zeros is not written, and only a bias is ever zero: others are lost."""
+    return {} if name.endswith("bias") else {"fill_missing_data_reads": False}
+
+
+def _array(what: str, name: str, shape: tuple[int, ...], dtype: Any, store: Any) -> LazyArray:
+    return LazyArray(shape, jnp.dtype(dtype), functools.partial(_read, what, name, shape, store))
+
+
+def _read(what: str, name: str, shape: tuple[int, ...], store: dict[str, Any]) -> np.ndarray:
+    try:
+        opened = tensorstore.open(store, open=True, read=True).result()
+        value = opened.read().result()
+    except Exception as error:  # tensorstore raises by what the file system says
+        raise ValueError(
+            f"{what} has no readable parameter '{name}': {_brief(error)}; expected its whole "
+            "files. Is the copy complete?"
+        ) from error
+    if value.shape != shape:
+        raise ValueError(f"{what} has '{name}' of shape {value.shape}; its index says {shape}.")
+    return value
+
+
+def _brief(error: Exception) -> str:
+    return (str(error) or repr(error)).split("\n")[0][:200]
+
+
+def _flat_target(tree: Any, what: str, is_leaf: Any = None) -> dict[str, Any]:
+    target = tree.get("target") if isinstance(tree, dict) else None
+    if not target:
+        has = sorted(tree) if isinstance(tree, dict) else type(tree).__name__
+        raise ValueError(f"{what} has {has}; expected the parameters under 'target'.")
+    leaf = None if is_leaf is None else lambda _, value: is_leaf(value)
+    return flax.traverse_util.flatten_dict(target, is_leaf=leaf, sep="/")
+
+
+def _layered(arrays: dict[str, LazyArray], what: str) -> dict[str, LazyArray]:
+    if stacked.is_stacked(arrays):
+        arrays = stacked.unstack(arrays, what)
+    return stacked.share_relpos(stacked.join_heads(arrays))
+
+
+class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
+    """Writes one array after the other, each read when its turn comes."""
+
+    def __init__(self) -> None:
+        super().__init__(deepcopy_host_arrays=False)
+
+    async def serialize(
+        self, values: Sequence[Any], infos: Sequence[Any], args: Sequence[Any] | None = None
+    ) -> Sequence[Any]:
+        for i, value in enumerate(values):
+            arg = None if args is None else args[i : i + 1]
+            for written in await super().serialize([value.read()], infos[i : i + 1], arg):
+                await asyncio.to_thread(written.result)
+        return []
+
+
+def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray]) -> epath.Path:
+    """Writes `checkpoint_N` with parameters alone, in float32; returns that folder.
+
+    Raises:
+      ValueError: it exists.
+    """
+    folder = directory / f"{paths.PREFIX}_{step}"
+    if folder.exists():
+        raise ValueError(f"Checkpoint '{folder}' has been written before; expected none.")
+    registry = ocp.type_handlers.create_type_handler_registry(
+        (LazyArray, _LazyArrayHandler()),
+        (np.ndarray, ocp.type_handlers.NumpyHandler()),
+        (jax.Array, ocp.type_handlers.ArrayHandler()),
+    )
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+    )
+    with ocp.Checkpointer(handler) as checkpointer:
+        checkpointer.save(
+            folder, args=ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
+        )
+    return folder
+
+
+def _state(step: int, arrays: Mapping[str, LazyArray]) -> PyTree:
+    floats = {name: array.as_float32() for name, array in arrays.items()}
+    return {
+        "target": flax.traverse_util.unflatten_dict(floats, sep="/"),
+        "state": {"step": np.asarray(step, np.int32), "param_states": {}},
+    }

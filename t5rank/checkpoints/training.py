@@ -1,0 +1,99 @@
+"""Checkpoints in T5X's orbax layout: `checkpoint_N/state` holds `{target, state}`.
+
+`target` is the parameter tree and `state` holds `step` and `param_states`, the optimizer's state.
+Saving happens in the background. The latest checkpoints are kept, and the best one.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+from t5rank.checkpoints.paths import PREFIX, path
+
+
+@dataclasses.dataclass
+class _KeepStep(ocp.checkpoint_managers.PreservationPolicy):
+    """Keeps one step, which may change."""
+
+    step: int | None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        del context
+        return [checkpoint.step == self.step for checkpoint in checkpoints]
+
+
+class Checkpointer:
+    """Saves and restores train states under one folder.
+
+    Args:
+      directory: the model folder.
+      keep: how many of the latest checkpoints stay.
+      best_step: a checkpoint that stays too; set it before saving.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], keep: int = 1, best_step: int | None = None
+    ):
+        self._best = _KeepStep(best_step)
+        options = ocp.CheckpointManagerOptions(
+            step_prefix=PREFIX,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=True,
+            preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(
+                [ocp.checkpoint_managers.LatestN(keep), self._best]
+            ),
+        )
+        self._manager = ocp.CheckpointManager(path(directory), options=options)
+
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._manager.close()
+
+    @property
+    def best_step(self) -> int | None:
+        """The checkpoint that is never deleted."""
+        return self._best.step
+
+    @best_step.setter
+    def best_step(self, step: int | None) -> None:
+        self._best.step = step
+
+    def save(self, step: int, optimizer: Any) -> None:
+        """Starts saving; returns as soon as the arrays are copied off the devices."""
+        if step in self._manager.all_steps():
+            return
+        args = ocp.args.Composite(state=ocp.args.PyTreeSave(optimizer.state_dict()))
+        self._manager.save(step, args=args, force=True)
+
+    def latest_step(self) -> int | None:
+        """The step to resume from, or None."""
+        return self._manager.latest_step()
+
+    def restore(self, step: int, like: Any) -> Any:
+        """Restores an optimizer, into arrays of the shapes and shardings of `like`.
+
+        Raises:
+          ValueError: the checkpoint has other parameters, or another optimizer's state, or none.
+        """
+        optimizer, like = like, like.state_dict()
+        args = ocp.args.PyTreeRestore(
+            like, restore_args=ocp.checkpoint_utils.construct_restore_args(like)
+        )
+        try:
+            tree = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
+        except ValueError as error:
+            raise ValueError(
+                f"Checkpoint '{self._manager.directory}/{PREFIX}_{step}' has another state of "
+                "training; expected that of this model and optimizer. Is it a converted model? "
+                "Then give it as INITIAL_CHECKPOINT_PATH, with a new MODEL_DIR."
+            ) from error
+        return optimizer.restore_state(tree)
+
+    def wait(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
