@@ -23,8 +23,17 @@ AssignmentMap = Sequence[tuple[str, str | None]]
 
 
 def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
-    """The same architecture as T5X's `network.T5Config`, which has the same fields."""
-    return config_class(**dataclasses.asdict(config))
+    """The same architecture as T5X's `network.T5Config`, whose fields have the same names.
+
+    Raises:
+      ValueError: the layers have position biases of their own, which that network does not know.
+    """
+    fields = dataclasses.asdict(config)
+    if fields.pop("relpos_bias_per_layer"):
+        raise ValueError(
+            "T5Config 'relpos_bias_per_layer' has True; expected False for T5X's network."
+        )
+    return config_class(**fields)
 
 
 def resumed_dataset(

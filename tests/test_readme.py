@@ -27,7 +27,8 @@ def test_the_two_commands_come_first():
 
 
 def test_there_are_commands():
-    assert [command[1] for command in commands()] == ["train", "score", "rerank", "evaluate"]
+    names = ["train", "merge", "convert", "convert", "score", "rerank", "evaluate"]
+    assert [command[1] for command in commands()] == names
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[1])
@@ -37,7 +38,7 @@ def test_every_command_parses(command):
 
 def test_the_files_it_names_exist():
     folder = Path(__file__).parents[1] / "gin"
-    table = re.findall(r"`((?:models|losses|tasks|recipes|runs)/[^`]*\.gin)`", README)
+    table = re.findall(r"`((?:models|losses|optimizers|tasks|recipes|runs)/[^`]*\.gin)`", README)
     assert len(table) > 8
     for pattern in table:
         for name in expanded(pattern):

@@ -143,7 +143,7 @@ def test_a_macro_that_binds_nothing_is_an_error(files, vocabulary_file, tmp_path
 
 
 def test_a_macro_used_only_by_what_is_not_used_is_an_error(files, vocabulary_file, tmp_path):
-    more = ["DECAY=0.1", "optimizers.adamw.weight_decay=%DECAY"]
+    more = ["DECAY=10", "schedules.linear.total_steps=%DECAY"]
     with pytest.raises(ValueError, match="Macro 'DECAY' has no effect"):
         trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
 
