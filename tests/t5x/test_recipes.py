@@ -20,7 +20,7 @@ SHRUNK = {
     "network.T5Config.mlp_dim": 64,
     "network.T5Config.num_encoder_layers": 2,
     "network.T5Config.num_decoder_layers": 1,
-    "network.T5Config.dtype": "float32",
+    "ACTIVATION_DTYPE": "float32",
     "DROPOUT_RATE": 0.0,
     "BATCH_SIZE": 4,
     "INPUT_LENGTH": 64,
