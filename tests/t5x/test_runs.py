@@ -13,6 +13,7 @@ from runs import RECIPES, RUNS, scalars, t5x
 from t5rank import Reranker, trec
 from t5rank.train.config import configured_trainer
 
+ROOT = Path(__file__).parents[2]
 FINETUNE = f"{RUNS}/t5x_finetune.gin"
 SOFTMAX = f"{RECIPES}/msmarco_qna_softmax_tiny.gin"
 SIGMOID = f"{RECIPES}/msmarco_qna_sigmoid_tiny.gin"
@@ -105,14 +106,7 @@ def test_each_trainer_goes_on_with_the_others_run(optimizer, start, tmp_path):
     np.testing.assert_allclose(theirs[-4:], whole[4:], rtol=1e-4)
 
 
-LOSSES = [
-    "logistic",
-    "lambdarank",
-    "listmle",
-    "approx_ndcg",
-    "gumbel_approx_ndcg",
-    "softmax_and_sigmoid",
-]
+LOSSES = sorted(p.stem for p in (ROOT / "gin/losses").glob("*.gin"))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
