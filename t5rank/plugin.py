@@ -15,11 +15,11 @@ import tensorflow as tf
 from flax import traverse_util
 
 from t5rank import checkpoints, trec
+from t5rank.checkpoints import AssignmentMap
 from t5rank.models.network import T5Config
 from t5rank.preprocessors import input_length
 
 _log = logging.getLogger(__name__)
-AssignmentMap = Sequence[tuple[str, str | None]]
 
 
 def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:

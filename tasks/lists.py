@@ -19,9 +19,9 @@ import tensorflow as tf
 from t5rank import preprocessors
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.lists import RankedList
+from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
-from t5rank.validation import MeanMetrics, ScoredList
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
@@ -138,7 +138,7 @@ def judged_list(target: Any, example: Mapping[str, Any], is_target: bool) -> Sco
 
 
 def ranking_metrics(targets: Sequence[ScoredList], scores: np.ndarray) -> dict[str, float]:
-    """seqio's metric of scores `[lists, list_size]`: the means of `t5rank.validation`."""
+    """seqio's metric of scores `[lists, list_size]`: the means of `t5rank.metrics.means`."""
     metrics = MeanMetrics(DEFAULT_METRIC_FNS)
     if targets:
         metrics.add(

@@ -1,7 +1,7 @@
 """Safetensors files: eight bytes of length, a JSON header, then the tensors' bytes.
 
-Written here and not with the package `safetensors`, which reads local files only and keeps a second
-copy of everything while writing.
+Read and written here and not with the package `safetensors`, which knows local files only and wants
+all tensors of a file at once.
 """
 
 import functools

@@ -126,10 +126,12 @@ class RankingModel:
 
     def loss_normalizer(self, batch: Batch) -> Array | float:
         """What the sum of the loss over `batch` is divided by: lists, documents or pairs."""
-        if self.loss_normalizing_factor is not None:
-            return self.loss_normalizing_factor
         scores = jnp.zeros(batch["label"].shape)
-        return jnp.maximum(self._loss_sum_and_count(scores, batch, None)[1], 1.0)
+        return self._normalizer(self._loss_sum_and_count(scores, batch, None)[1])
+
+    def _normalizer(self, count: Array) -> Array | float:
+        factor = self.loss_normalizing_factor
+        return jnp.maximum(count, 1.0) if factor is None else factor
 
     def _loss_sum_and_count(self, scores: Array, batch: Batch, rng: Array | None) -> Array:
         optional = {}
@@ -160,7 +162,8 @@ class RankingModel:
         """
         scores = self.score(params, batch["encoder_input_tokens"], dropout_rng)
         loss_sums = self._loss_sum_and_count(scores, batch, dropout_rng)
-        normalizer = self.loss_normalizer(batch) if normalizer is None else normalizer
+        if normalizer is None:
+            normalizer = self._normalizer(loss_sums[1])
         loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
         for name, metric_fn in self.metric_fns.items():
             sums[name] = metric_fn(

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from tqdm import tqdm
 
+from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.scoring import PairScorer
 from t5rank.train.data import ValidationList
 from t5rank.types import MetricFn, PyTree
-from t5rank.validation import MeanMetrics, ScoredList
 
 CHUNK = 256  # lists scored together: enough to sort by length, few enough to hold in memory
 
@@ -20,7 +20,7 @@ def validate(
     lists: Iterable[ValidationList],
     metric_fns: Mapping[str, MetricFn],
 ) -> dict[str, float]:
-    """Scores the lists and gives the means of `t5rank.validation.MeanMetrics`.
+    """Scores the lists and gives the means of `t5rank.metrics.means.MeanMetrics`.
 
     Raises:
       ValueError: there is no list.
