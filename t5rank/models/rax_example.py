@@ -1,8 +1,8 @@
 """The names of Rax's T5X example, so that its gin file works with these modules in its place.
 
-What differs: metrics are means over lists, scoring works, and validation lists are whole. The file's
-`LEARNING_RATE` still binds nothing, as nothing in it or in T5X's own files reads that macro; the runs
-of t5rank (`gin/runs/t5x_finetune.gin`) do.
+What differs: metrics are means over lists, scoring works, and validation lists are whole. The
+file's `LEARNING_RATE` still binds nothing, as nothing in it or in T5X's own files reads that macro;
+the runs of t5rank (`gin/runs/t5x_finetune.gin`) do.
 """
 
 from collections.abc import Mapping
