@@ -87,9 +87,10 @@ def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: ep
         return
     has = json.loads((folder / CONFIG).read_text())
     new = json.loads(json.dumps(config))
-    # Dropout and the activations' type may change from one run to the next.
+    # How it is computed may change from one run to the next.
+    how = {"dropout_rate": 0.0, "dtype": "float32", "remat_policy": "none", "scan_layers": False}
     for settings in (has.get("architecture", {}), new["architecture"]):
-        settings.update(dropout_rate=None, dtype=None)
+        settings.update(how)
         settings.setdefault("relpos_bias_per_layer", False)  # folders of earlier versions
     differing = [key for key in new if has.get(key) != new[key]]
     if vocabulary.read_bytes() != (folder / VOCABULARY).read_bytes():

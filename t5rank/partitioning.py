@@ -1,11 +1,11 @@
 """A data x model mesh, and where parameters and batches lie on it.
 
-Logical axis names are T5X's; the rules are those of its default partitioner without parameter
-sharding over the data axis.
+Logical axis names are T5X's, and so are the rules, those of its default partitioner.
 """
 
 import logging
 import math
+from collections.abc import Sequence
 
 import flax
 import jax
@@ -16,18 +16,36 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from t5rank.types import PyTree
 
 DATA, MODEL = "data", "model"
-LOGICAL_AXIS_RULES = (
+LogicalAxisRules = Sequence[tuple[str, str | None]]
+_RULES: LogicalAxisRules = (
     ("batch", DATA),
     ("vocab", MODEL),
     ("mlp", MODEL),
     ("heads", MODEL),
     ("joined_kv", MODEL),
-    ("embed", None),
     ("kv", None),
     ("length", None),
     ("relpos_buckets", None),
     ("stack", None),
 )
+
+
+def logical_axis_rules(parameter_partitioning_dims: int = 1) -> LogicalAxisRules:
+    """Which mesh axis each logical axis is split over.
+
+    Args:
+      parameter_partitioning_dims: 1 copies parameters and optimizer state along the data axis; 2
+        splits them there, too (ZeRO, Rajbhandari et al. 2020): a device holds its part only, and
+        gets a layer's rest when it needs it.
+
+    Raises:
+      ValueError: other than 1 or 2.
+    """
+    if parameter_partitioning_dims not in (1, 2):
+        raise ValueError(
+            f"PARAMETER_PARTITIONING_DIMS has {parameter_partitioning_dims}; expected 1 or 2."
+        )
+    return (*_RULES, ("embed", DATA if parameter_partitioning_dims == 2 else None))
 
 
 def make_mesh(model_parallel: int = 1) -> Mesh:
@@ -67,7 +85,9 @@ def axis_names(params_axes: PyTree) -> PyTree:
     return flax.core.unfreeze(nn_partitioning.get_axis_names(params_axes))
 
 
-def shardings(arrays: PyTree, axes: PyTree, mesh: Mesh) -> PyTree:
+def shardings(
+    arrays: PyTree, axes: PyTree, mesh: Mesh, rules: LogicalAxisRules | None = None
+) -> PyTree:
     """One NamedSharding per array, from its logical axes.
 
     An axis whose size the mesh does not divide is replicated, with a warning.
@@ -76,10 +96,12 @@ def shardings(arrays: PyTree, axes: PyTree, mesh: Mesh) -> PyTree:
       arrays: arrays or shapes.
       axes: a PartitionSpec of logical axes per array, or None where it is on every device.
       mesh: see `make_mesh`.
+      rules: see `logical_axis_rules`.
     """
+    rules = logical_axis_rules() if rules is None else rules
 
     def sharding(path: tuple, names: PartitionSpec | None, array: jax.Array) -> NamedSharding:
-        spec = nn_partitioning.logical_to_mesh_axes(tuple(names or ()), LOGICAL_AXIS_RULES)
+        spec = nn_partitioning.logical_to_mesh_axes(tuple(names or ()), rules)
         kept = []
         for size, axis in zip(array.shape, spec or (), strict=False):
             if axis is not None and size % mesh.shape[axis]:

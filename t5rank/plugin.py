@@ -29,6 +29,8 @@ def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
       ValueError: the layers have position biases of their own, which that network does not know.
     """
     fields = dataclasses.asdict(config)
+    for ours in ("scan_layers", "remat_policy"):  # how it is computed
+        fields.pop(ours)
     if fields.pop("relpos_bias_per_layer"):
         raise ValueError(
             "T5Config 'relpos_bias_per_layer' has True; expected False for T5X's network."

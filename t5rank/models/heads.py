@@ -1,15 +1,17 @@
 """Score heads: how one float32 score is read off a T5.
 
-A head is a small frozen record. `inputs` gives what it passes to the network and `read` turns what
-the network returns into scores, so that one head serves our network and T5X's.
+A head is a small frozen record. `inputs` gives what the network is called with and `read` turns
+what it returns into scores, one a slot (see `t5rank.models.network`), so that one head serves our
+network and T5X's.
 """
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Int
 
 from t5rank.models import network
 from t5rank.types import Array
@@ -23,18 +25,33 @@ class _TokenHead:
     def token_ids(self) -> tuple[int, ...]:
         return dataclasses.astuple(self)
 
-    def inputs(self, module: nn.Module, tokens: Array) -> tuple[Array, ...]:
-        """What `module` is called with to score `tokens` `[batch, length]`."""
+    def inputs(
+        self,
+        module: nn.Module,
+        tokens: Int[Array, "batch length"],
+        segment_ids: Int[Array, "batch length"] | None = None,
+        slots: int = 1,
+    ) -> dict[str, Any]:
+        """What `module` is called with to score `tokens`; see `t5rank.models.network`."""
         if isinstance(module, network.Transformer):
-            return tokens, jnp.asarray(self.token_ids)
-        start = jnp.zeros((tokens.shape[0], 1), jnp.int32)
+            ours = {"token_ids": jnp.asarray(self.token_ids)}
+            return _network_inputs(tokens, segment_ids, slots) | ours
+        start = jnp.zeros((tokens.shape[0], slots), jnp.int32)
         # T5X's network masks decoder positions whose target is 0: the target is any other token.
-        return tokens, start, start + 1
+        inputs = {
+            "encoder_input_tokens": tokens,
+            "decoder_input_tokens": start,
+            "decoder_target_tokens": start + 1,
+        }
+        if segment_ids is not None:
+            inputs["encoder_segment_ids"] = segment_ids
+            inputs["decoder_segment_ids"] = start + jnp.arange(1, slots + 1)
+        return inputs
 
     def logits(self, outputs: Array) -> Array:
-        """Logits `[batch, tokens]` of this head's tokens, from either network's output."""
-        if outputs.ndim == 3:
-            outputs = outputs[:, 0, jnp.asarray(self.token_ids)]
+        """Logits `[batch, slots, tokens]` of this head's tokens, from either network's output."""
+        if outputs.shape[-1] != len(self.token_ids):  # the whole vocabulary's
+            outputs = outputs[..., jnp.asarray(self.token_ids)]
         return outputs.astype(jnp.float32)
 
 
@@ -49,8 +66,8 @@ class RankT5Head(_TokenHead):
     token_id: int
 
     def read(self, outputs: Array) -> Array:
-        """Scores `[batch]`."""
-        return self.logits(outputs)[:, 0]
+        """Scores `[batch, slots]`."""
+        return self.logits(outputs)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,21 +83,35 @@ class MonoT5Head(_TokenHead):
     false_id: int
 
     def read(self, outputs: Array) -> Array:
-        """Scores `[batch]`, log probabilities."""
-        return jax.nn.log_softmax(self.logits(outputs), axis=-1)[:, 0]
+        """Scores `[batch, slots]`, log probabilities."""
+        return jax.nn.log_softmax(self.logits(outputs), axis=-1)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderHead:
     """RankT5's encoder score, computed by `network.EncoderScorer` (Zhuang et al. 2022, 4.2)."""
 
-    def inputs(self, module: nn.Module, tokens: Array) -> tuple[Array, ...]:
-        """What `module` is called with to score `tokens` `[batch, length]`."""
-        return (tokens,)
+    def inputs(
+        self,
+        module: nn.Module,
+        tokens: Int[Array, "batch length"],
+        segment_ids: Int[Array, "batch length"] | None = None,
+        slots: int = 1,
+    ) -> dict[str, Any]:
+        """What `module` is called with to score `tokens`; see `t5rank.models.network`."""
+        del module
+        return _network_inputs(tokens, segment_ids, slots)
 
     def read(self, outputs: Array) -> Array:
-        """Scores `[batch]`."""
+        """Scores `[batch, slots]`."""
         return outputs
+
+
+def _network_inputs(tokens: Array, segment_ids: Array | None, slots: int) -> dict[str, Any]:
+    inputs: dict[str, Any] = {"encoder_input_tokens": tokens}
+    if segment_ids is not None:
+        inputs |= {"encoder_segment_ids": segment_ids, "slots": slots}
+    return inputs
 
 
 Head = RankT5Head | MonoT5Head | EncoderHead

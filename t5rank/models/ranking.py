@@ -1,12 +1,17 @@
 """The ranking model: the interface that T5X and our trainer drive, by duck typing.
 
 It is not a subclass of `t5x.models.BaseModel`, and T5X is not imported: what T5X asks of a model is
-the set of names below. Batches hold `encoder_input_tokens` `[lists, list_size, length]`, `label`
-and `mask` `[lists, list_size]`.
+the set of names below. A batch is of one of two layouts:
+
+* padded: `encoder_input_tokens` `[lists, list_size, length]`, `label` and `mask`
+  `[lists, list_size]`;
+* packed, several documents a row (see `t5rank.batching`): `encoder_input_tokens` and
+  `encoder_segment_ids` `[groups, rows, length]`, `label`, `mask` and `list_ids`
+  `[groups, rows, slots]`. A list is all in one group.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax
@@ -18,6 +23,7 @@ from jaxtyping import Float, Int
 from t5rank import losses, metrics, ops
 from t5rank.losses.combinations import takes
 from t5rank.models import heads
+from t5rank.models.parts import accumulated, recomputed_in_parts, split
 from t5rank.types import Array, LossFn, MetricFn, PyTree
 
 DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
@@ -47,6 +53,9 @@ class RankingModel:
         memory; the loss, its gradient and the metrics stay those of the batch (dropout apart).
       batch_size: lists of a training batch, if it is to be checked: T5X's own microbatches
         (`Trainer.num_microbatches`) hide the batch from the model.
+      gradient_cache_rows: so many rows of tokens of a batch are computed at once, over all devices,
+        and again for their part of the gradient (GradCache, Gao et al. 2021): a list of any length
+        trains in the memory of so many rows, with the same gradient. None computes all at once.
 
     Raises:
       ValueError: the head does not belong to the network, or the numbers do not divide.
@@ -64,12 +73,17 @@ class RankingModel:
         loss_normalizing_factor: float | None = None,
         num_microbatches: int = 1,
         batch_size: int | None = None,
+        gradient_cache_rows: int | None = None,
     ):
         heads.check_head(head, module)
         if num_microbatches < 1 or (batch_size or 0) % num_microbatches:
             raise ValueError(
                 f"NUM_MICROBATCHES has {num_microbatches} for {batch_size} lists; expected a "
                 "divisor of BATCH_SIZE."
+            )
+        if gradient_cache_rows is not None and gradient_cache_rows < 1:
+            raise ValueError(
+                f"GRADIENT_CACHE_ROWS has {gradient_cache_rows}; expected None or at least 1."
             )
         self.module = module
         self.head = head
@@ -81,6 +95,7 @@ class RankingModel:
         self.loss_normalizing_factor = loss_normalizing_factor
         self.num_microbatches = num_microbatches
         self.batch_size = batch_size
+        self.gradient_cache_rows = gradient_cache_rows
 
     @property
     def FEATURE_CONVERTER_CLS(self) -> Any:  # noqa: N802, the name is T5X's
@@ -105,7 +120,7 @@ class RankingModel:
         del input_types
         tokens = jnp.ones((1, input_shapes["encoder_input_tokens"][-1]), jnp.int32)
         return flax.core.freeze(
-            self.module.init(rng, *self.head.inputs(self.module, tokens), enable_dropout=False)
+            self.module.init(rng, **self.head.inputs(self.module, tokens), enable_dropout=False)
         )
 
     def score(
@@ -115,14 +130,40 @@ class RankingModel:
         dropout_rng: Array | None = None,
     ) -> Float[Array, " *batch"]:
         """Float32 scores `[...]` of `tokens` `[..., length]`; dropout only with an rng."""
-        flat = tokens.reshape(-1, tokens.shape[-1])
-        outputs: Any = self.module.apply(
-            {"params": params},
-            *self.head.inputs(self.module, flat),
-            enable_dropout=dropout_rng is not None,
-            rngs={} if dropout_rng is None else {"dropout": dropout_rng},
-        )
-        return self.head.read(outputs).reshape(tokens.shape[:-1])
+        return self._slot_scores(params, tokens, None, 1, dropout_rng)[..., 0]
+
+    def batch_scores(
+        self, params: PyTree, batch: Batch, dropout_rng: Array | None = None
+    ) -> Float[Array, "groups list"]:
+        """Float32 scores of a batch, in the shape of its labels; dropout only with an rng."""
+        tokens, segment_ids = batch["encoder_input_tokens"], batch.get("encoder_segment_ids")
+        if segment_ids is None:
+            return self.score(params, tokens, dropout_rng)
+        slots = batch["label"].shape[-1]
+        return self._slot_scores(params, tokens, segment_ids, slots, dropout_rng)
+
+    def _slot_scores(
+        self,
+        params: PyTree,
+        tokens: Array,
+        segment_ids: Array | None,
+        slots: int,
+        dropout_rng: Array | None,
+    ) -> Array:
+        def run(rows: Any, rng: Array | None) -> Array:
+            outputs: Any = self.module.apply(
+                {"params": params},
+                **self.head.inputs(self.module, rows[0], rows[1], slots),
+                enable_dropout=rng is not None,
+                rngs={} if rng is None else {"dropout": rng},
+            )
+            return self.head.read(outputs)
+
+        rows = (tokens, segment_ids)
+        flat = jax.tree.map(lambda array: array.reshape(-1, array.shape[-1]), rows)
+        size = self.gradient_cache_rows
+        scores_of = run if size is None else recomputed_in_parts(run, size)
+        return scores_of(flat, dropout_rng).reshape(*tokens.shape[:-1], slots)
 
     def loss_normalizer(self, batch: Batch) -> Array | float:
         """What the sum of the loss over `batch` is divided by: lists, documents or pairs."""
@@ -138,9 +179,7 @@ class RankingModel:
         if takes(self.ranking_loss, "key"):
             rng = jax.random.key(0) if rng is None else rng
             optional["key"] = jax.random.fold_in(rng, _LOSS_STREAM)
-        return self.ranking_loss(
-            scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count, **optional
-        )
+        return _over_lists(self.ranking_loss, scores, batch, **optional)
 
     def loss_and_sums(
         self,
@@ -160,15 +199,13 @@ class RankingModel:
           dropout_rng: a PRNG key, or None for no dropout.
           normalizer: divides the summed loss; `loss_normalizer(batch)` by default.
         """
-        scores = self.score(params, batch["encoder_input_tokens"], dropout_rng)
+        scores = self.batch_scores(params, batch, dropout_rng)
         loss_sums = self._loss_sum_and_count(scores, batch, dropout_rng)
         if normalizer is None:
             normalizer = self._normalizer(loss_sums[1])
         loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
         for name, metric_fn in self.metric_fns.items():
-            sums[name] = metric_fn(
-                scores, batch["label"], where=batch["mask"], reduce_fn=ops.sum_and_count
-            )
+            sums[name] = _over_lists(metric_fn, scores, batch)
         return loss, sums
 
     def training_loss_and_sums(
@@ -182,7 +219,8 @@ class RankingModel:
           ValueError: the batch is not the whole one.
         """
         lists = batch["label"].shape[0]
-        if lists != (self.batch_size or lists) and self.loss_normalizing_factor is None:
+        whole = "list_ids" in batch or lists == (self.batch_size or lists)
+        if not whole and self.loss_normalizing_factor is None:
             raise ValueError(
                 f"Batch has {lists} lists; expected BATCH_SIZE {self.batch_size}. T5X's "
                 "Trainer.num_microbatches hides the batch that the loss is a mean over: set "
@@ -192,9 +230,9 @@ class RankingModel:
             return self.loss_and_sums(params, batch, dropout_rng)
         normalizer = self.loss_normalizer(batch)
         loss_fn = functools.partial(self.loss_and_sums, normalizer=normalizer)
-        parts = _split(batch, self.num_microbatches)
+        parts = split(batch, self.num_microbatches)
         rngs = jax.random.split(dropout_rng, self.num_microbatches)
-        return _accumulated(loss_fn, parts, rngs)(params)
+        return accumulated(loss_fn, parts, rngs)(params)
 
     def loss_fn(
         self,
@@ -217,13 +255,13 @@ class RankingModel:
         self, params: PyTree, batch: Batch, return_intermediates: bool = False
     ) -> Array | tuple[Array, PyTree]:
         """Scores `[lists, list_size]`."""
-        scores = self.score(params, batch["encoder_input_tokens"])
+        scores = self.batch_scores(params, batch)
         return (scores, {}) if return_intermediates else scores
 
     def predict_batch(self, params: PyTree, batch: Batch, rng: Array | None = None) -> Array:
         """Scores `[lists, list_size]`; there is nothing to decode."""
         del rng
-        return self.score(params, batch["encoder_input_tokens"])
+        return self.batch_scores(params, batch)
 
     def predict_batch_with_aux(
         self, params: PyTree, batch: Batch, rng: Array | None = None
@@ -241,44 +279,13 @@ def _averages(sums: Sums) -> dict[str, Any]:
     }
 
 
-def _split(batch: Batch, parts: int) -> dict[str, Array]:
-    """`[lists, ...]` to `[parts, lists / parts, ...]`, every part spread over all of the batch.
-
-    A batch lies on the devices in consecutive blocks; taking every `parts`-th list leaves each
-    microbatch on all devices, without moving any.
-    """
-
-    def split(array: Array) -> Array:
-        return array.reshape(-1, parts, *array.shape[1:]).swapaxes(0, 1)
-
-    return {name: split(array) for name, array in batch.items()}
-
-
-def _accumulated(
-    loss_fn: Callable[..., tuple[Array, Sums]], parts: Batch, rngs: Array
-) -> Callable[[PyTree], tuple[Array, Sums]]:
-    """The sum of `loss_fn(params, part, rng)` over parts, as a function of the parameters.
-
-    The gradient is summed on the way, part by part, so that the memory is that of one.
-    """
-
-    def gradients_too(params: PyTree) -> tuple[tuple[Array, Sums], PyTree]:
-        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-
-        def add(carry: Any, part: Any) -> tuple[Any, None]:
-            return jax.tree.map(jnp.add, carry, value_and_grad(params, *part)), None
-
-        first = jax.tree.map(lambda x: x[0], (parts, rngs))
-        shapes = jax.eval_shape(value_and_grad, params, *first)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return jax.lax.scan(add, zeros, (parts, rngs))[0]
-
-    @jax.custom_vjp
-    def total(params: PyTree) -> tuple[Array, Sums]:
-        return gradients_too(params)[0]
-
-    def backward(gradients: PyTree, cotangents: Any) -> tuple[PyTree]:
-        return (jax.tree.map(lambda g: g * cotangents[0], gradients),)
-
-    total.defvjp(gradients_too, backward)
-    return total
+def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> Array:
+    """`[sum, count]` of a loss or metric over the lists of a batch."""
+    label, where, segments = batch["label"], batch["mask"], batch.get("list_ids")
+    if segments is not None:
+        flat = (scores.shape[0], -1)
+        scores, label, where, segments = (
+            array.reshape(flat) for array in (scores, label, where, segments)
+        )
+        optional["segments"] = segments
+    return function(scores, label, where=where, reduce_fn=ops.sum_and_count, **optional)

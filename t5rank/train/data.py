@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,6 @@ import tensorflow as tf
 from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.prompts import PairEncoder
 from t5rank.tasks import lists
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +36,11 @@ def train_batches(
     task_feature_lengths: Mapping[str, Sequence[int]],
     batch_size: int,
     seed: int,
-    start_step: int = 0,
     use_cached: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless batches `[lists, list_size, ...]`, the same ones for the same seed.
 
-    The dataset is the one that T5X makes of the same settings. Resuming reads on from where
-    `start_step` batches have been used, by going past them.
+    The dataset is the one that T5X makes of the same settings.
 
     Raises:
       ValueError: the data are malformed, or hold no list.
@@ -63,10 +58,8 @@ def train_batches(
             batch_size=batch_size,
             verbose=False,
         )
-        if start_step:
-            _log.info("Reading past the %d batches that have been trained on.", start_step)
         count = 0
-        for batch in data.skip(start_step).prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        for batch in data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
             count += 1
             yield batch
     if not count:

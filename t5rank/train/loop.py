@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from t5rank import checkpoints, model_folder, optimizers, partitioning
+from t5rank import batching, checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
+from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
 from t5rank.prompts import PairEncoder, Prompt
@@ -22,7 +23,7 @@ from t5rank.scoring import PairScorer
 from t5rank.tasks import lists
 from t5rank.train import data
 from t5rank.train.reporting import Reporter
-from t5rank.train.step import make_train_step
+from t5rank.train.step import CompiledStep, make_train_step
 from t5rank.train.validation import validate
 from t5rank.types import PyTree
 from t5rank.vocabulary import Vocabulary
@@ -77,7 +78,10 @@ class Trainer:
       keep_checkpoints: how many of the latest checkpoints stay.
       best_metric: which validation metric says what checkpoint is best.
       early_stopping_patience: stop after so many validations without a new best; None never does.
+      batching: how lists are laid out, a function of `t5rank.batching`.
       model_parallel: devices that share one copy of the parameters.
+      parameter_partitioning_dims: 2 splits parameters and optimizer state over the data-parallel
+        devices as well; see `partitioning.logical_axis_rules`.
       random_seed: of initialization, data order, sampling and dropout.
       use_cached_tasks: read the output of seqio_cache_tasks.
       log_period: report every so many steps.
@@ -101,7 +105,9 @@ class Trainer:
     keep_checkpoints: int = 1
     best_metric: str = "mrr@10"
     early_stopping_patience: int | None = None
+    batching: batching.Batching = batching.packed
     model_parallel: int = 1
+    parameter_partitioning_dims: int = 1
     random_seed: int = 0
     use_cached_tasks: bool = False
     log_period: int = 100
@@ -110,10 +116,11 @@ class Trainer:
     def __post_init__(self) -> None:
         self._check_sizes()
         self.mesh = partitioning.make_mesh(self.model_parallel)
-        parts = partitioning.data_parallelism(self.mesh) * self.model.num_microbatches
-        if self.batch_size % parts:
+        self.axis_rules = partitioning.logical_axis_rules(self.parameter_partitioning_dims)
+        self.groups = partitioning.data_parallelism(self.mesh) * self.model.num_microbatches
+        if self.batch_size % self.groups:
             raise ValueError(
-                f"BATCH_SIZE has {self.batch_size} lists; expected a multiple of {parts}, "
+                f"BATCH_SIZE has {self.batch_size} lists; expected a multiple of {self.groups}, "
                 "the data-parallel devices times the microbatches."
             )
         vocabulary_file, prompt = lists.text_settings(self.mixture_or_task_name)
@@ -164,13 +171,17 @@ class Trainer:
         model_folder.save_config(folder, self.model, self.encoder)
         with (
             Checkpointer(folder, self.keep_checkpoints, model_folder.best_step(folder)) as saver,
-            Reporter(folder, self.train_steps) as reporter,
+            Reporter(folder, self.train_steps, self._peak_operations()) as reporter,
             _Interrupt() as interrupt,
         ):
             optimizer = self._initial_optimizer(saver)
             step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
             reporter.start(int(step), size)
             return _Run(self, optimizer, saver, reporter, interrupt).run()
+
+    def _peak_operations(self) -> float | None:
+        peak = operations.peak_operations(self.mesh.devices.flat[0])
+        return None if peak is None else peak * self.mesh.size
 
     def _initial_optimizer(self, saver: Checkpointer) -> Any:
         variables = jax.eval_shape(self._variables)
@@ -183,7 +194,7 @@ class Trainer:
 
         shapes = jax.eval_shape(create, {})
         logical = self.model.optimizer_def.derive_logical_axes(shapes, axes)
-        shardings = partitioning.shardings(shapes, logical, self.mesh)
+        shardings = partitioning.shardings(shapes, logical, self.mesh, self.axis_rules)
         like = jax.tree.map(_with_sharding, shapes, shardings)
         step = saver.latest_step()
         if step is not None:
@@ -229,10 +240,13 @@ class _Run:
 
     def run(self) -> TrainResult:
         t = self.trainer
-        step_fn = jax.jit(make_train_step(t.model, t.learning_rate_fn), donate_argnums=0)
+        step_fn = CompiledStep(make_train_step(t.model, t.learning_rate_fn))
         rng = jax.random.fold_in(jax.random.key(t.random_seed), 1)
         sharding = partitioning.batch_sharding(t.mesh)
-        batches = self._batches()
+        lists = self._lists()
+        if self.step:
+            _log.info("Reading past the %d batches that have been trained on.", self.step)
+        batches = t.batching(lists, t.groups, self.step)
         reason = "stopped early" if self._out_of_patience() else "finished"
         while self.step < t.train_steps and reason == "finished":
             batch = jax.device_put(next(batches), sharding)
@@ -247,17 +261,16 @@ class _Run:
                 reason = "stopped early"
             elif self.interrupt.requested and self.step < t.train_steps:
                 reason = "interrupted"
-        data.close(batches)
+        data.close(lists)
         return self._finish(reason)
 
-    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+    def _lists(self) -> Iterator[dict[str, np.ndarray]]:
         t = self.trainer
         return data.train_batches(
             t.mixture_or_task_name,
             t.task_feature_lengths,
             t.batch_size,
             t.random_seed,
-            start_step=self.step,
             use_cached=t.use_cached_tasks,
         )
 

@@ -14,6 +14,7 @@ from t5rank import plots
 
 METRICS = "metrics.jsonl"
 CURVE = "learning_curve.png"
+_UNSHOWN = ("tokens", "rows", "operations", "padding", "list_size", "grad_norm")
 _log = logging.getLogger(__name__)
 
 
@@ -23,11 +24,14 @@ class Reporter:
     Args:
       folder: the model folder; TensorBoard's files go to `train` and `validation` in it.
       train_steps: where the run ends.
+      peak: operations per second that the devices could do, for the share that is reached (MFU);
+        None where it is not known.
     """
 
-    def __init__(self, folder: Path, train_steps: int):
+    def __init__(self, folder: Path, train_steps: int, peak: float | None = None):
         self._folder = folder
         self._train_steps = train_steps
+        self._peak = peak
         self._writers = {
             name: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / name)))
             for name in ("train", "validation")
@@ -69,13 +73,16 @@ class Reporter:
         rate = (step - before) / seconds
         tokens = means["tokens"] * rate
         values = {**means, "steps_per_second": rate, "tokens_per_second": tokens}
+        values["operations_per_second"] = means["operations"] * rate
+        if self._peak is not None:
+            values["mfu"] = values["operations_per_second"] / self._peak
         self._write("train", step, values)
         left = (self._train_steps - step) / rate if rate else 0.0
-        names = [n for n in means if n not in ("tokens", "padding", "grad_norm")]
-        shown = "  ".join(f"{name} {means[name]:.4f}" for name in names)
+        shown = "  ".join(f"{name} {means[name]:.4f}" for name in means if name not in _UNSHOWN)
+        speed = f"{values['mfu']:.1%} MFU  " if "mfu" in values else ""
         self._line(
             f"step {step:,}/{self._train_steps:,}  {shown}  {rate:.2f} steps/s  "
-            f"{tokens:,.0f} tokens/s  {_duration(left)} left"
+            f"{tokens:,.0f} tokens/s  {speed}{_duration(left)} left"
         )
 
     def validation(

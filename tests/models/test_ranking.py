@@ -251,15 +251,15 @@ def test_heads_look_up_their_tokens():
 
 def test_monot5_score_is_the_log_probability_of_true():
     true, false = 1.5, -0.5
-    score = heads.MonoT5Head(5, 6).read(jnp.array([[true, false]]))
-    assert score == pytest.approx(true - np.logaddexp(true, false))
+    score = heads.MonoT5Head(5, 6).read(jnp.array([[[true, false]]]))
+    assert score[0, 0] == pytest.approx(true - np.logaddexp(true, false))
 
 
 @pytest.mark.parametrize("head", [heads.RankT5Head(7), heads.MonoT5Head(5, 6)])
-def test_head_reads_its_tokens_off_all_logits_of_the_first_step(head):
-    """The output of T5X's network, `[batch, step, vocabulary]`."""
+def test_head_reads_its_tokens_off_all_logits(head):
+    """The output of T5X's network, `[batch, slots, vocabulary]`."""
     logits = np.random.default_rng(0).normal(size=(2, 3, 50)).astype(np.float32)
-    asked = jnp.asarray(logits[:, 0, list(head.token_ids)])
+    asked = jnp.asarray(logits[..., list(head.token_ids)])
     np.testing.assert_array_equal(head.read(jnp.asarray(logits)), head.read(asked))
 
 
