@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from t5rank import batching, checkpoints, model_folder, optimizers, partitioning
+from t5rank import checkpoints, model_folder, optimizers, partitioning
+from t5rank.batching import Batching, packed
 from t5rank.checkpoints import Checkpointer
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
@@ -105,7 +106,7 @@ class Trainer:
     keep_checkpoints: int = 1
     best_metric: str = "mrr@10"
     early_stopping_patience: int | None = None
-    batching: batching.Batching = batching.packed
+    batching: Batching = packed
     model_parallel: int = 1
     parameter_partitioning_dims: int = 1
     random_seed: int = 0
