@@ -72,7 +72,7 @@ class Trainer:
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
-      eval_batch_size: inputs scored at once in validation.
+      eval_batch_tokens: tokens scored at once in validation; what suits the device by default.
       checkpoint_period: save every so many steps; the end and a new best are saved besides.
       keep_checkpoints: how many of the latest checkpoints stay.
       best_metric: which validation metric says what checkpoint is best.
@@ -96,7 +96,7 @@ class Trainer:
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
     eval_period: int = 1000
-    eval_batch_size: int = 32
+    eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1
     best_metric: str = "mrr@10"
@@ -123,7 +123,7 @@ class Trainer:
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
         self._check_evaluation()
-        self.scorer = PairScorer(self.model.score, self.eval_batch_size, self.mesh)
+        self.scorer = PairScorer(self.model.score, self.eval_batch_tokens, self.mesh)
 
     def _check_sizes(self) -> None:
         for name in ("batch_size", "train_steps", "log_period"):
