@@ -46,7 +46,7 @@ class BatchShapes:
     def length(self, length: int) -> int:
         """The padded length of an input: eight steps to a power of two, each at least `step`."""
         if not self.closed:
-            return length
+            return max(1, length)
         step = max(self.step, (1 << int(length - 1).bit_length()) // (2 * _STEPS))
         return max(_SHORTEST, -(-length // step) * step)
 

@@ -225,8 +225,8 @@ def _rerank(arguments: argparse.Namespace) -> int:
     from t5rank.rerank import fingerprint, rerank_run
 
     _check_at_least_one(arguments, "depth", "topn")
-    candidates = trec.read_run(arguments.run)
-    total = sum(min(len(docs), arguments.depth or len(docs)) for docs in candidates.values())
+    sizes = trec.count_documents(arguments.run).values()
+    total = sum(min(size, arguments.depth or size) for size in sizes)
     step = model_folder.chosen_step(arguments.model, arguments.step)
     files = [
         arguments.queries,

@@ -11,8 +11,10 @@ from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.batching import BatchShapes, padded
+from t5rank.models.ranking import RankingModel
 from t5rank.prompts import EncodedPair, PairEncoder
 from t5rank.scoring import PairScorer, ScoreTokens, prefetched, score_chunks
+from t5rank.types import PyTree
 
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
 
@@ -79,12 +81,26 @@ class Reranker:
         model, encoder = model_folder.load_config(model_dir)
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step)
+        return cls.from_model(model, params, encoder, batch_tokens)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: RankingModel,
+        params: PyTree,
+        encoder: PairEncoder,
+        batch_tokens: int | None = None,
+    ) -> "Reranker":
+        """A model in memory, run by JAX; see `from_pretrained`."""
         scorer = PairScorer(model.score, batch_tokens)
         return cls(encoder, functools.partial(scorer, params), scorer.shapes)
 
     def warm_up(self, progress: tqdm | None = None) -> int:
-        """Computes every shape once, so that none is compiled later; returns how many."""
-        shapes = self.shapes.all(self.encoder.max_length)
+        """Computes every shape once, so that none is compiled later; returns how many.
+
+        A backend that takes any shape has none to compile.
+        """
+        shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
         for shape in shapes:
             np.asarray(self._score_tokens(padded([], shape)))
             if progress is not None:
