@@ -171,8 +171,10 @@ def _add_train(commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     _import_tensorflow()
+    from t5rank.compilation_cache import use_compilation_cache
     from t5rank.train.config import configured_trainer
 
+    use_compilation_cache()
     trainer = configured_trainer(arguments.gin_file, arguments.gin)
     result = trainer.train()
     return INTERRUPTED if result.reason == "interrupted" else 0
@@ -182,13 +184,17 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--batch_size", type=int, default=32, help="inputs scored at once [%(default)s]"
+        "--batch_tokens", type=int, metavar="N", help="tokens scored at once [by the device]"
     )
 
 
 def _load_model(arguments: argparse.Namespace) -> "t5rank.Reranker":
+    from t5rank.compilation_cache import use_compilation_cache
+
+    _check_at_least_one(arguments, "batch_tokens")
+    use_compilation_cache()
     return t5rank.Reranker.from_pretrained(
-        arguments.model, step=arguments.step, batch_size=arguments.batch_size
+        arguments.model, step=arguments.step, batch_tokens=arguments.batch_tokens
     )
 
 
@@ -219,8 +225,8 @@ def _rerank(arguments: argparse.Namespace) -> int:
     from t5rank.rerank import fingerprint, rerank_run
 
     _check_at_least_one(arguments, "depth", "topn")
-    candidates = trec.read_run(arguments.run)
-    total = sum(min(len(docs), arguments.depth or len(docs)) for docs in candidates.values())
+    sizes = trec.count_documents(arguments.run).values()
+    total = sum(min(size, arguments.depth or size) for size in sizes)
     step = model_folder.chosen_step(arguments.model, arguments.step)
     files = [
         arguments.queries,
@@ -232,7 +238,7 @@ def _rerank(arguments: argparse.Namespace) -> int:
     lists = read_passage_lists(
         arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
     )
-    run = rerank_run(
+    written = rerank_run(
         _load_model(arguments),
         lists,
         arguments.output,
@@ -241,8 +247,10 @@ def _rerank(arguments: argparse.Namespace) -> int:
         tag=arguments.tag,
         total=total,
     )
-    documents = sum(map(len, run.values()))
-    print(f"Wrote {documents:,} documents of {len(run):,} queries to {arguments.output}.")
+    print(
+        f"Wrote {written.documents:,} documents of {written.queries:,} queries to "
+        f"{arguments.output}."
+    )
     return 0
 
 

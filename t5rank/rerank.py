@@ -1,10 +1,12 @@
 """Reranks a whole run, query by query, and can be interrupted and continued."""
 
+import collections
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -13,7 +15,12 @@ from t5rank import trec
 from t5rank.data.lists import RankedList
 from t5rank.reranker import Reranker
 
-CHUNK = 4096  # documents scored together: enough to sort by length, few enough to lose
+
+class Written(NamedTuple):
+    """How much a run file holds."""
+
+    queries: int
+    documents: int
 
 
 def rerank_run(
@@ -25,11 +32,12 @@ def rerank_run(
     topn: int | None = None,
     tag: str = "t5rank",
     total: int | None = None,
-) -> trec.Run:
-    """Scores every list and writes a TREC run.
+) -> Written:
+    """Scores every list and writes a TREC run, queries in the order of the lists.
 
-    What is done is kept in `<output>.partial`; called again with the same settings, it goes on from
-    there. The file disappears when the run is written.
+    A query is written as soon as it is scored, into `<output>.unfinished`, and noted in
+    `<output>.partial`; called again with the same settings, it goes on from there. Both disappear
+    when the run is whole. Of what is done, only the queries' ids are kept in memory.
 
     Args:
       reranker: the model.
@@ -41,30 +49,26 @@ def rerank_run(
       total: documents in all, for the progress bar.
 
     Raises:
-      ValueError: there is a partial file of another model or other inputs.
+      ValueError: there is a partial file of another model or other inputs, or two lists have the
+        same query.
     """
-    partial = Path(f"{output}.partial")
-    done = _read_partial(partial, settings)
+    partial, unfinished = Path(f"{output}.partial"), Path(f"{output}.unfinished")
+    done = _resumed(partial, unfinished, {"settings": settings, "topn": topn, "tag": tag})
+    documents = done.documents
     with (
-        partial.open("a", encoding="utf-8") as file,
+        partial.open("a", encoding="utf-8") as log,
+        unfinished.open("a", encoding="utf-8", newline="\n") as run,
         tqdm(desc="reranking", unit=" documents", total=total, disable=None) as progress,
     ):
-        progress.update(sum(len(scored) for scored in done.values()))
-        todo = (item for item in lists if item.query_id not in done)
-        for chunk in _chunks(todo):
-            pairs = [(item.query, item.documents) for item in chunk]
-            for item, scores in zip(chunk, reranker.score_lists(pairs, progress), strict=True):
-                done[item.query_id] = _scored(item, scores)
-                file.write(json.dumps([item.query_id, done[item.query_id]]) + "\n")
-            file.flush()
-    run = trec.sort_run(done)
-    if topn is not None:
-        run = {query_id: dict(list(scored.items())[:topn]) for query_id, scored in run.items()}
-    unfinished = Path(f"{output}.unfinished")
-    trec.write_run(unfinished, run, tag=tag)
+        progress.update(done.scored)
+        for item, scores in _scored(reranker, lists, done.queries, progress):
+            documents += _write_query(run, item, scores, topn, tag)
+            entry = [item.query_id, len(item.doc_ids), documents, run.tell()]
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
     unfinished.replace(output)
     partial.unlink()
-    return run
+    return Written(len(done.queries), documents)
 
 
 def fingerprint(files: Iterable[str | os.PathLike[str]], *values: object) -> str:
@@ -73,32 +77,67 @@ def fingerprint(files: Iterable[str | os.PathLike[str]], *values: object) -> str
     return hashlib.sha256(repr((parts, values)).encode()).hexdigest()[:16]
 
 
-def _scored(item: RankedList, scores: np.ndarray) -> dict[str, float]:
-    return {doc_id: float(score) for doc_id, score in zip(item.doc_ids, scores, strict=True)}
+class _Candidates(NamedTuple):
+    query_id: str
+    doc_ids: tuple[str, ...]
 
 
-def _chunks(lists: Iterable[RankedList]) -> Iterator[list[RankedList]]:
-    chunk: list[RankedList] = []
-    for item in lists:
-        chunk.append(item)
-        if sum(map(len, chunk)) >= CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _scored(
+    reranker: Reranker, lists: Iterable[RankedList], done: set[str], progress: tqdm
+) -> Iterator[tuple[_Candidates, np.ndarray]]:
+    """The lists that are not `done`, and their scores; what is given is added to `done`."""
+    waiting: collections.deque[_Candidates] = collections.deque()
+    before, seen = frozenset(done), set[str]()
+
+    def texts() -> Iterator[tuple[str, tuple[str, ...]]]:
+        for item in lists:
+            if item.query_id in seen:
+                raise ValueError(f"Query '{item.query_id}' has two lists; expected one.")
+            seen.add(item.query_id)
+            if item.query_id not in before:
+                waiting.append(_Candidates(item.query_id, item.doc_ids))
+                yield item.query, item.documents
+
+    for scores in reranker.score_stream(texts(), progress):
+        item = waiting.popleft()
+        yield item, scores
+        done.add(item.query_id)
 
 
-def _read_partial(file: Path, settings: str) -> dict[str, dict[str, float]]:
-    if not file.is_file() or not file.stat().st_size:
-        file.write_text(json.dumps({"settings": settings}) + "\n")
-        return {}
+def _write_query(
+    run: TextIO, item: _Candidates, scores: np.ndarray, topn: int | None, tag: str
+) -> int:
+    best = trec.rank_documents(item.doc_ids, scores.tolist())[:topn]
+    scored = {item.doc_ids[i]: float(scores[i]) for i in best}
+    run.writelines(trec.run_lines({item.query_id: scored}, tag))
+    run.flush()
+    return len(scored)
+
+
+class _Done(NamedTuple):
+    queries: set[str]
+    scored: int  # documents
+    documents: int  # of these, written
+
+
+def _resumed(partial: Path, unfinished: Path, settings: dict[str, object]) -> _Done:
+    """What was done before; both files are cut to it."""
+    if not partial.is_file() or not partial.stat().st_size:
+        partial.write_text(json.dumps(settings) + "\n")
+        unfinished.write_bytes(b"")
+        return _Done(set(), 0, 0)
     # A line that was cut short by the interruption has no line end: it is scored again.
-    text = file.read_text(encoding="utf-8")
+    text = partial.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
-    if not lines or json.loads(lines[0]) != {"settings": settings}:
+    if not lines or json.loads(lines[0]) != settings:
         raise ValueError(
-            f"Partial output '{file}' has results of another model or other inputs; expected the "
-            "same command as before. Remove the file to begin anew."
+            f"Partial output '{partial}' has results of another model or other inputs; expected "
+            "the same command as before. Remove the file to begin anew."
         )
-    file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    return dict(json.loads(line) for line in lines[1:])
+    size = unfinished.stat().st_size if unfinished.is_file() else 0
+    entries = [entry for entry in map(json.loads, lines[1:]) if entry[-1] <= size]
+    partial.write_text("\n".join([lines[0], *map(json.dumps, entries)]) + "\n", encoding="utf-8")
+    *_, documents, end = entries[-1] if entries else (0, 0)
+    with unfinished.open("ab") as file:
+        file.truncate(end)
+    return _Done({entry[0] for entry in entries}, sum(entry[1] for entry in entries), documents)

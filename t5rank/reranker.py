@@ -1,17 +1,22 @@
 """`Reranker`: a trained model in use. It never imports TensorFlow."""
 
+import collections
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from t5rank import model_folder
+from t5rank.batching import BatchShapes, padded
 from t5rank.models.ranking import RankingModel
-from t5rank.prompts import PairEncoder
-from t5rank.scoring import PairScorer
+from t5rank.prompts import EncodedPair, PairEncoder
+from t5rank.scoring import PairScorer, ScoreTokens, prefetched, score_chunks
 from t5rank.types import PyTree
+
+CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,26 +45,35 @@ class Reranker:
     """
 
     def __init__(
-        self, model: RankingModel, params: PyTree, encoder: PairEncoder, batch_size: int = 32
+        self,
+        encoder: PairEncoder,
+        score_tokens: ScoreTokens,
+        shapes: BatchShapes,
     ):
-        self.model = model
-        self.params = params
+        """A reranker of any backend.
+
+        Args:
+          encoder: makes tokens of texts.
+          score_tokens: scores `[batch]` of int32 tokens `[batch, length]`.
+          shapes: the batches that suit it.
+        """
         self.encoder = encoder
-        self._scorer = PairScorer(model.score, batch_size=batch_size)
+        self.shapes = shapes
+        self._score_tokens = score_tokens
 
     @classmethod
     def from_pretrained(
         cls,
         model_dir: str | os.PathLike[str],
         step: int | None = None,
-        batch_size: int = 32,
+        batch_tokens: int | None = None,
     ) -> "Reranker":
         """Loads a model folder.
 
         Args:
           model_dir: a folder written by `t5rank train`.
           step: which checkpoint; the best by validation by default, or else the latest.
-          batch_size: inputs scored at once.
+          batch_tokens: tokens scored at once, padding included; what suits the device by default.
 
         Raises:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong.
@@ -67,7 +81,31 @@ class Reranker:
         model, encoder = model_folder.load_config(model_dir)
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step)
-        return cls(model, params, encoder, batch_size=batch_size)
+        return cls.from_model(model, params, encoder, batch_tokens)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: RankingModel,
+        params: PyTree,
+        encoder: PairEncoder,
+        batch_tokens: int | None = None,
+    ) -> "Reranker":
+        """A model in memory, run by JAX; see `from_pretrained`."""
+        scorer = PairScorer(model.score, batch_tokens)
+        return cls(encoder, functools.partial(scorer, params), scorer.shapes)
+
+    def warm_up(self, progress: tqdm | None = None) -> int:
+        """Computes every shape once, so that none is compiled later; returns how many.
+
+        A backend that takes any shape has none to compile.
+        """
+        shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
+        for shape in shapes:
+            np.asarray(self._score_tokens(padded([], shape)))
+            if progress is not None:
+                progress.update()
+        return len(shapes)
 
     def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
         """Float32 scores `[len(documents)]`, higher is better.
@@ -81,12 +119,32 @@ class Reranker:
         self, lists: Sequence[tuple[str, Sequence[str]]], progress: tqdm | None = None
     ) -> list[np.ndarray]:
         """Scores of several queries' documents, batched together by length."""
-        pairs = [self.encoder.encode(query, documents) for query, documents in lists]
-        rows = [pair.tokens for encoded in pairs for pair in encoded]
-        scores = self._scorer.score(self.params, rows, progress)
-        _check_finite(scores)
-        ends = np.cumsum([len(encoded) for encoded in pairs])
-        return [scores[end - len(p) : end] for end, p in zip(ends, pairs, strict=True)]
+        return list(self.score_stream(lists, progress))
+
+    def score_stream(
+        self, lists: Iterable[tuple[str, Sequence[str]]], progress: tqdm | None = None
+    ) -> Iterator[np.ndarray]:
+        """Scores of each query's documents, in order, as they are done.
+
+        The memory that it takes does not depend on how many lists there are: they are read by
+        another thread, which tokenizes `CHUNK` documents while those before are being scored.
+
+        Raises:
+          ValueError: as `score`; what was being scored then is lost.
+        """
+        sizes: collections.deque[list[int]] = collections.deque()
+
+        def rows() -> Iterator[list[np.ndarray]]:
+            for chunk in prefetched(map(self._encoded, chunks(lists))):
+                sizes.append([len(pairs) for pairs in chunk])
+                yield [pair.tokens for pairs in chunk for pair in pairs]
+
+        for scores in score_chunks(self._score_tokens, self.shapes, rows(), progress):
+            _check_finite(scores)
+            yield from np.split(scores, np.cumsum(sizes.popleft())[:-1])
+
+    def _encoded(self, lists: Sequence[tuple[str, Sequence[str]]]) -> list[list[EncodedPair]]:
+        return [self.encoder.encode(query, documents) for query, documents in lists]
 
     def rank(
         self, query: str, documents: Sequence[str], topn: int | None = None
@@ -106,6 +164,19 @@ class Reranker:
             RankedDocument(rank, int(i), float(scores[i]), documents[i])
             for rank, i in enumerate(order, start=1)
         ]
+
+
+def chunks(lists: Iterable[tuple[str, Sequence[str]]]) -> Iterator[list[tuple[str, Sequence[str]]]]:
+    """The lists in groups of at least `CHUNK` documents, but for the last."""
+    chunk, documents = [], 0
+    for item in lists:
+        chunk.append(item)
+        documents += len(item[1])
+        if documents >= CHUNK:
+            yield chunk
+            chunk, documents = [], 0
+    if chunk:
+        yield chunk
 
 
 def _check_finite(scores: np.ndarray) -> None:

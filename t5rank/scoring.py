@@ -1,10 +1,14 @@
 """Scores many tokenized inputs: the one scoring path of validation, run files and `Reranker`.
 
-Inputs are sorted by length and batched over a closed set of shapes, so that little is padding and
-few programs are compiled. The order of the results is that of the inputs.
+A backend is any function of int32 tokens `[batch, length]` that gives float32 scores `[batch]`.
+What it returns is waited for only when several more batches have been given to it. The order of
+the results is that of the inputs.
 """
 
-from collections.abc import Callable, Sequence
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -12,48 +16,49 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import partitioning
+from t5rank.batching import BatchShapes, default_shapes, padded
 from t5rank.types import Array, PyTree
-from t5rank.vocabulary import PAD_ID
 
+T = TypeVar("T")
 ScoreFn = Callable[[PyTree, Array], Array]
+ScoreTokens = Callable[[np.ndarray], Any]
+Rows = Sequence[np.ndarray]
 
-
-def length_bucket(length: int) -> int:
-    """The padded length of an input: steps of 16 up to 128, then eight steps to a power of two.
-
-    >>> [length_bucket(n) for n in (1, 33, 128, 129, 300, 512)]
-    [32, 48, 128, 144, 320, 512]
-    """
-    step = 16 if length <= 128 else 1 << (int(length - 1).bit_length() - 4)
-    return max(32, -(-length // step) * step)
+IN_FLIGHT = 4  # batches given to the device and not yet waited for
 
 
 class PairScorer:
-    """Runs a score function over token rows of any lengths.
+    """A score function compiled for batches of token rows.
 
     Args:
-      score_fn: `(params, tokens [batch, length]) -> [batch]`; it is compiled here.
-      batch_size: rows of one batch, rounded up to a multiple of the data parallelism.
+      score_fn: `(params, tokens [batch, length]) -> [batch]`.
+      batch_tokens: tokens of one batch; see `t5rank.batching.default_shapes`.
       mesh: where to run; one device by default.
+
+    Attributes:
+      shapes: the batches.
+      compiled: how many shapes have been compiled, or read from the compilation cache.
     """
 
-    def __init__(self, score_fn: ScoreFn, batch_size: int = 32, mesh: Mesh | None = None):
-        self._score = jax.jit(score_fn)
-        self._mesh = (
-            mesh
-            if mesh is not None
-            else Mesh(
-                np.asarray(jax.local_devices()[:1]).reshape(1, 1),
-                (partitioning.DATA, partitioning.MODEL),
-            )
-        )
-        parts = partitioning.data_parallelism(self._mesh)
-        self._batch_size = -(-batch_size // parts) * parts
-        self._sharding = partitioning.batch_sharding(self._mesh)
+    def __init__(
+        self, score_fn: ScoreFn, batch_tokens: int | None = None, mesh: Mesh | None = None
+    ):
+        mesh = _one_device() if mesh is None else mesh
+        self.shapes = default_shapes(batch_tokens, partitioning.data_parallelism(mesh))
+        self.compiled = 0
+        self._sharding = partitioning.batch_sharding(mesh)
 
-    def score(
-        self, params: PyTree, rows: Sequence[np.ndarray], progress: tqdm | None = None
-    ) -> np.ndarray:
+        def score(params: PyTree, tokens: Array) -> Array:
+            self.compiled += 1  # while tracing only
+            return score_fn(params, tokens)
+
+        self._score = jax.jit(score)
+
+    def __call__(self, params: PyTree, tokens: np.ndarray) -> Array:
+        """Scores `[batch]` of one batch, still being computed."""
+        return self._score(params, jax.device_put(tokens, self._sharding))
+
+    def score(self, params: PyTree, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
         """Float32 scores `[len(rows)]`.
 
         Args:
@@ -61,29 +66,78 @@ class PairScorer:
           rows: one int array of tokens per input, without padding.
           progress: told how many inputs are done.
         """
-        scores = np.zeros(len(rows), np.float32)
-        # Longest first: what needs most memory fails at once, and the time left is not overstated.
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        pending: list[tuple[list[int], Array]] = []
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            pending.append((batch, self._score(params, self._padded([rows[i] for i in batch]))))
-            # One batch computes while the next is padded.
-            if len(pending) > 1:
-                _collect(scores, *pending.pop(0), progress)
-        for batch, result in pending:
-            _collect(scores, batch, result, progress)
+        (scores,) = score_chunks(lambda x: self(params, x), self.shapes, [rows], progress)
         return scores
 
-    def _padded(self, rows: Sequence[np.ndarray]) -> Array:
-        length = length_bucket(max(len(row) for row in rows))
-        tokens = np.full((self._batch_size, length), PAD_ID, np.int32)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = row
-        return jax.device_put(tokens, self._sharding)
+
+class _Batch(NamedTuple):
+    result: Any
+    inputs: np.ndarray  # their places in the chunk
+    scores: np.ndarray  # of the whole chunk, to be filled
+    is_last: bool
 
 
-def _collect(scores: np.ndarray, batch: list[int], result: Array, progress: tqdm | None) -> None:
-    scores[batch] = np.asarray(result)[: len(batch)]
+def score_chunks(
+    score_tokens: ScoreTokens,
+    shapes: BatchShapes,
+    chunks: Iterable[Rows],
+    progress: tqdm | None = None,
+) -> Iterator[np.ndarray]:
+    """Float32 scores `[len(chunk)]` of each chunk, as they are done.
+
+    Args:
+      score_tokens: the backend.
+      shapes: the batches.
+      chunks: token rows that are sorted and batched together; the next chunk is asked for while
+        the last batches of one are being computed.
+      progress: told how many inputs are done.
+    """
+    pending: collections.deque[_Batch] = collections.deque()
+    for chunk in chunks:
+        for batch in _launched(score_tokens, shapes, chunk):
+            pending.append(batch)
+            if len(pending) > IN_FLIGHT:
+                yield from _collected(pending.popleft(), progress)
+    while pending:
+        yield from _collected(pending.popleft(), progress)
+
+
+def _launched(score_tokens: ScoreTokens, shapes: BatchShapes, chunk: Rows) -> Iterator[_Batch]:
+    scores = np.zeros(len(chunk), np.float32)
+    left = len(chunk)
+    if not left:
+        yield _Batch(scores, np.arange(0), scores, is_last=True)
+    for inputs, shape in shapes.batches([len(row) for row in chunk]):
+        left -= len(inputs)
+        tokens = padded([chunk[i] for i in inputs], shape)
+        yield _Batch(score_tokens(tokens), inputs, scores, is_last=not left)
+
+
+def _collected(batch: _Batch, progress: tqdm | None) -> Iterator[np.ndarray]:
+    batch.scores[batch.inputs] = np.asarray(batch.result)[: len(batch.inputs)]
     if progress is not None:
-        progress.update(len(batch))
+        progress.update(len(batch.inputs))
+    if batch.is_last:
+        yield batch.scores
+
+
+def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
+    """The same items, `ahead` of them made by another thread before they are asked for.
+
+    >>> list(prefetched(n * n for n in range(4)))
+    [0, 1, 4, 9]
+    """
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetched")
+    try:
+        waiting = collections.deque(pool.submit(next, iterator, end) for _ in range(ahead + 1))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, iterator, end))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_device() -> Mesh:
+    devices = np.asarray(jax.local_devices()[:1]).reshape(1, 1)
+    return Mesh(devices, (partitioning.DATA, partitioning.MODEL))

@@ -13,8 +13,9 @@ Errors are ValueErrors that name the file and the line.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -125,9 +126,40 @@ def read_run(path: PathLike) -> Run:
     Queries are in file order, documents in the order of `rank_documents`. In the MS MARCO format
     the score is minus the rank.
     """
+    return _run_of(path, _columns(path, _RUN_COLUMNS))
+
+
+def iterate_run(path: PathLike) -> Iterator[tuple[str, dict[str, float]]]:
+    """The queries of `read_run`, in their order, with one of them in memory at a time.
+
+    Where a query's lines do not stand together, the whole run is read at once.
+    """
+    if not _is_grouped(path):
+        yield from read_run(path).items()
+        return
+    for _, rows in itertools.groupby(_columns(path, _RUN_COLUMNS), key=lambda row: row[1][0]):
+        yield from _run_of(path, rows).items()
+
+
+def count_documents(path: PathLike) -> Counter[str]:
+    """How many lines a run has for each query; they are not checked."""
+    ids = (raw.split(maxsplit=1)[0] for _, raw in read_lines(path))
+    return Counter(query_id.decode(errors="replace") for query_id in ids)
+
+
+def _is_grouped(path: PathLike) -> bool:
+    seen: set[bytes] = set()
+    for query_id, _ in itertools.groupby(raw.split(maxsplit=1)[0] for _, raw in read_lines(path)):
+        if query_id in seen:
+            return False
+        seen.add(query_id)
+    return True
+
+
+def _run_of(path: PathLike, rows: Iterable[tuple[int, list[str]]]) -> Run:
     run: Run = {}
     columns: list[str] = []
-    for number, columns in _columns(path, _RUN_COLUMNS):
+    for number, columns in rows:
         query_id, doc_id, score = _scored_document(path, number, columns)
         scored = run.setdefault(query_id, {})
         if doc_id in scored:

@@ -1,107 +1,98 @@
 import itertools
 
-import hypothesis
+import jax
 import numpy as np
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from t5rank import batching
+from t5rank.batching import BatchShapes
 
-
-def batch_of(lengths, input_length=None):
-    """A padded batch; every document has tokens of its own, and a label that is its first one."""
-    size = max(map(len, lengths))
-    input_length = input_length or max(max(row) for row in lengths)
-    tokens = np.zeros((len(lengths), size, input_length), np.int32)
-    numbers = itertools.count(1)
-    for i, row in enumerate(lengths):
-        for j, length in enumerate(row):
-            tokens[i, j, :length] = next(numbers)
-    mask = np.array([[j < len(row) for j in range(size)] for row in lengths])
-    return {
-        "encoder_input_tokens": tokens,
-        "label": tokens[:, :, 0].astype(np.float32),
-        "mask": mask,
-    }
-
-
-def documents_of(packed):
-    """`{(list id, tokens): label}` of a packed batch, and that every token belongs to one."""
-    found = []
-    places = np.argwhere(packed["mask"])
-    for group, row, slot in places:
-        mine = packed["encoder_segment_ids"][group, row] == slot + 1
-        tokens = packed["encoder_input_tokens"][group, row][mine]
-        label = packed["label"][group, row, slot]
-        found.append((int(packed["list_ids"][group, row, slot]), tokens.tolist(), float(label)))
-    return sorted(found)
-
-
-lists_of_lengths = st.lists(
-    st.lists(st.integers(1, 24), min_size=1, max_size=7), min_size=4, max_size=12
+CPU, ACCELERATOR = BatchShapes(1024), BatchShapes(16384, step=32)
+some_shapes = st.builds(
+    BatchShapes, st.integers(1, 5000), st.sampled_from([8, 32]), st.integers(1, 3)
 )
 
 
-@hypothesis.given(lists_of_lengths, st.sampled_from([1, 2, 4]), st.integers(1, 5))
-@hypothesis.settings(max_examples=30, deadline=None)
-def test_a_packed_batch_holds_every_document_once_and_whole(lengths, groups, slots):
-    packed = batching.pack(batch_of(lengths), groups, row_length=24, slots=slots)
-    numbers = itertools.count(1)
-    expected = [
-        (i, [n] * length, float(n))
-        for i, row in enumerate(lengths)
-        for length, n in zip(row, numbers, strict=False)
-    ]
-    assert documents_of(packed) == sorted(expected)
-    assert np.sum(packed["encoder_segment_ids"] > 0) == sum(map(sum, lengths))
+@given(some_shapes, st.lists(st.integers(0, 300), max_size=200))
+def test_every_input_is_in_one_batch_that_holds_it(shapes, lengths):
+    seen = []
+    for inputs, (rows, length) in shapes.batches(lengths):
+        assert 0 < len(inputs) <= rows and rows % shapes.multiple == 0
+        assert max(lengths[i] for i in inputs) <= length
+        seen.extend(inputs)
+    assert sorted(seen) == list(range(len(lengths)))
 
 
-@hypothesis.given(lists_of_lengths, st.sampled_from([2, 4]))
-@hypothesis.settings(max_examples=20, deadline=None)
-def test_a_list_is_in_one_group(lengths, groups):
-    packed = batching.pack(batch_of(lengths), groups, row_length=24, slots=3)
-    ids = [set(packed["list_ids"][g][packed["mask"][g]].tolist()) for g in range(groups)]
-    assert sum(map(len, ids)) == len(set.union(*ids)) == len(lengths)
+@given(some_shapes, st.lists(st.integers(0, 300), max_size=200))
+def test_no_batch_is_outside_the_closed_set(shapes, lengths):
+    assert {shape for _, shape in shapes.batches(lengths)} <= set(shapes.all(300))
 
 
-def test_documents_fill_the_rows():
-    """Best fit of 9 and 15, 20 and 4, 12 and 12 in rows of 24."""
-    packed = batching.pack(batch_of([[9, 20, 12], [12, 4, 15]]), 1, row_length=24, slots=4)
-    assert packed["encoder_input_tokens"].shape == (1, 3, 24)
-    assert np.all(packed["encoder_input_tokens"] > 0)
+@pytest.mark.parametrize("shapes", [CPU, ACCELERATOR])
+def test_tokens_of_a_batch_are_bounded(shapes):
+    assert all(rows * length <= shapes.tokens for rows, length in shapes.all(512))
 
 
-def test_rows_come_in_few_numbers():
-    shapes = {batching.size_bucket(n) for n in range(1, 1000)}
-    assert len(shapes) <= 64
-    assert all(n <= batching.size_bucket(n) <= n * 1.125 for n in range(1, 1000))
+def test_shapes_are_few():
+    # CPU: lengths 32 to 128 by 8, to 256 by 16, to 512 by 32, each with two numbers of rows.
+    assert len(CPU.all(512)) == 2 * (13 + 8 + 8)
+    # 32 to 256 by 32, to 512 by 32.
+    assert len(ACCELERATOR.all(512)) == 2 * (8 + 8)
 
 
-@pytest.mark.parametrize(("row_length", "slots"), [(23, 4), (24, 0)])
-def test_a_row_too_small_is_an_error(row_length, slots):
-    with pytest.raises(ValueError, match="expected at least the 24 tokens of the longest document"):
-        batching.pack(batch_of([[24, 3]]), 1, row_length, slots)
+@given(st.integers(1, 10_000))
+def test_a_length_is_padded_by_an_eighth_at_most(length):
+    padded = CPU.length(length)
+    assert length <= padded
+    assert padded - length < max(8, length / 8) or padded == 32
+    assert CPU.length(padded) == padded
 
 
-def test_buckets_hold_lists_of_about_one_length_and_all_of_them():
-    rng = np.random.default_rng(0)
-    lengths = [[int(n)] * 2 for n in rng.integers(1, 64, 400)]
-    batches = [batch_of(lengths[i : i + 4], 64) for i in range(0, 400, 4)]
-    found = list(batching.bucketed(batches))
-    for batch in found:
-        width = batch["encoder_input_tokens"].shape[-1]
-        longest = batching.document_lengths(batch["encoder_input_tokens"]).max(-1)
-        assert np.all((width - 8 < longest) & (longest <= width))
-        assert len(batch["label"]) == 4
-    labels = {float(x) for batch in found for x in batch["label"].ravel()}
-    assert len(found) >= 90  # at most 3 lists of each of 8 lengths still wait
-    assert labels <= {float(x) for batch in batches for x in batch["label"].ravel()}
+def test_longest_inputs_are_first():
+    lengths = [length for _, (_, length) in CPU.batches([5, 500, 60, 300] * 9)]
+    assert lengths == sorted(lengths, reverse=True) and len(set(lengths)) > 2
 
 
-@pytest.mark.parametrize("function", [batching.padded, batching.bucketed, batching.packed])
-def test_starting_late_leaves_out_the_first_batches(function):
-    batches = [batch_of([[n, n], [n, 1]], 300) for n in (9, 17, 9, 31, 9, 9)]
-    whole, late = list(function(batches, 1)), list(function(batches, 1, 2))
-    assert len(late) == len(whole) - 2
-    for a, b in zip(whole[2:], late, strict=True):
-        np.testing.assert_array_equal(a["encoder_input_tokens"], b["encoder_input_tokens"])
+def test_few_inputs_take_few_rows():
+    # 8 rows of 96 tokens make a batch, or 2.
+    assert [CPU.rows(96, rest) for rest in (1, 2, 4, 5, 8, 9)] == [2, 2, 2, 8, 8, 8]
+
+
+def test_open_shapes_have_no_padding_rows_and_only_the_padding_to_the_longest():
+    lengths = [50, 49, 47, 9, 0]
+    shapes = [shape for _, shape in BatchShapes(100, closed=False).batches(lengths)]
+    assert shapes == [(2, 50), (2, 47), (1, 1)]
+
+
+def test_open_shapes_cannot_be_listed():
+    with pytest.raises(ValueError, match="'closed' has False"):
+        BatchShapes(100, closed=False).all(10)
+
+
+def test_a_batch_of_no_tokens_is_refused():
+    with pytest.raises(ValueError, match="'tokens' has 0"):
+        BatchShapes(0)
+
+
+def test_accelerators_get_large_batches(monkeypatch):
+    assert batching.default_shapes() == CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert batching.default_shapes() == ACCELERATOR
+    assert batching.default_shapes(parts=4).rows(128, 10_000) == 512
+    assert batching.default_shapes(4096).tokens == 4096
+
+
+def test_lengths_have_eight_steps_to_a_doubling():
+    lengths = sorted({CPU.length(n) for n in range(129, 1025)})
+    steps = [b - a for a, b in itertools.pairwise(lengths)]
+    assert steps == [16] * 7 + [32] * 8 + [64] * 8
+
+
+def test_rows_of_the_caller_are_copied():
+    row = np.array([3, 4], np.int32)
+    tokens = batching.padded([row], (2, 3))
+    assert tokens.dtype == np.int32 and tokens.tolist() == [[3, 4, 0], [0, 0, 0]]
+    tokens[0, 0] = 9
+    assert row[0] == 3

@@ -46,8 +46,8 @@ optimizer = jax.eval_shape(lambda: optimizer_def.create(params))
 found = partitioning.shardings(optimizer, optimizer_def.derive_logical_axes(optimizer, axes), mesh)
 shardings, state_shardings = found.target, found.state.param_states
 rows = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 2, 7, 30, 12, 1)]
-alone = PairScorer(model.score, 4).score(params, rows)
-together = PairScorer(model.score, 3, mesh).score(jax.device_put(params, shardings), rows)
+alone = PairScorer(model.score, 128).score(params, rows)
+together = PairScorer(model.score, 96, mesh).score(jax.device_put(params, shardings), rows)
 try:
     partitioning.make_mesh(3)
     refused = ""

@@ -1,5 +1,6 @@
 """A model folder in use: scoring, ranking, reranking runs, the command line."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 
 from t5rank import Reranker, checkpoints, cli, model_folder, optimizers, rerank, trec
+from t5rank.batching import BatchShapes
+from t5rank.data.lists import RankedList
 from t5rank.data.passages import read_passage_lists
 from t5rank.models import heads, network, ranking
 from t5rank.prompts import MONOT5, PairEncoder, Prompt
+from t5rank.scoring import PairScorer
 from t5rank.vocabulary import Vocabulary
 
 DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
@@ -90,10 +94,20 @@ def test_topn_of_nothing_is_refused(model_dir):
 
 
 def test_scores_that_are_not_finite_are_an_error(model_dir):
-    reranker = Reranker.from_pretrained(model_dir)
-    reranker.params = jax.tree.map(lambda x: x * np.nan, reranker.params)
+    encoder = Reranker.from_pretrained(model_dir).encoder
+    reranker = Reranker(encoder, lambda tokens: tokens[:, 0] * np.nan, BatchShapes(64))
     with pytest.raises(ValueError, match="5 of 5 values that are not finite"):
         reranker.score("list", DOCUMENTS)
+
+
+def test_nothing_is_compiled_after_the_warm_up(tmp_path, vocabulary_file):
+    model, encoder, params = save_model(tmp_path, vocabulary_file)
+    scorer = PairScorer(model.score, 64)
+    reranker = Reranker(encoder, functools.partial(scorer, params), scorer.shapes)
+    assert reranker.warm_up() == scorer.compiled > 1
+    before = scorer.compiled
+    reranker.score("list", ["a list " * n for n in range(40)])
+    assert scorer.compiled == before
 
 
 def test_the_best_checkpoint_is_used_unless_another_is_asked_for(tmp_path, vocabulary_file):
@@ -182,33 +196,58 @@ def test_an_interrupted_rerank_goes_on_where_it_was(files, model_dir, monkeypatc
     assert rerank_command(files, model_dir) == 0
     whole = (files / "out.txt").read_text()
     (files / "out.txt").unlink()
-    monkeypatch.setattr(rerank, "CHUNK", 1)
-    score_lists, calls = Reranker.score_lists, []
+    run_lines = trec.run_lines
 
-    def interrupted(self, pairs, progress=None):
-        if len(calls) == 2:
+    def interrupted(run, tag):
+        lines = run_lines(run, tag)
+        if "q2" in run:
+            yield next(lines)
             raise KeyboardInterrupt
-        calls.append(pairs)
-        return score_lists(self, pairs, progress)
+        yield from lines
 
-    monkeypatch.setattr(Reranker, "score_lists", interrupted)
+    monkeypatch.setattr(trec, "run_lines", interrupted)
     assert rerank_command(files, model_dir) == 130
     assert not (files / "out.txt").exists()
     with (files / "out.txt.partial").open("a") as file:
-        file.write('["q3", {"d0": 1')  # the line that the interruption cut
-    monkeypatch.setattr(Reranker, "score_lists", score_lists)
-    done = []
+        file.write('["q2", 5')  # the line that the interruption cut
+    monkeypatch.setattr(trec, "run_lines", run_lines)
+    encode, asked = PairEncoder.encode, []
     monkeypatch.setattr(
-        Reranker,
-        "score_lists",
-        lambda self, pairs, progress=None: (
-            done.extend(q for q, _ in pairs) or score_lists(self, pairs, progress)
-        ),
+        PairEncoder,
+        "encode",
+        lambda self, query, documents: asked.append(query) or encode(self, query, documents),
     )
     assert rerank_command(files, model_dir) == 0
-    assert done == ["int"]  # the third query only
+    assert asked == ["string", "int"]  # not the first query
     assert (files / "out.txt").read_text() == whole
-    assert not (files / "out.txt.partial").exists()
+    assert not list(files.glob("out.txt.*"))
+
+
+def test_a_run_that_lost_its_end_is_written_again_from_there(files, model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    lists = [RankedList(f"q{i}", "list", ("d1",), ("int",), (0.0,)) for i in range(3)]
+
+    def run(lists):
+        return rerank.rerank_run(reranker, lists, files / "out.txt", settings="x")
+
+    assert run(lists) == (3, 3)
+    whole = (files / "out.txt").read_text()
+    for size in (0, 20, len(whole.splitlines(keepends=True)[0])):
+        log = [{"settings": "x", "topn": None, "tag": "t5rank"}]
+        ends = [len(whole) // 3 * (i + 1) for i in range(2)]
+        log += [[f"q{i}", 1, i + 1, end] for i, end in enumerate(ends)]
+        (files / "out.txt.partial").write_text("".join(json.dumps(x) + "\n" for x in log))
+        (files / "out.txt.unfinished").write_text(whole[:size])
+        assert run(lists) == (3, 3)
+        assert (files / "out.txt").read_text() == whole
+
+
+def test_a_query_with_two_lists_is_refused(files, model_dir):
+    item = RankedList("q1", "list", ("d1",), ("int",), (0.0,))
+    with pytest.raises(ValueError, match="Query 'q1' has two lists"):
+        rerank.rerank_run(
+            Reranker.from_pretrained(model_dir), [item, item], files / "o.txt", settings="x"
+        )
 
 
 def test_a_partial_file_of_other_inputs_is_refused(files, model_dir, capsys):
@@ -260,7 +299,8 @@ def test_lists_without_qrels_score(files, model_dir):
     lists = list(
         read_passage_lists(files / "collection.tsv", files / "queries.tsv", None, files / "run.txt")
     )
-    run = rerank.rerank_run(
+    written = rerank.rerank_run(
         Reranker.from_pretrained(model_dir), lists, files / "run2.txt", settings="x"
     )
-    assert list(run) == ["q1", "q2", "q3"]
+    assert written == (3, 15)
+    assert list(trec.read_run(files / "run2.txt")) == ["q1", "q2", "q3"]

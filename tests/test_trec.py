@@ -8,6 +8,7 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t5rank import trec
 from t5rank.trec import (
     rank_documents,
     read_qrels,
@@ -254,3 +255,16 @@ def test_real_run_is_read_in_its_given_order(shared_data, folder, queries, rows)
     assert given_order == list(
         itertools.chain.from_iterable(((q, d) for d in docs) for q, docs in run.items())
     )
+
+
+@pytest.mark.parametrize("order", ["together", "apart"])
+@pytest.mark.parametrize("columns", [3, 6])
+def test_a_run_read_by_query_is_the_run(tmp_path, order, columns):
+    places = [(q, d) for q in ("q2", "q1", "q3") for d in range(1, 4)]
+    if order == "apart":
+        places.sort(key=lambda place: place[1])
+    line = "{0} d{1} {1}\n" if columns == 3 else "{0} Q0 d{1} 0 {1} x\n"
+    (tmp_path / "run").write_text("".join(line.format(*place) for place in places))
+    by_query = list(trec.iterate_run(tmp_path / "run"))
+    assert by_query == list(trec.read_run(tmp_path / "run").items())
+    assert trec.count_documents(tmp_path / "run") == {"q1": 3, "q2": 3, "q3": 3}

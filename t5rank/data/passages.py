@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from t5rank.data.collection import Collection
 from t5rank.data.files import PathLike
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
-from t5rank.trec import Qrels, read_qrels, read_queries, read_run
+from t5rank.trec import Qrels, iterate_run, read_qrels, read_queries
 
 
 def read_passage_lists(
@@ -26,8 +26,8 @@ def read_passage_lists(
     """Gives the run's candidates as one list a query, in the run file's order of queries.
 
     Documents are in rank order (`t5rank.trec.rank_documents`), labels are the grades of the qrels;
-    a document without judgement, or with a grade below 0, has label 0.0. The run, the queries and
-    the qrels are in memory as ids, scores and grades; document texts are read list by list.
+    a document without judgement, or with a grade below 0, has label 0.0. The queries and the qrels
+    are in memory; the run and the documents' texts are read list by list.
 
     Args:
       collection: a TSV file of `doc_id TAB text`, or a `Collection` to be used again.
@@ -67,9 +67,10 @@ def _lists(collection, queries, qrels, run, add_missing, topn, *, strict, counts
         return
     texts = read_queries(queries, strict=strict, counts=counts)
     judgements: Qrels = {} if qrels is None else read_qrels(qrels)
-    candidates = {query_id: tuple(scored)[:topn] for query_id, scored in read_run(run).items()}
-    counts["qrels_queries_not_in_run"] += len(judgements.keys() - candidates.keys())
-    for query_id, doc_ids in candidates.items():
+    not_in_run = set(judgements)
+    for query_id, scored in iterate_run(run):
+        doc_ids = tuple(scored)[:topn]
+        not_in_run.discard(query_id)
         if query_id not in texts:
             raise ValueError(
                 f"Query '{query_id}' of file '{run}' is not in file '{queries}'; expected its text."
@@ -87,6 +88,7 @@ def _lists(collection, queries, qrels, run, add_missing, topn, *, strict, counts
         yield checked_list(
             query_id, texts[query_id], items, where=where, strict=strict, counts=counts
         )
+    counts["qrels_queries_not_in_run"] += len(not_in_run)
 
 
 def _missing_relevant(doc_ids: tuple[str, ...], judged: dict[str, int]) -> tuple[str, ...]:

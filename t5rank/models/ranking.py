@@ -5,7 +5,7 @@ the set of names below. A batch is of one of two layouts:
 
 * padded: `encoder_input_tokens` `[lists, list_size, length]`, `label` and `mask`
   `[lists, list_size]`;
-* packed, several documents a row (see `t5rank.batching`): `encoder_input_tokens` and
+* packed, several documents a row (see `t5rank.layouts`): `encoder_input_tokens` and
   `encoder_segment_ids` `[groups, rows, length]`, `label`, `mask` and `list_ids`
   `[groups, rows, slots]`. A list is all in one group.
 """

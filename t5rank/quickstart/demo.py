@@ -98,7 +98,8 @@ def _evaluate(
         lists = read_passage_lists(qrels=None, **files)
         settings = fingerprint([folder / loss / "metrics.jsonl", *files.values()])
         output = folder / f"test_run_{loss}.txt"
-        runs[loss] = rerank_run(reranker, lists, output, settings=settings, tag=loss)
+        rerank_run(reranker, lists, output, settings=settings, tag=loss)
+        runs[loss] = trec.read_run(output)
     qrels = trec.read_qrels(data / "test" / "qrels.txt")
     return evaluation.evaluate_runs(runs, qrels, " ".join(MEASURES))
 

@@ -14,13 +14,13 @@ import jax
 import numpy as np
 
 from t5rank import checkpoints, model_folder, optimizers, partitioning
-from t5rank.batching import Batching, packed
+from t5rank.layouts import Layout, packed
 from t5rank.checkpoints import Checkpointer
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
 from t5rank.prompts import PairEncoder, Prompt
-from t5rank.scoring import PairScorer
+from t5rank.scoring import PairScorer, prefetched
 from t5rank.tasks import lists
 from t5rank.train import data
 from t5rank.train.reporting import Reporter
@@ -74,12 +74,12 @@ class Trainer:
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
-      eval_batch_size: inputs scored at once in validation.
+      eval_batch_tokens: tokens scored at once in validation; what suits the device by default.
       checkpoint_period: save every so many steps; the end and a new best are saved besides.
       keep_checkpoints: how many of the latest checkpoints stay.
       best_metric: which validation metric says what checkpoint is best.
       early_stopping_patience: stop after so many validations without a new best; None never does.
-      batching: how lists are laid out, a function of `t5rank.batching`.
+      layout: how lists are laid out, a function of `t5rank.layouts`.
       model_parallel: devices that share one copy of the parameters.
       parameter_partitioning_dims: 2 splits parameters and optimizer state over the data-parallel
         devices as well; see `partitioning.logical_axis_rules`.
@@ -101,12 +101,12 @@ class Trainer:
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
     eval_period: int = 1000
-    eval_batch_size: int = 32
+    eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1
     best_metric: str = "mrr@10"
     early_stopping_patience: int | None = None
-    batching: Batching = packed
+    layout: Layout = packed
     model_parallel: int = 1
     parameter_partitioning_dims: int = 1
     random_seed: int = 0
@@ -131,7 +131,7 @@ class Trainer:
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
         self._check_evaluation()
-        self.scorer = PairScorer(self.model.score, self.eval_batch_size, self.mesh)
+        self.scorer = PairScorer(self.model.score, self.eval_batch_tokens, self.mesh)
 
     def _check_sizes(self) -> None:
         for name in ("batch_size", "train_steps", "log_period"):
@@ -247,7 +247,7 @@ class _Run:
         lists = self._lists()
         if self.step:
             _log.info("Reading past the %d batches that have been trained on.", self.step)
-        batches = t.batching(lists, t.groups, self.step)
+        batches = prefetched(t.layout(lists, t.groups, self.step))
         reason = "stopped early" if self._out_of_patience() else "finished"
         while self.step < t.train_steps and reason == "finished":
             batch = jax.device_put(next(batches), sharding)
@@ -262,6 +262,7 @@ class _Run:
                 reason = "stopped early"
             elif self.interrupt.requested and self.step < t.train_steps:
                 reason = "interrupted"
+        data.close(batches)
         data.close(lists)
         return self._finish(reason)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank import batching, losses, metrics, transformations
+from t5rank import layouts, losses, metrics, transformations
 from t5rank.models import heads, network, parts
 from t5rank.models.ranking import RankingModel
 
@@ -77,7 +77,7 @@ def assert_same(left, right, rtol=2e-5):
 @pytest.mark.parametrize("name", MODELS)
 def test_packed_gradients_are_those_of_padded_batches(name, padded):
     model = make_model(name)
-    packed = batching.pack(padded, 2, row_length=32, slots=3)
+    packed = layouts.pack(padded, 2, row_length=32, slots=3)
     expected = gradient(model, params_of(name), padded)
     assert_same(gradient(model, params_of(name), packed), expected)
 
@@ -89,7 +89,7 @@ def test_any_loss_takes_packed_batches(loss, padded):
     """From scores on: the network is the same for all."""
     loss_fn = getattr(losses, loss, None) or transformations.approx_t12n(metrics.ndcg_metric)
     model = make_model(loss_fn=loss_fn)
-    packed = batching.pack(padded, 2, row_length=32, slots=3)
+    packed = layouts.pack(padded, 2, row_length=32, slots=3)
 
     def loss_of(batch):  # the label of a document is as good a score as any
         return model._loss_sum_and_count(jnp.sin(3.0 * batch["label"]), batch, None)
@@ -98,7 +98,7 @@ def test_any_loss_takes_packed_batches(loss, padded):
 
 
 def test_packed_scores_are_those_of_each_document_alone(padded):
-    model, packed = make_model(), batching.pack(padded, 1, row_length=32, slots=3)
+    model, packed = make_model(), layouts.pack(padded, 1, row_length=32, slots=3)
     scores = model.batch_scores(params_of(), jax.tree.map(jnp.asarray, packed))
     alone = model.score(params_of(), jnp.asarray(padded["encoder_input_tokens"]))
     expected = sorted(zip(padded["label"][padded["mask"]], alone[padded["mask"]], strict=True))
@@ -107,7 +107,7 @@ def test_packed_scores_are_those_of_each_document_alone(padded):
 
 
 def test_microbatches_of_packed_groups_change_nothing(padded):
-    packed = batching.pack(padded, 4, row_length=32, slots=3)
+    packed = layouts.pack(padded, 4, row_length=32, slots=3)
     expected = gradient(make_model(config=no_dropout(CONFIG)), params_of(), packed, rng=KEY)
     model = make_model(config=no_dropout(CONFIG), num_microbatches=2, batch_size=4)
     assert_same(gradient(model, params_of(), packed, rng=KEY), expected)

@@ -377,7 +377,7 @@ def test_eight_devices_give_the_losses_of_one(layout, task, vocabulary_file, tmp
             import json, sys
             sys.path.insert(0, sys.argv[1])
             import jax, test_loop
-            from t5rank import batching, schedules
+            from t5rank import layouts, schedules
             from t5rank.tasks import lists
 
             folder, vocabulary, output, model_parallel, layout = sys.argv[2:]
@@ -385,7 +385,7 @@ def test_eight_devices_give_the_losses_of_one(layout, task, vocabulary_file, tmp
             task = lists.jsonl_task(folder, splits, vocabulary, name="devices")
             trainer = test_loop.Trainer(
                 model=test_loop.make_model(vocabulary, dropout=0.1 * (layout == "padded")),
-                model_dir=output, batching=getattr(batching, layout), parameter_partitioning_dims=2,
+                model_dir=output, layout=getattr(layouts, layout), parameter_partitioning_dims=2,
                 mixture_or_task_name=task, task_feature_lengths=test_loop.LENGTHS, batch_size=8,
                 train_steps=5, learning_rate_fn=schedules.constant(1e-2), eval_period=5,
                 log_period=1, model_parallel=int(model_parallel))
