@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from t5rank import checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
+from t5rank.checkpoints.paths import path
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
 from t5rank.prompts import PairEncoder, Prompt
@@ -159,7 +159,7 @@ class Trainer:
           TrainingDivergedError: the loss is not finite.
           ValueError: the data or the initial checkpoint are wrong.
         """
-        folder = Path(self.model_dir)
+        folder = path(self.model_dir)
         folder.mkdir(parents=True, exist_ok=True)
         model_folder.save_config(folder, self.model, self.encoder)
         with (
