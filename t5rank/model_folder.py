@@ -16,7 +16,7 @@ from etils import epath
 from flax import linen as nn
 
 from t5rank import checkpoints
-from t5rank.checkpoints.paths import BEST, load_best, path
+from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
@@ -189,6 +189,4 @@ def load_params(directory: str | os.PathLike[str], model: RankingModel, step: in
 
 
 def _write_json(file: epath.Path, value: Any) -> None:
-    temporary = file.with_suffix(".partial")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(file)
+    write_text(file, json.dumps(value, indent=2) + "\n")

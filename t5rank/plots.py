@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from etils import epath
 
 
 def learning_curves(
@@ -27,7 +28,7 @@ def learning_curves(
     count = 1 + len(metrics)
     figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.5 * count, 3.6), squeeze=False)
     for color, (label, file) in enumerate(runs.items()):
-        records = [json.loads(line) for line in Path(file).read_text().splitlines()]
+        records = [json.loads(line) for line in epath.Path(file).read_text().splitlines()]
         for panel, name in zip(panels, ("loss", *metrics), strict=True):
             train = _curve(records, "train", name)
             validation = _curve(records, "validation", name)
@@ -43,7 +44,8 @@ def learning_curves(
         if panel.has_data():
             panel.legend(fontsize="small", framealpha=0.6)
     figure.tight_layout()
-    figure.savefig(output, dpi=120)
+    with epath.Path(output).open("wb") as picture:
+        figure.savefig(picture, format="png", dpi=120)
     pyplot.close(figure)
 
 

@@ -19,6 +19,13 @@ def path(location: str | os.PathLike[str]) -> epath.Path:
     return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
 
 
+def write_text(file: epath.Path, text: str) -> None:
+    """Writes a whole file, or nothing where writing is interrupted."""
+    partial = file.with_name(f"{file.name}.partial")
+    partial.write_text(text)
+    partial.replace(file)
+
+
 def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:
     """Tensorstore's name of a folder."""
     folder = os.fspath(location).rstrip("/") + "/"

@@ -4,12 +4,12 @@ import ast
 import importlib.util  # noqa: F401, gin 0.5's dynamic registration needs it and does not import it
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import gin
 from gin import config as gin_config
 
+from t5rank.checkpoints.paths import path, write_text
 from t5rank.train.loop import Trainer
 
 RUN = "t5rank/configs/runs/finetune.gin"
@@ -102,10 +102,10 @@ def _bindings_of(reference: gin_config.ConfigurableReference) -> list[tuple[str,
 
 def save_operative_config(model_dir: str) -> None:
     """Writes the configuration in use; an earlier run's is kept beside it."""
-    folder = Path(model_dir)
+    folder = path(model_dir)
     folder.mkdir(parents=True, exist_ok=True)
     file, text = folder / "config.gin", gin.operative_config_str()
     if file.is_file() and file.read_text() != text:
         count = len(list(folder.glob("config.*.gin")))
         file.rename(folder / f"config.{count + 1}.gin")
-    file.write_text(text)
+    write_text(file, text)

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,8 +13,9 @@ import jax
 import numpy as np
 
 from t5rank import checkpoints, model_folder, optimizers, partitioning
-from t5rank.layouts import Layout, packed
 from t5rank.checkpoints import Checkpointer
+from t5rank.checkpoints.paths import path
+from t5rank.layouts import Layout, packed
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
@@ -167,7 +167,7 @@ class Trainer:
           TrainingDivergedError: the loss is not finite.
           ValueError: the data or the initial checkpoint are wrong.
         """
-        folder = Path(self.model_dir)
+        folder = path(self.model_dir)
         folder.mkdir(parents=True, exist_ok=True)
         model_folder.save_config(folder, self.model, self.encoder)
         with (

@@ -4,13 +4,14 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from clu import metric_writers
+from etils import epath
 from tqdm import tqdm
 
 from t5rank import plots
+from t5rank.checkpoints.paths import write_text
 
 METRICS = "metrics.jsonl"
 CURVE = "learning_curve.png"
@@ -28,8 +29,9 @@ class Reporter:
         None where it is not known.
     """
 
-    def __init__(self, folder: Path, train_steps: int, peak: float | None = None):
+    def __init__(self, folder: epath.Path, train_steps: int, peak: float | None = None):
         self._folder = folder
+        self._records: list[str] = []  # the lines of METRICS: object stores cannot append
         self._train_steps = train_steps
         self._peak = peak
         self._writers = {
@@ -52,7 +54,7 @@ class Reporter:
     def start(self, step: int, parameters: int) -> None:
         """Begins at `step`; what an interrupted run wrote after it is dropped."""
         self._line(f"{parameters:,} parameters, step {step:,} to {self._train_steps:,}")
-        _keep_until(self._folder / METRICS, step)
+        self._records = _records_until(self._folder / METRICS, step)
         self._since = (step, time.monotonic())
         self._bar = tqdm(
             total=self._train_steps, initial=step, desc="training", unit=" steps", disable=None
@@ -105,23 +107,22 @@ class Reporter:
         if best is not None:
             text += f" Best {best['metric']} {best['value']:.4f} at step {best['step']:,}."
         self._line(text)
-        if (self._folder / METRICS).is_file():
+        if self._records:
             plots.learning_curves({"": self._folder / METRICS}, self._folder / CURVE)
             self._line(f"Learning curve: {self._folder / CURVE}")
 
     def _write(self, part: str, step: int, values: Mapping[str, float]) -> None:
         self._writers[part].write_scalars(step, dict(values))
-        with (self._folder / METRICS).open("a") as file:
-            file.write(json.dumps({"step": step, "part": part, **values}) + "\n")
+        self._records.append(json.dumps({"step": step, "part": part, **values}))
+        write_text(self._folder / METRICS, "".join(line + "\n" for line in self._records))
 
     def _line(self, text: str) -> None:
         _log.info("%s", text)
 
 
-def _keep_until(file: Path, step: int) -> None:
-    if file.is_file():
-        lines = [line for line in file.read_text().splitlines() if json.loads(line)["step"] <= step]
-        file.write_text("".join(line + "\n" for line in lines))
+def _records_until(file: epath.Path, step: int) -> list[str]:
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return [line for line in lines if json.loads(line)["step"] <= step]
 
 
 def _duration(seconds: float) -> str:
