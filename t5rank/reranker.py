@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.models.ranking import RankingModel
+from t5rank.onnx.session import OnnxScorer
 from t5rank.prompts import PairEncoder
-from t5rank.scoring import PairScorer
+from t5rank.scoring import PairScorer, score_rows
 from t5rank.types import PyTree
 
 
@@ -40,12 +41,18 @@ class Reranker:
     """
 
     def __init__(
-        self, model: RankingModel, params: PyTree, encoder: PairEncoder, batch_size: int = 32
+        self,
+        model: RankingModel,
+        params: PyTree,
+        encoder: PairEncoder,
+        batch_size: int = 32,
+        onnx: OnnxScorer | None = None,
     ):
         self.model = model
         self.params = params
         self.encoder = encoder
         self._scorer = PairScorer(model.score, batch_size=batch_size)
+        self._onnx = onnx
 
     @classmethod
     def from_pretrained(
@@ -57,14 +64,19 @@ class Reranker:
         """Loads a model folder.
 
         Args:
-          model_dir: a folder written by `t5rank train`.
+          model_dir: a folder written by `t5rank train`, or by `t5rank export`: with ONNX
+            Runtime, which needs `pip install 't5rank[onnx]'`.
           step: which checkpoint; the best by validation by default, or else the latest.
           batch_size: inputs scored at once.
 
         Raises:
-          ValueError: the folder, its configuration or its checkpoint is missing or wrong.
+          ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
+            folder was exported and ONNX Runtime is not installed.
         """
         model, encoder = model_folder.load_config(model_dir)
+        weights = model_folder.weights_path(model_dir, step)
+        if weights.name == model_folder.ONNX:
+            return cls(model, None, encoder, onnx=OnnxScorer(weights))
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step)
         return cls(model, params, encoder, batch_size=batch_size)
@@ -83,7 +95,10 @@ class Reranker:
         """Scores of several queries' documents, batched together by length."""
         pairs = [self.encoder.encode(query, documents) for query, documents in lists]
         rows = [pair.tokens for encoded in pairs for pair in encoded]
-        scores = self._scorer.score(self.params, rows, progress)
+        if self._onnx is None:
+            scores = self._scorer.score(self.params, rows, progress)
+        else:
+            scores = score_rows(self._onnx, rows, progress=progress)
         _check_finite(scores)
         ends = np.cumsum([len(encoded) for encoded in pairs])
         return [scores[end - len(p) : end] for end, p in zip(ends, pairs, strict=True)]

@@ -83,7 +83,34 @@ class PairScorer:
         return jax.device_put(tokens, self._sharding)
 
 
-def _collect(scores: np.ndarray, batch: list[int], result: Array, progress: tqdm | None) -> None:
+def _collect(
+    scores: np.ndarray, batch: list[int], result: Array | np.ndarray, progress: tqdm | None
+) -> None:
     scores[batch] = np.asarray(result)[: len(batch)]
     if progress is not None:
         progress.update(len(batch))
+
+
+def score_rows(
+    score_batch: Callable[[np.ndarray], np.ndarray],
+    rows: Sequence[np.ndarray],
+    batch_size: int = 4,
+    progress: tqdm | None = None,
+) -> np.ndarray:
+    """Float32 scores `[len(rows)]` by a function that takes batches of any shape, such as ONNX's.
+
+    Args:
+      score_batch: `tokens [batch, length] -> [batch]`.
+      rows: one int array of tokens per input, without padding.
+      batch_size: rows of one batch; few, so that they are of nearly equal length.
+      progress: told how many inputs are done.
+    """
+    scores = np.zeros(len(rows), np.float32)
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        tokens = np.full((len(batch), max(len(rows[batch[0]]), 1)), PAD_ID, np.int32)
+        for row, i in zip(tokens, batch, strict=True):
+            row[: len(rows[i])] = rows[i]
+        _collect(scores, batch, score_batch(tokens), progress)
+    return scores
