@@ -5,6 +5,7 @@ distance, the decoder's self-attention (of one position: value and output are on
 first decoder layer up to its attention to the encoder, since its input is always the pad token.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -75,6 +76,12 @@ class _Tokens:
         return op("Add", clipped, far)
 
 
+def inner_names(config: network.T5Config) -> list[str]:
+    """The projections into the MLP: `wi`, or `wi_0`, `wi_1` of a gated one."""
+    count = len(config.mlp_activations)
+    return ["wi"] if count == 1 else [f"wi_{i}" for i in range(count)]
+
+
 class _Layers:
     """What encoder and decoder share."""
 
@@ -86,16 +93,11 @@ class _Layers:
         return self.graph.op("RMSNormalization", x, scale, axis=-1, epsilon=_EPSILON)
 
     def mlp(self, x: str, weights: PyTree, product: Product, site: str) -> str:
-        names = [name for name in ("wi", "wi_0", "wi_1") if name in weights]
-        kernels = [_float32(weights[name]["kernel"]) for name in names]
+        kernels = [_float32(weights[name]["kernel"]) for name in inner_names(self.config)]
         inner = product(self.graph, f"{site}/wi", x, kernels)
-        hidden = [
-            self.activated(h, activation)
-            for h, activation in zip(inner, self.config.mlp_activations, strict=True)
-        ]
-        while len(hidden) > 1:
-            hidden = [self.graph.op("Mul", *hidden[:2]), *hidden[2:]]
-        return product(self.graph, f"{site}/wo", hidden[0], [_float32(weights["wo"]["kernel"])])[0]
+        hidden = map(self.activated, inner, self.config.mlp_activations)
+        y = functools.reduce(lambda a, b: self.graph.op("Mul", a, b), hidden)
+        return product(self.graph, f"{site}/wo", y, [_float32(weights["wo"]["kernel"])])[0]
 
     def activated(self, x: str, activation: str) -> str:
         if activation == "relu":

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from t5rank.models.network import T5Config
+from t5rank.onnx.network import inner_names
 from t5rank.types import PyTree
+
+_SITES = ("attention/in", "attention/out", "mlp/wi", "mlp/wo")  # of a layer
 
 
 def smoothed(
@@ -30,11 +33,10 @@ def smoothed(
       The parameters, and by site the largest `|x|` that they give.
     """
     layers, after = {}, {}
-    for i in range(config.num_encoder_layers):
-        site, layer = f"layers_{i}", params["encoder"][f"layers_{i}"]
-        of_layer = {key.removeprefix(f"{site}/"): v for key, v in largest.items() if site in key}
-        layers[site], now = _smoothed_layer(layer, config, of_layer)
-        after.update({f"{site}/{key}": float(value.max()) for key, value in now.items()})
+    for name in (f"layers_{i}" for i in range(config.num_encoder_layers)):
+        sites = {key: largest[f"{name}/{key}"] for key in _SITES}
+        layers[name], now = _smoothed_layer(params["encoder"][name], config, sites)
+        after.update({f"{name}/{key}": float(value.max()) for key, value in now.items()})
     return {**params, "encoder": {**params["encoder"], **layers}}, after
 
 
@@ -42,13 +44,12 @@ def _smoothed_layer(
     layer: PyTree, config: T5Config, largest: Mapping[str, np.ndarray]
 ) -> tuple[PyTree, dict[str, np.ndarray]]:
     weights = _Weights(layer)
-    inner = [name for name in ("wi", "wi_0", "wi_1") if name in layer["mlp"]]
     heads_in = [("attention", name, "kernel") for name in ("query", "key", "value")]
     norm = "pre_attention_layer_norm", "scale"
     now = {"attention/in": weights.smooth(norm, heads_in, largest["attention/in"])}
     value, out = ("attention", "value", "kernel"), ("attention", "out", "kernel")
     now["attention/out"] = weights.smooth(value, [out], largest["attention/out"])
-    into = [("mlp", name, "kernel") for name in inner]
+    into = [("mlp", name, "kernel") for name in inner_names(config)]
     norm = "pre_mlp_layer_norm", "scale"
     now["mlp/wi"] = weights.smooth(norm, into, largest["mlp/wi"])
     now["mlp/wo"] = largest["mlp/wo"]
