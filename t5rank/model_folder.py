@@ -2,7 +2,8 @@
 
 MODEL_DIR/config.json           architecture, head, prompt, input length
 MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
-MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training)
+MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training), or
+MODEL_DIR/model.onnx            the scoring graph that `t5rank export` wrote
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from t5rank.vocabulary import Vocabulary
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.model"
+ONNX = "model.onnx"
 FORMAT = 1
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 _NETWORKS: dict[str, Any] = {
@@ -173,6 +175,23 @@ def best_step(directory: str | os.PathLike[str]) -> int | None:
     """The best checkpoint's step, or None."""
     best = load_best(directory)
     return None if best is None else best["step"]
+
+
+def weights_path(directory: str | os.PathLike[str], step: int | None = None) -> epath.Path:
+    """What holds a folder's parameters: a `checkpoint_N`, or else `model.onnx`.
+
+    Raises:
+      ValueError: there is neither, or not of this step.
+    """
+    folder = path(directory)
+    if not (folder / ONNX).is_file():
+        return folder / f"checkpoint_{chosen_step(folder, step)}"
+    if step is not None:
+        raise ValueError(
+            f"Exported model '{directory}' has one state; expected no step, not {step}. "
+            "Which checkpoint it is was chosen when it was exported."
+        )
+    return folder / ONNX
 
 
 def load_params(directory: str | os.PathLike[str], model: RankingModel, step: int) -> PyTree:

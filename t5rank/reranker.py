@@ -12,11 +12,13 @@ from tqdm import tqdm
 from t5rank import model_folder
 from t5rank.batching import BatchShapes, padded
 from t5rank.models.ranking import RankingModel
+from t5rank.onnx.session import OnnxScorer
 from t5rank.prompts import EncodedPair, PairEncoder
 from t5rank.scoring import PairScorer, ScoreTokens, prefetched, score_chunks
 from t5rank.types import PyTree
 
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
+ONNX_TOKENS = 512  # of a batch: about four of MS MARCO's, of nearly equal length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +73,20 @@ class Reranker:
         """Loads a model folder.
 
         Args:
-          model_dir: a folder written by `t5rank train`.
+          model_dir: a folder written by `t5rank train`, or by `t5rank export`: with ONNX
+            Runtime, which needs `pip install 't5rank[onnx]'`.
           step: which checkpoint; the best by validation by default, or else the latest.
           batch_tokens: tokens scored at once, padding included; what suits the device by default.
 
         Raises:
-          ValueError: the folder, its configuration or its checkpoint is missing or wrong.
+          ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
+            folder was exported and ONNX Runtime is not installed.
         """
         model, encoder = model_folder.load_config(model_dir)
+        weights = model_folder.weights_path(model_dir, step)
+        if weights.name == model_folder.ONNX:
+            shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
+            return cls(encoder, OnnxScorer(weights), shapes)
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step)
         return cls.from_model(model, params, encoder, batch_tokens)

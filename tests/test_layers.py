@@ -14,6 +14,7 @@ LAYERS = {
     ("t5rank.models.heads", "t5rank.models.network", "t5rank.models.ranking"): TRAINING
     | {"t5x", "sentencepiece", "clu"},
     ("t5rank.vocabulary", "t5rank.prompts"): TRAINING | {"jax", "flax"},
+    ("t5rank.onnx.session",): TRAINING | {"jax", "flax", "onnx"},
     (
         "t5rank.reranker",
         "t5rank.scoring",
@@ -22,7 +23,7 @@ LAYERS = {
         "t5rank.rerank",
         "t5rank.checkpoints",
         "t5rank.convert",
-    ): TRAINING | {"t5x", "torch", "transformers", "safetensors"},
+    ): TRAINING | {"t5x", "torch", "transformers", "safetensors", "onnx", "onnxruntime"},
 }
 
 

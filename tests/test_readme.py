@@ -27,7 +27,17 @@ def test_the_two_commands_come_first():
 
 
 def test_there_are_commands():
-    names = ["train", "merge", "convert", "convert", "score", "rerank", "evaluate"]
+    names = [
+        "train",
+        "merge",
+        "convert",
+        "convert",
+        "score",
+        "rerank",
+        "evaluate",
+        "export",
+        "export",
+    ]
     assert [command[1] for command in commands()] == names
 
 

@@ -287,7 +287,9 @@ def test_evaluate_on_the_published_run(shared_data, capsys, tmp_path):
     assert figures["measures"]["nDCG@10"]["value"] == pytest.approx(0.4458, abs=5e-5)
 
 
-@pytest.mark.parametrize("command", ["quickstart", "train", "rerank", "score", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["quickstart", "train", "rerank", "score", "evaluate", "export"]
+)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])

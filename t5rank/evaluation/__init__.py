@@ -1,10 +1,17 @@
 """Evaluation of runs: figures, significance and reports."""
 
-from t5rank.evaluation.measures import Evaluation, evaluate, evaluate_runs, parse_measures
+from t5rank.evaluation.measures import (
+    DEFAULT_MEASURES,
+    Evaluation,
+    evaluate,
+    evaluate_runs,
+    parse_measures,
+)
 from t5rank.evaluation.report import report_dict, report_table
 from t5rank.evaluation.significance import Comparison, compare, random_run
 
 __all__ = [
+    "DEFAULT_MEASURES",
     "Comparison",
     "Evaluation",
     "compare",

@@ -1,0 +1,140 @@
+"""How far one reranker's scores, rankings and figures are from another's."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from tqdm import tqdm
+
+from t5rank import evaluation
+from t5rank.data.lists import RankedList
+from t5rank.reranker import Reranker
+from t5rank.trec import Qrels, Run
+
+_QUERIES = 32  # scored together
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """An int8 model beside its float32 original, on the same pairs.
+
+    Attributes:
+      queries: how many.
+      pairs: how many, of all queries together.
+      mean_error: mean of |int8 score - float32 score|.
+      largest_error: the largest of these.
+      score_std: standard deviation of the float32 scores, which says what an error means.
+      kendall_tau: rank correlation within a query (tau-b), mean over queries.
+      spearman_rho: the same, Spearman's.
+      measures: by name, the figures of float32 and int8; empty without qrels.
+    """
+
+    queries: int
+    pairs: int
+    mean_error: float
+    largest_error: float
+    score_std: float
+    kendall_tau: float
+    spearman_rho: float
+    measures: dict[str, tuple[float, float]]
+
+    def written_form(self) -> dict[str, Any]:
+        """What `int8.json` holds."""
+        form = dataclasses.asdict(self)
+        form["measures"] = {
+            name: {"float32": before, "int8": after, "change": after - before}
+            for name, (before, after) in self.measures.items()
+        }
+        return form
+
+
+def measured_agreement(
+    float32: Reranker,
+    int8: Reranker,
+    lists: Sequence[RankedList],
+    qrels: Qrels | None,
+    measures: str = evaluation.DEFAULT_MEASURES,
+) -> Agreement:
+    """Scores all lists with both; with qrels, their measures on these queries too."""
+    before, after = (
+        _scores(reranker, lists, name) for reranker, name in ((float32, "float32"), (int8, "int8"))
+    )
+    errors = np.abs(np.concatenate(after) - np.concatenate(before))
+    ranked = [pair for pair in zip(before, after, strict=True) if np.ptp(pair, axis=1).all()]
+    return Agreement(
+        queries=len(lists),
+        pairs=len(errors),
+        mean_error=float(errors.mean()),
+        largest_error=float(errors.max()),
+        score_std=float(np.concatenate(before).std()),
+        kendall_tau=_mean([scipy.stats.kendalltau(*pair).statistic for pair in ranked]),
+        spearman_rho=_mean([scipy.stats.spearmanr(*pair).statistic for pair in ranked]),
+        measures={} if qrels is None else _measures(before, after, lists, qrels, measures),
+    )
+
+
+def _scores(reranker: Reranker, lists: Sequence[RankedList], name: str) -> list[np.ndarray]:
+    scores: list[np.ndarray] = []
+    total = sum(map(len, lists))
+    with tqdm(desc=f"scoring in {name}", unit=" pairs", total=total, disable=None) as progress:
+        for start in range(0, len(lists), _QUERIES):
+            part = [(item.query, item.documents) for item in lists[start : start + _QUERIES]]
+            scores += reranker.score_lists(part, progress)
+    return scores
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; 1 where no query has an order that could change."""
+    return float(np.mean(values)) if values else 1.0
+
+
+def _measures(
+    before: Sequence[np.ndarray],
+    after: Sequence[np.ndarray],
+    lists: Sequence[RankedList],
+    qrels: Qrels,
+    measures: str,
+) -> dict[str, tuple[float, float]]:
+    judged = {item.query_id: qrels[item.query_id] for item in lists if item.query_id in qrels}
+    one, other = (
+        evaluation.evaluate(_run(lists, scores), judged, measures).aggregate
+        for scores in (before, after)
+    )
+    return {name: (one[name], other[name]) for name in one}
+
+
+def _run(lists: Sequence[RankedList], scores: Sequence[np.ndarray]) -> Run:
+    return {
+        item.query_id: dict(zip(item.doc_ids, map(float, found), strict=True))
+        for item, found in zip(lists, scores, strict=True)
+    }
+
+
+def table(agreement: Agreement) -> str:
+    """The agreement as a Markdown table."""
+    rows = [
+        ("mean score error", f"{agreement.mean_error:.4f}"),
+        ("largest score error", f"{agreement.largest_error:.4f}"),
+        ("standard deviation of the scores", f"{agreement.score_std:.4f}"),
+        ("Kendall's tau within a query", f"{agreement.kendall_tau:.4f}"),
+        ("Spearman's rho within a query", f"{agreement.spearman_rho:.4f}"),
+        *(
+            (name, f"{after:.4f} ({after - before:+.4f}; float32 {before:.4f})")
+            for name, (before, after) in agreement.measures.items()
+        ),
+    ]
+    heading = f"{agreement.pairs:,} pairs of {agreement.queries:,} held-out queries"
+    return f"| {heading} | int8 |\n|---|---|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
+
+
+def readme(agreement: Agreement) -> str:
+    """The README of an int8 model's folder."""
+    return (
+        "# A t5rank reranker in int8\n\n"
+        "Made by `t5rank export --format onnx --int8`; loaded by `Reranker.from_pretrained`. Its "
+        "encoder multiplies int8, so its scores are near those of the float32 model, not equal:\n\n"
+        f"{table(agreement)}\nThe pairs are of the run that was given for calibration, of queries "
+        "that calibration did not see.\n"
+    )

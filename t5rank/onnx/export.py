@@ -1,0 +1,151 @@
+"""Exports a model folder to one that ONNX Runtime scores with.
+
+OUTPUT/model.onnx, model.onnx.data   the scoring graph and its weights
+OUTPUT/config.json, vocabulary.model as in the model folder
+OUTPUT/int8.json, README.md          of an int8 model: how far its scores are from float32
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from t5rank import model_folder
+from t5rank.data.lists import RankedList
+from t5rank.evaluation import DEFAULT_MEASURES, parse_measures
+from t5rank.models.ranking import RankingModel
+from t5rank.onnx import network
+from t5rank.onnx.agreement import Agreement, measured_agreement, readme
+from t5rank.onnx.graph import Graph
+from t5rank.onnx.products import Int8Product, ObservedProduct
+from t5rank.onnx.session import OnnxScorer
+from t5rank.onnx.smoothing import smoothed
+from t5rank.prompts import PairEncoder
+from t5rank.reranker import Reranker
+from t5rank.trec import Qrels
+from t5rank.types import PyTree
+
+CALIBRATION_PAIRS = 256
+_CALIBRATION_SHARE = 8  # every eighth query is for calibration, the others are held out
+_INPUTS = {network.TOKENS: ("int32", ["batch", "length"])}
+_SCORES = ("float32", ["batch"])
+
+
+def export(
+    model_dir: str | os.PathLike[str], output: str | os.PathLike[str], step: int | None = None
+) -> None:
+    """Exports a model in float32.
+
+    Args:
+      model_dir: a model folder; activations are float32, also where training's were bfloat16.
+      output: a new or empty folder, which `Reranker.from_pretrained` loads.
+      step: which checkpoint; the best by default, or else the latest.
+
+    Raises:
+      ValueError: the folder is wrong, something is in `output`, or the package onnx is missing.
+    """
+    model, encoder, params = _loaded(model_dir, step)
+    folder = _new_folder(output)
+    graph = Graph(folder)
+    graph.save(_INPUTS, {network.score_graph(graph, model, params): _SCORES})
+    model_folder.save_config(folder, model, encoder)
+
+
+def export_int8(
+    model_dir: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    lists: Sequence[RankedList],
+    qrels: Qrels | None = None,
+    measures: str = DEFAULT_MEASURES,
+    step: int | None = None,
+) -> Agreement:
+    """Exports a model whose encoder multiplies int8, and compares it with float32.
+
+    Pairs of every eighth query say how large activations are; the agreement is on all others.
+
+    Args:
+      model_dir: a model folder.
+      output: a new or empty folder, which `Reranker.from_pretrained` loads.
+      lists: real queries and documents, like those that the model will score.
+      qrels: for the change of the measures.
+      measures: names of ir_measures.
+      step: which checkpoint; the best by default, or else the latest.
+
+    Raises:
+      ValueError: as `export`; or fewer than two queries.
+    """
+    parse_measures(measures)
+    calibration, held_out = _split(lists)
+    model, encoder, params = _loaded(model_dir, step)
+    folder = _new_folder(output)
+    largest = _calibrated(model, params, _tokens(encoder, calibration))
+    params8, largest8 = smoothed(params, model.module.config, largest)
+    graph = Graph(folder)
+    scores = network.score_graph(graph, model, params8, Int8Product(largest8))
+    graph.save(_INPUTS, {scores: _SCORES})
+    model_folder.save_config(folder, model, encoder)
+    rerankers = (Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder))
+    agreement = measured_agreement(*rerankers, held_out, qrels, measures)
+    (folder / "int8.json").write_text(json.dumps(agreement.written_form(), indent=2) + "\n")
+    (folder / "README.md").write_text(readme(agreement))
+    return agreement
+
+
+def _loaded(
+    model_dir: str | os.PathLike[str], step: int | None
+) -> tuple[RankingModel, PairEncoder, PyTree]:
+    model, encoder = model_folder.load_config(model_dir)
+    step = model_folder.chosen_step(model_dir, step)
+    params = model_folder.load_params(model_dir, model, step)
+    return model, encoder, jax.tree.map(np.asarray, params)
+
+
+def _new_folder(output: str | os.PathLike[str]) -> Path:
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"Output '{output}' has files; expected a new or empty folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _split(lists: Sequence[RankedList]) -> tuple[list[RankedList], list[RankedList]]:
+    if len(lists) < 2:
+        raise ValueError(
+            f"The lists have {len(lists)} queries; expected at least 2: int8 is calibrated on some "
+            "and compared with float32 on others."
+        )
+    share = min(_CALIBRATION_SHARE, len(lists))
+    held_out = [item for i, item in enumerate(lists) if i % share]
+    return list(lists[::share]), held_out
+
+
+def _tokens(encoder: PairEncoder, lists: Sequence[RankedList]) -> list[np.ndarray]:
+    """Tokens of the calibration pairs, spread evenly over the lists."""
+    pairs = [(item.query, document) for item in lists for document in item.documents]
+    chosen = pairs[:: max(1, len(pairs) // CALIBRATION_PAIRS)][:CALIBRATION_PAIRS]
+    return [encoder.encode(query, [document])[0].tokens for query, document in chosen]
+
+
+def _calibrated(
+    model: RankingModel, params: PyTree, rows: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """By site, the largest `|x|` of each channel over `rows`."""
+    product = ObservedProduct()
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Graph(folder)
+        outputs: dict[str, Any] = {network.score_graph(graph, model, params, product): _SCORES}
+        outputs |= {name: ("float32", [name]) for name in product.largest.values()}
+        scorer = OnnxScorer(graph.save(_INPUTS, outputs))
+        # One row at a time: padding is no activation that matters.
+        found = [
+            scorer.outputs(row[None])[1:]
+            for row in tqdm(rows, desc="calibrating", unit=" pairs", disable=None)
+        ]
+    largest = [np.max(values, axis=0) for values in zip(*found, strict=True)]
+    return dict(zip(product.largest, largest, strict=True))

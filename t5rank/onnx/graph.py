@@ -1,0 +1,99 @@
+"""Builds an ONNX graph node by node; its weights go to a file beside it as they are named."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t5rank.onnx.packages import require
+
+MODEL = "model.onnx"
+WEIGHTS = "model.onnx.data"
+_OPSET = 23  # the first with Attention and RMSNormalization
+_IR_VERSION = 11  # that of the opset
+_LARGE = 1024  # bytes; smaller constants stay in the graph, where their values can be folded
+_ALIGNMENT = 4096  # so that the file can be mapped into memory
+
+
+def tensor_type(dtype: Any) -> int:
+    """ONNX's number for a type of numpy."""
+    return require("onnx").helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+class Graph:
+    """A graph whose every value is a name.
+
+    graph = Graph(folder)
+    y = graph.op("MatMul", "x", graph.constant(weights))
+    graph.save(inputs={"x": ("float32", ["batch", 4])}, outputs={y: ("float32", ["batch", 8])})
+
+    There is no limit of 2 GB, and a weight is held in memory only while it is written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self._onnx = require("onnx")
+        self._folder = Path(folder)
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+        (self._folder / WEIGHTS).write_bytes(b"")
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node with one output; returns the output's name."""
+        name = f"{kind}_{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, value: Any) -> str:
+        """Adds a constant; returns its name. Python's integers are int64, as ONNX's shapes are."""
+        name, array = f"constant_{len(self._constants)}", np.ascontiguousarray(value)
+        if array.nbytes < _LARGE:
+            tensor = self._onnx.numpy_helper.from_array(array.reshape(np.shape(value)), name)
+        else:
+            tensor = self._external(name, array)
+        self._constants.append(tensor)
+        return name
+
+    def _external(self, name: str, array: np.ndarray) -> Any:
+        with (self._folder / WEIGHTS).open("ab") as file:
+            file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+            offset = file.tell()
+            array.tofile(file)
+        tensor = self._onnx.TensorProto(
+            name=name, dims=array.shape, data_type=tensor_type(array.dtype)
+        )
+        tensor.data_location = self._onnx.TensorProto.EXTERNAL
+        where = {"location": WEIGHTS, "offset": offset, "length": array.nbytes}
+        for key, value in where.items():
+            tensor.external_data.add(key=key, value=str(value))
+        return tensor
+
+    def save(
+        self,
+        inputs: Mapping[str, tuple[str, list[Any]]],
+        outputs: Mapping[str, tuple[str, list[Any]]],
+        name: str = "graph",
+    ) -> Path:
+        """Checks the graph and writes it; returns its file.
+
+        Args:
+          inputs: names to type and shape; a word in a shape is a size that may vary.
+          outputs: as the inputs.
+          name: what the graph is called.
+        """
+        file = self._folder / MODEL
+        graph = self._onnx.helper.make_graph(
+            self._nodes, name, self._values(inputs), self._values(outputs), self._constants
+        )
+        opset = self._onnx.helper.make_opsetid("", _OPSET)
+        model = self._onnx.helper.make_model(
+            graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="t5rank"
+        )
+        file.write_bytes(model.SerializeToString())
+        self._onnx.checker.check_model(str(file))
+        return file
+
+    def _values(self, named: Mapping[str, tuple[str, list[Any]]]) -> list[Any]:
+        make = self._onnx.helper.make_tensor_value_info
+        return [make(name, tensor_type(kind), shape) for name, (kind, shape) in named.items()]

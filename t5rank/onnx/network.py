@@ -1,0 +1,255 @@
+"""The scoring graph of a T5: what `t5rank.models.network` computes, in ONNX's operators.
+
+Everything that depends on parameters alone is computed here: the relative position bias by
+distance, the decoder's self-attention (of one position: value and output are one matrix), and the
+first decoder layer up to its attention to the encoder, since its input is always the pad token.
+"""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from t5rank.models import heads, layers, network
+from t5rank.models.ranking import RankingModel
+from t5rank.onnx.graph import Graph, tensor_type
+from t5rank.onnx.products import Product, float32_product
+from t5rank.types import PyTree
+
+TOKENS = "tokens"
+_EPSILON = 1e-6
+_MASKED = np.float32(-1e10)
+_FARTHEST = 128  # positions; T5's bias is the same for all greater distances
+
+
+def score_graph(
+    graph: Graph, model: RankingModel, params: PyTree, product: Product = float32_product
+) -> str:
+    """Adds the graph of `model.score`, computed in float32.
+
+    Args:
+      graph: where; its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
+      model: our network, either one, and a head.
+      params: the network's parameters.
+      product: how the encoder's projections are computed.
+
+    Returns:
+      The name of the scores, float32 `[batch]`.
+
+    Raises:
+      ValueError: the network is not one of ours.
+    """
+    if not isinstance(model.module, network.Transformer | network.EncoderScorer):
+        name = type(model.module).__name__
+        raise ValueError(
+            f"Network '{name}' has no ONNX graph; expected Transformer or EncoderScorer of t5rank."
+        )
+    tokens = _Tokens(graph)
+    encoded = _Encoder(graph, model.module.config, params, product)(tokens)
+    if isinstance(model.head, heads.EncoderHead):
+        return _encoder_score(graph, model.module.pooling, params["score_head"], encoded, tokens)
+    decoded = _Decoder(graph, model.module.config, params)(encoded, tokens)
+    return _token_score(graph, model, params, decoded)
+
+
+class _Tokens:
+    """What follows from the tokens alone."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.real = graph.op("Cast", TOKENS, to=tensor_type(np.bool_))
+        self.mask = graph.op("Where", self.real, *map(graph.constant, (np.float32(0), _MASKED)))
+
+    def unsqueezed_mask(self, *axes: int) -> str:
+        """0 for real tokens and -1e10 for padding, `[batch, length]` with more axes."""
+        return self.graph.op("Unsqueeze", self.mask, self.graph.constant(np.array(axes)))
+
+    def distances(self) -> str:
+        """Clipped key position minus query position, from 0, `[query, key]`."""
+        op, constant = self.graph.op, self.graph.constant
+        length = op("Gather", op("Shape", TOKENS), constant(1))
+        positions = op("Range", constant(0), length, constant(1))
+        keys, queries = (op("Unsqueeze", positions, constant(np.array([i]))) for i in (0, 1))
+        far = constant(_FARTHEST)
+        clipped = op("Clip", op("Sub", keys, queries), constant(-_FARTHEST), far)
+        return op("Add", clipped, far)
+
+
+def inner_names(config: network.T5Config) -> list[str]:
+    """The projections into the MLP: `wi`, or `wi_0`, `wi_1` of a gated one."""
+    count = len(config.mlp_activations)
+    return ["wi"] if count == 1 else [f"wi_{i}" for i in range(count)]
+
+
+class _Layers:
+    """What encoder and decoder share."""
+
+    def __init__(self, graph: Graph, config: network.T5Config, params: PyTree):
+        self.graph, self.config, self.params = graph, config, params
+
+    def norm(self, x: str, weights: PyTree) -> str:
+        scale = self.graph.constant(_float32(weights["scale"]))
+        return self.graph.op("RMSNormalization", x, scale, axis=-1, epsilon=_EPSILON)
+
+    def mlp(self, x: str, weights: PyTree, product: Product, site: str) -> str:
+        kernels = [_float32(weights[name]["kernel"]) for name in inner_names(self.config)]
+        inner = product(self.graph, f"{site}/wi", x, kernels)
+        hidden = map(self.activated, inner, self.config.mlp_activations)
+        y = functools.reduce(lambda a, b: self.graph.op("Mul", a, b), hidden)
+        return product(self.graph, f"{site}/wo", y, [_float32(weights["wo"]["kernel"])])[0]
+
+    def activated(self, x: str, activation: str) -> str:
+        if activation == "relu":
+            return self.graph.op("Relu", x)
+        return self.graph.op("Gelu", x, approximate="tanh") if activation == "gelu" else x
+
+
+class _Encoder(_Layers):
+    def __init__(self, graph: Graph, config: network.T5Config, params: PyTree, product: Product):
+        super().__init__(graph, config, params)
+        self.product = product
+
+    def __call__(self, tokens: _Tokens) -> str:
+        """Encoded tokens `[batch, length, emb]`."""
+        weights, op = self.params["encoder"], self.graph.op
+        x = op("Gather", self.graph.constant(_embedding(self.params)), TOKENS)
+        distances, mask = tokens.distances(), tokens.unsqueezed_mask(1, 2)
+        if not self.config.relpos_bias_per_layer:
+            bias = self.bias(weights["relpos_bias"], distances, mask)
+        for i in range(self.config.num_encoder_layers):
+            layer, site = weights[f"layers_{i}"], f"layers_{i}"
+            if self.config.relpos_bias_per_layer:
+                bias = self.bias(layer["relpos_bias"], distances, mask)
+            y = self.norm(x, layer["pre_attention_layer_norm"])
+            x = op("Add", x, self.attention(y, layer["attention"], bias, f"{site}/attention"))
+            y = self.norm(x, layer["pre_mlp_layer_norm"])
+            x = op("Add", x, self.mlp(y, layer["mlp"], self.product, f"{site}/mlp"))
+        return self.norm(x, weights["encoder_norm"])
+
+    def bias(self, weights: PyTree, distances: str, mask: str) -> str:
+        """The position bias with the mask, `[batch, heads, query, key]`."""
+        buckets = layers.relative_position_buckets(2 * _FARTHEST + 1)[_FARTHEST]
+        table = self.graph.constant(_float32(weights["rel_embedding"])[:, buckets])
+        return self.graph.op("Add", self.graph.op("Gather", table, distances, axis=1), mask)
+
+    def attention(self, x: str, weights: PyTree, bias: str, site: str) -> str:
+        kernels = [_float32(weights[name]["kernel"]) for name in ("query", "key", "value")]
+        inputs = self.product(self.graph, f"{site}/in", x, kernels)
+        n = self.config.num_heads
+        y = self.graph.op("Attention", *inputs, bias, q_num_heads=n, kv_num_heads=n, scale=1.0)
+        return self.product(self.graph, f"{site}/out", y, [_float32(weights["out"]["kernel"])])[0]
+
+
+class _Decoder(_Layers):
+    def __call__(self, encoded: str, tokens: _Tokens) -> str:
+        """The stream after the first decoder step, `[batch, emb]`."""
+        weights, op = self.params["decoder"], self.graph.op
+        mask = tokens.unsqueezed_mask(1)
+        keys = op("Transpose", encoded, perm=[0, 2, 1])
+        for i in range(self.config.num_decoder_layers):
+            layer = weights[f"layers_{i}"]
+            cross = layer["encoder_decoder_attention"]
+            if i == 0:
+                start = _after_self_attention(_embedding(self.params)[:1], layer)
+                x = self.graph.constant(start)
+                query = self.graph.constant(_first_query(start, layer, self.config))
+            else:
+                y = self.norm(x, layer["pre_self_attention_layer_norm"])
+                x = op("Add", x, op("MatMul", y, self.graph.constant(_value_out(layer))))
+                y = self.norm(x, layer["pre_cross_attention_layer_norm"])
+                query = self.absorbed_query(y, cross)
+            x = op("Add", x, self.cross_attention(query, cross, encoded, keys, mask))
+            y = self.norm(x, layer["pre_mlp_layer_norm"])
+            x = op("Add", x, self.mlp(y, layer["mlp"], float32_product, ""))
+        return self.norm(x, weights["decoder_norm"])
+
+    def absorbed_query(self, x: str, weights: PyTree) -> str:
+        """Queries with the key projection absorbed, `[batch, heads, emb]`."""
+        op, constant = self.graph.op, self.graph.constant
+        query = op("MatMul", x, constant(_float32(weights["query"]["kernel"])))
+        shape = constant(np.array([0, self.config.num_heads, self.config.head_dim]))
+        query = op("Transpose", op("Reshape", query, shape), perm=[1, 0, 2])
+        keys = constant(_per_head(weights["key"], self.config).swapaxes(1, 2))
+        return op("Transpose", op("MatMul", query, keys), perm=[1, 0, 2])
+
+    def cross_attention(
+        self, query: str, weights: PyTree, encoded: str, keys: str, mask: str
+    ) -> str:
+        op, constant = self.graph.op, self.graph.constant
+        attention = op("Softmax", op("Add", op("MatMul", query, keys), mask), axis=-1)
+        context = op("Transpose", op("MatMul", attention, encoded), perm=[1, 0, 2])
+        y = op("MatMul", context, constant(_per_head(weights["value"], self.config)))
+        shape = constant(np.array([0, self.config.joined_kv]))
+        y = op("Reshape", op("Transpose", y, perm=[1, 0, 2]), shape)
+        return op("MatMul", y, constant(_float32(weights["out"]["kernel"])))
+
+
+def _encoder_score(
+    graph: Graph, pooling: str, weights: PyTree, encoded: str, tokens: _Tokens
+) -> str:
+    op, constant = graph.op, graph.constant
+    if pooling == "first":
+        pooled = op("Gather", encoded, constant(0), axis=1)
+    else:
+        axis = constant(np.array([1]))
+        real = op("Cast", tokens.real, to=tensor_type(np.float32))
+        total = op(
+            "ReduceSum", op("Mul", encoded, op("Unsqueeze", real, constant(np.array([2])))), axis
+        )
+        count = op("Max", op("ReduceSum", real, axis), constant(np.float32(1)))
+        pooled = op("Div", op("Squeeze", total, axis), count)
+    score = op("MatMul", pooled, constant(_float32(weights["kernel"])))
+    return _flat(graph, op("Add", score, constant(_float32(weights["bias"]))))
+
+
+def _token_score(graph: Graph, model: RankingModel, params: PyTree, decoded: str) -> str:
+    token_ids = list(model.head.token_ids)  # type: ignore[union-attr]
+    if model.module.config.logits_via_embedding:
+        columns = _embedding(params)[token_ids].T / math.sqrt(model.module.config.emb_dim)
+    else:
+        columns = _float32(params["decoder"]["logits_dense"]["kernel"])[:, token_ids]
+    logits = graph.op("MatMul", decoded, graph.constant(_float32(columns)))
+    if isinstance(model.head, heads.MonoT5Head):
+        logits = graph.op("LogSoftmax", logits, axis=-1)
+    return graph.op("Gather", logits, graph.constant(0), axis=1)
+
+
+def _flat(graph: Graph, x: str) -> str:
+    return graph.op("Reshape", x, graph.constant(np.array([-1])))
+
+
+def _after_self_attention(x: np.ndarray, layer: PyTree) -> np.ndarray:
+    return x + _normed(x, layer["pre_self_attention_layer_norm"]) @ _value_out(layer)
+
+
+def _first_query(x: np.ndarray, layer: PyTree, config: network.T5Config) -> np.ndarray:
+    """The first layer's queries, the same for all inputs, `[1, heads, emb]`."""
+    weights = layer["encoder_decoder_attention"]
+    y = _normed(x, layer["pre_cross_attention_layer_norm"])
+    query = (y @ _float32(weights["query"]["kernel"])).reshape(config.num_heads, config.head_dim)
+    return np.einsum("hk,hdk->hd", query, _per_head(weights["key"], config))[None]
+
+
+def _value_out(layer: PyTree) -> np.ndarray:
+    weights = layer["self_attention"]
+    return _float32(weights["value"]["kernel"]) @ _float32(weights["out"]["kernel"])
+
+
+def _per_head(weights: PyTree, config: network.T5Config) -> np.ndarray:
+    """A projection's kernel as `[heads, emb, head_dim]`."""
+    shape = (config.emb_dim, config.num_heads, config.head_dim)
+    return _float32(weights["kernel"]).reshape(shape).swapaxes(0, 1)
+
+
+def _normed(x: np.ndarray, weights: PyTree) -> np.ndarray:
+    mean = np.mean(x * x, axis=-1, keepdims=True)
+    return x / np.sqrt(mean + np.float32(_EPSILON)) * _float32(weights["scale"])
+
+
+def _embedding(params: PyTree) -> np.ndarray:
+    return _float32(params["token_embedder"]["embedding"])
+
+
+def _float32(array: Any) -> np.ndarray:
+    return np.asarray(array, np.float32)
