@@ -23,7 +23,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import models
 import numpy as np
 import scipy.stats
@@ -153,23 +152,6 @@ def as_table(result: dict[str, Any]) -> str:
     return "\n".join([heading, "", timing.table(header, rows), "", ceiling])
 
 
-def draw(results: list[dict[str, Any]], file: Path) -> None:
-    """Bars of the ratios, one panel a size."""
-    figure, axes = plt.subplots(
-        1, len(results), figsize=(6 * len(results), 3.2), layout="constrained", squeeze=False
-    )
-    for axis, result in zip(axes[0], results, strict=True):
-        entries = sorted(result["systems"].items(), key=lambda item: -item[1]["ratio"])
-        ratios = [e["ratio"] for _, e in entries]
-        colors = ["tab:blue" if name.startswith(OURS) else "tab:gray" for name, _ in entries]
-        bars = axis.barh([name for name, _ in entries], ratios, color=colors)
-        axis.bar_label(bars, fmt="%.2f", padding=2)
-        axis.set_xlim(0, 1.15 * max(ratios))
-        axis.set_xlabel("time / t5rank's (less is faster)")
-        axis.set_title(f"T5 1.1 {result['size']}")
-    figure.savefig(file, dpi=100)
-
-
 def main() -> None:
     """Runs the benchmark; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -195,7 +177,7 @@ def main() -> None:
         options.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
         text = "\n\n".join([timing.machine(PACKAGES), *map(as_table, results)])
         options.output.with_suffix(".md").write_text(text + "\n")
-        draw(results, options.output.with_suffix(".png"))
+        timing.draw_ratios(results, OURS, options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
@@ -138,3 +139,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def draw_ratios(results: Sequence[dict[str, Any]], ours: str, file: Path) -> None:
+    """Bars of each `ratio`, a panel a `size`; systems whose name begins with `ours` are blue."""
+    figure, axes = plt.subplots(
+        1, len(results), figsize=(6 * len(results), 3.2), layout="constrained", squeeze=False
+    )
+    for axis, result in zip(axes[0], results, strict=True):
+        entries = sorted(result["systems"].items(), key=lambda item: -item[1]["ratio"])
+        ratios = [e["ratio"] for _, e in entries]
+        colors = ["tab:blue" if name.startswith(ours) else "tab:gray" for name, _ in entries]
+        bars = axis.barh([name for name, _ in entries], ratios, color=colors)
+        axis.bar_label(bars, fmt="%.2f", padding=2)
+        axis.set_xlim(0, 1.15 * max(ratios))
+        axis.set_xlabel("time / t5rank's (less is faster)")
+        axis.set_title(f"T5 1.1 {result['size']}")
+    figure.savefig(file, dpi=100)

@@ -79,6 +79,7 @@ def packed(
     start: int = 0,
     row_length: int | None = None,
     slots: int | None = None,
+    rows: int | None = None,
 ) -> Iterator[Batch]:
     """Batches with several documents a row, each batch the lists of a padded one.
 
@@ -88,16 +89,29 @@ def packed(
       start: how many batches to leave out.
       row_length: tokens a row; the input length by default, but at least 256.
       slots: documents a row, at most; one for every 32 tokens by default.
+      rows: of a group, always; by default as many as a batch needs, of a closed set.
 
     Raises:
-      ValueError: a row is shorter than a document, or has no slot.
+      ValueError: a row is shorter than a document, or has no slot, or there are too few.
     """
     for batch in itertools.islice(batches, start, None):
-        length = row_length or max(batch["encoder_input_tokens"].shape[-1], 256)
-        yield pack(batch, groups, length, slots or length // 32)
+        length = row_length or default_row_length(batch["encoder_input_tokens"].shape[-1])
+        yield pack(batch, groups, length, slots or default_slots(length), rows)
 
 
-def pack(batch: Batch, groups: int, row_length: int, slots: int) -> dict[str, np.ndarray]:
+def default_row_length(input_length: int) -> int:
+    """Tokens of a packed row."""
+    return max(input_length, 256)
+
+
+def default_slots(row_length: int) -> int:
+    """Documents of a packed row, at most."""
+    return max(1, row_length // 32)
+
+
+def pack(
+    batch: Batch, groups: int, row_length: int, slots: int, rows: int | None = None
+) -> dict[str, np.ndarray]:
     """One packed batch of a padded one; see `packed`."""
     tokens, mask = batch["encoder_input_tokens"], batch["mask"]
     lengths = np.where(mask, np.maximum(document_lengths(tokens), 1), 0)
@@ -108,7 +122,13 @@ def pack(batch: Batch, groups: int, row_length: int, slots: int) -> dict[str, np
         )
     members = _balanced(lengths.sum(-1), groups)
     placed = [_best_fit(lengths, lists, row_length, slots) for lists in members]
-    rows = size_bucket(max(1, *(len(filled) for filled in placed)))
+    needed = max(1, *(len(filled) for filled in placed))
+    rows = size_bucket(needed) if rows is None else rows
+    if needed > rows:
+        raise ValueError(
+            f"Packed lists need {needed} rows of {row_length} tokens; expected at most {rows}. "
+            "Raise the number of rows."
+        )
     tokens_out = np.full((groups, rows, row_length), PAD_ID, tokens.dtype)
     segment_ids = np.zeros((groups, rows, row_length), np.int32)
     label = np.zeros((groups, rows, slots), batch["label"].dtype)

@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 from flax import traverse_util
 
-from t5rank import checkpoints, trec
+from t5rank import checkpoints, layouts, trec
 from t5rank.checkpoints import AssignmentMap
 from t5rank.models.network import T5Config
 from t5rank.preprocessors import input_length
@@ -48,6 +48,7 @@ def resumed_dataset(
     *,
     get_dataset_fn: Callable[..., tf.data.Dataset],
     model_dir: str,
+    rows_per_list: int | None = None,
 ) -> tf.data.Dataset:
     """T5X's `get_dataset_fn`: training batches that go on where the model folder's last step was.
 
@@ -60,6 +61,8 @@ def resumed_dataset(
       continue_from_last_checkpoint: T5X's; not for datasets of seqio.
       get_dataset_fn: `t5x.utils.get_dataset`.
       model_dir: where the checkpoints are.
+      rows_per_list: pack the documents of each list into so many rows (see `t5rank.layouts`): T5X
+        wants every batch in one shape, with a first axis of BATCH_SIZE. None pads every document.
     """
     data = get_dataset_fn(
         cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
@@ -67,7 +70,26 @@ def resumed_dataset(
     steps = checkpoints.steps(model_dir)
     if steps:
         _log.info("Reading past the %d batches that have been trained on.", steps[-1])
-    return data.skip(steps[-1] if steps else 0)
+    data = data.skip(steps[-1] if steps else 0)
+    return data if rows_per_list is None else _packed(data, rows_per_list)
+
+
+def _packed(data: tf.data.Dataset, rows: int) -> tf.data.Dataset:
+    lists, _, input_length = data.element_spec["encoder_input_tokens"].shape
+    length = layouts.default_row_length(input_length)
+    slots = layouts.default_slots(length)
+    tokens, documents = (lists, rows, length), (lists, rows, slots)
+    signature = {
+        "encoder_input_tokens": tf.TensorSpec(tokens, tf.int32),
+        "encoder_segment_ids": tf.TensorSpec(tokens, tf.int32),
+        "label": tf.TensorSpec(documents, tf.float32),
+        "mask": tf.TensorSpec(documents, tf.bool),
+        "list_ids": tf.TensorSpec(documents, tf.int32),
+    }
+    return tf.data.Dataset.from_generator(
+        lambda: layouts.packed(data.as_numpy_iterator(), lists, 0, length, slots, rows),
+        output_signature=signature,
+    ).prefetch(tf.data.AUTOTUNE)
 
 
 def whole_list_datasets(

@@ -110,3 +110,42 @@ def test_moments_have_the_axes_of_their_parameter():
     ]
     assert (adam.mu, adam.nu, adam.count) == (axes, axes, None)
     assert (found.target, found.state.step) == (axes, None)
+
+
+def test_rounding_to_bfloat16_is_right_on_average():
+    """0.3 between its neighbours 0.298828125 and 0.30078125, at the right odds."""
+    rounded = optimizers._to_bfloat16(jnp.full(20_000, 0.3, jnp.float32), jax.random.key(0))
+    assert set(np.asarray(rounded, np.float32).tolist()) == {0.298828125, 0.30078125}
+    assert float(rounded.astype(jnp.float32).mean()) == pytest.approx(0.3, abs=5e-5)
+
+
+def test_a_moment_in_bfloat16_follows_small_changes():
+    """Adam's second moment of constant gradients 1 after n steps: 1 - 0.999^n."""
+    params = {"w": jnp.zeros(4096)}
+    definition = optimizers.adamw(moment_dtype="bfloat16", clip_global_norm=None)
+    optimizer, gradient = definition.create(params), {"w": jnp.ones(4096)}
+    step = jax.jit(lambda optimizer: optimizer.apply_gradient(gradient, 1e-3))
+    for _ in range(300):
+        optimizer = step(optimizer)
+    moments = [s for s in jax.tree.leaves(optimizer.state.param_states) if s.shape == (4096,)]
+    assert {s.dtype for s in moments} == {jnp.dtype(jnp.bfloat16)}
+    means = sorted(float(s.astype(jnp.float32).mean()) for s in moments)
+    assert means == pytest.approx([1 - 0.999**300, 1 - 0.9**300], rel=5e-3)
+
+
+def test_bfloat16_moments_take_the_steps_of_float32():
+    params = {"w": jnp.zeros(4096)}
+    gradient = {"w": jax.random.normal(jax.random.key(0), (4096,))}
+    results = []
+    for dtype in ("float32", "bfloat16"):
+        optimizer = optimizers.adamw(moment_dtype=dtype).create(params)
+        step = jax.jit(lambda optimizer: optimizer.apply_gradient(gradient, 1e-3))
+        for _ in range(50):
+            optimizer = step(optimizer)
+        results.append(np.asarray(optimizer.target["w"]))
+    np.testing.assert_allclose(results[1], results[0], rtol=0.02, atol=2e-4)
+
+
+def test_an_unknown_type_of_moments_is_an_error():
+    with pytest.raises(ValueError, match="'moment_dtype' has 'float16'; expected 'float32' or"):
+        optimizers.adamw(moment_dtype="float16")

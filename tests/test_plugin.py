@@ -210,6 +210,25 @@ def test_training_goes_on_after_the_steps_done(tmp_path):
     assert first() == 4
 
 
+def test_batches_may_be_packed_list_by_list(task, tmp_path):
+    """Fixed shapes, the lists first, as T5X wants them."""
+    lengths = {"inputs": (4, 48), "targets": (4, 1), "label": (4,), "mask": (4,)}
+
+    def get_dataset(*arguments):
+        return seqio.get_dataset(
+            task, lengths, "validation", feature_converter=RankingFeatureConverter(), batch_size=3
+        )
+
+    settings = {"get_dataset_fn": get_dataset, "model_dir": str(tmp_path)}
+    packed = plugin.resumed_dataset("cfg", 0, 1, "converter", rows_per_list=2, **settings)
+    batch = next(packed.as_numpy_iterator())
+    assert batch["encoder_segment_ids"].shape == (3, 2, 256)
+    assert batch["mask"].sum(axis=(1, 2)).tolist() == [2, 3, 4]
+    assert [set(ids[mask]) for ids, mask in zip(batch["list_ids"], batch["mask"], strict=True)] == [
+        {0}, {1}, {2}
+    ]
+
+
 STATE = {"target": {"a": {"x": 1}, "b": 2}, "state": {}}
 
 

@@ -219,6 +219,7 @@ class RankingModel:
           ValueError: the batch is not the whole one.
         """
         lists = batch["label"].shape[0]
+        # Packed by our trainer, the lists of a group are not counted.
         whole = "list_ids" in batch or lists == (self.batch_size or lists)
         if not whole and self.loss_normalizing_factor is None:
             raise ValueError(

@@ -87,11 +87,15 @@ class CompiledStep:
 
     Args:
       train_step: see `make_train_step`.
+
+    Attributes:
+      temporary_bytes: memory of a device that the largest program needs while it runs.
     """
 
     def __init__(self, train_step: TrainStep):
         self._step = jax.jit(train_step, donate_argnums=0)
         self._programs: dict[Any, Any] = {}
+        self.temporary_bytes = 0
 
     def __call__(self, optimizer: Any, batch: Mapping[str, Any], rng: Array) -> tuple[Any, Sums]:
         """See `make_train_step`."""
@@ -108,6 +112,7 @@ class CompiledStep:
         needs = ""
         if memory is not None:
             kept, temporary = memory.argument_size_in_bytes, memory.temp_size_in_bytes
+            self.temporary_bytes = max(self.temporary_bytes, temporary)
             needs = (
                 f": {kept / 2**20:,.0f} MiB of parameters, optimizer and batch and "
                 f"{temporary / 2**20:,.0f} MiB of temporaries a device"

@@ -143,6 +143,12 @@ def test_microbatches_change_nothing(recipe, start, tmp_path):
         np.testing.assert_allclose(*found, rtol=1e-4)
 
 
+@pytest.mark.parametrize("network", [(), (f"{CONFIGS}/models/t5x_network.gin",)])
+def test_packed_rows_change_nothing(network, start, base, tmp_path):
+    losses = train(tmp_path, *network, ROWS_PER_LIST=5, **start)
+    np.testing.assert_allclose(losses, base[1], rtol=1e-5)
+
+
 def test_t5xs_own_microbatches_need_a_constant_normalizer(start, base, qna, initial, tmp_path):
     settings = {"trainer__Trainer__num_microbatches": 4}
     losses = train(tmp_path / "a", LOSS_NORMALIZING_FACTOR=16, **settings, **start)

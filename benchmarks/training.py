@@ -1,0 +1,127 @@
+"""Training steps of every way to fine-tune a T5 reranker, in one run.
+
+    python benchmarks/training.py --data DATA/msmarco_passage_train --vocabulary spiece.model
+        [--sizes small base] [--lists 4] [--list_size 10] [--turns 5] [--output results/training]
+
+T5 1.1 shapes with random weights that are made on the spot, the same in all systems; queries and
+passages of MS MARCO's lengths, tokens ready before the step (transformers tokenizes in it, a
+hundredth of its time); Adam, no dropout, softmax loss, float32. Each system has a process of its
+own; they take turns, each with the same lists at the same step. Printed for each: the median time
+of a step, the ratio of its time to t5rank's (the median over turns), XLA's temporary memory, peak
+resident memory of its process, and how far its loss of the last step is from t5rank's.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import models
+import numpy as np
+import timing
+import trainers
+
+OURS = "t5rank, packed rows"
+SYSTEMS: dict[str, Callable[..., trainers.Run]] = {
+    OURS: trainers.packed,
+    "t5rank, padded to the longest": trainers.bucketed,
+    "t5rank, padded to 256": trainers.padded,
+    "Rax example (T5X, padded to 256, all logits)": trainers.rax_example,
+    "transformers, padded to the longest": trainers.transformers,
+}
+PACKAGES = ("jax", "optax", "t5x", "torch", "transformers")
+TOLERANCE = 1e-3
+
+
+def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one size."""
+    pairs = 2 * options.lists * options.list_size  # two steps' lists, in turns
+    lists = models.real_lists(options.data, pairs, options.list_size)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timing.apart(models.write_ours, folder / "ours", size, options.vocabulary, "float32")
+        timing.apart(models.write_huggingface, folder / "ours", folder / "huggingface")
+        arguments = (folder, lists, options.lists, options.learning_rate)
+        figures, failed = timing.side_by_side(SYSTEMS, arguments, options.turns)
+    for system, reason in failed.items():
+        print(f"{system} is left out: {reason}", file=sys.stderr)
+    lengths = models.lengths(lists, options.vocabulary)
+    return {
+        "size": size,
+        "documents": options.lists * options.list_size,
+        "mean_length": float(lengths.mean()),
+        "systems": {name: entry(name, figures[name], figures[OURS]) for name in figures},
+        "left_out": failed,
+    }
+
+
+def entry(name: str, found: timing.Figures, ours: timing.Figures) -> dict[str, Any]:
+    """The figures of one system; says where it learns something else."""
+    loss, temporary = found.result
+    difference = float(abs(loss - ours.result[0]))
+    if difference > TOLERANCE:
+        print(f"The loss of {name} differs by {difference:.1e} from that of {OURS}.")
+    ratios = [theirs / mine for theirs, mine in zip(found.seconds, ours.seconds, strict=True)]
+    return {
+        "seconds": found.seconds,
+        "median_s": found.median,
+        "ratio": statistics.median(ratios),
+        "temporary_bytes": None if np.isnan(temporary) else int(temporary),
+        "peak_memory_bytes": found.peak_memory,
+        "last_loss": float(loss),
+        "loss_difference": difference,
+    }
+
+
+def as_table(result: dict[str, Any]) -> str:
+    """The table of one size, with a heading line."""
+    heading = (
+        f"T5 1.1 {result['size']}, steps of {result['documents']} documents of "
+        f"{result['mean_length']:.0f} tokens on average"
+    )
+    rows = [
+        [
+            name,
+            f"{e['median_s']:.3g}",
+            f"{e['ratio']:.2f}",
+            "" if e["temporary_bytes"] is None else f"{e['temporary_bytes'] / 2**20:,.0f}",
+            f"{e['peak_memory_bytes'] / 2**20:,.0f}",
+            f"{e['loss_difference']:.1e}",
+        ]
+        for name, e in sorted(result["systems"].items(), key=lambda item: item[1]["ratio"])
+    ]
+    header = ["", "s/step", "time / t5rank's", "temporary MiB", "peak MiB", "loss difference"]
+    return "\n".join([heading, "", timing.table(header, rows)])
+
+
+def main() -> None:
+    """Runs the benchmark; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="collection, queries, run.bm25")
+    parser.add_argument("--vocabulary", required=True, help="T5's spiece.model")
+    parser.add_argument("--sizes", nargs="+", default=["small", "base"], choices=models.CONFIGS)
+    parser.add_argument("--lists", type=int, default=4, help="a step")
+    parser.add_argument("--list_size", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--learning_rate", type=float, default=1e-5)
+    parser.add_argument("--output", type=Path, help="writes OUTPUT.json, .md and .png")
+    options = parser.parse_args()
+    results = []
+    for size in options.sizes:
+        results.append(measured(size, options))
+        print(as_table(results[-1]), end="\n\n")
+    print(timing.machine(PACKAGES))
+    if options.output:
+        document = {"machine": timing.machine(PACKAGES), "results": results}
+        options.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+        text = "\n\n".join([timing.machine(PACKAGES), *map(as_table, results)])
+        options.output.with_suffix(".md").write_text(text + "\n")
+        timing.draw_ratios(results, OURS.split(",")[0], options.output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
