@@ -5,6 +5,7 @@ function that trains one step and returns `[loss, XLA's temporary bytes]` (NaN f
 no dropout, softmax loss, float32.
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -69,7 +70,8 @@ def _ours(
     use_compilation_cache()
     model, encoder = model_folder.load_config(folder / "ours")
     params = model_folder.load_params(folder / "ours", model, 1)
-    model = change(model)
+    config = dataclasses.replace(model.module.config, dropout_rate=0.0)  # type: ignore[attr-defined]
+    model = change(RankingModel(model.module.clone(config=config), model.head))
     optimizer = _ADAM.create(params)
     step = CompiledStep(make_train_step(model, lambda _: learning_rate))
     encode = functools.partial(_padded_batch, encoder)

@@ -22,6 +22,7 @@ from t5rank import cli, optimizers, plugin, trec
 from t5rank.data.files import shards
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
+from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.models import heads, network, ranking
 from t5rank.tasks import lists
 
@@ -225,7 +226,9 @@ def test_batches_may_be_packed_list_by_list(task, tmp_path):
     assert batch["encoder_segment_ids"].shape == (3, 2, 256)
     assert batch["mask"].sum(axis=(1, 2)).tolist() == [2, 3, 4]
     assert [set(ids[mask]) for ids, mask in zip(batch["list_ids"], batch["mask"], strict=True)] == [
-        {0}, {1}, {2}
+        {0},
+        {1},
+        {2},
     ]
 
 

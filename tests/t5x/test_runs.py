@@ -143,7 +143,7 @@ def test_microbatches_change_nothing(recipe, start, tmp_path):
         np.testing.assert_allclose(*found, rtol=1e-4)
 
 
-@pytest.mark.parametrize("network", [(), (f"{CONFIGS}/models/t5x_network.gin",)])
+@pytest.mark.parametrize("network", [(), ("t5rank/configs/models/t5x_network.gin",)])
 def test_packed_rows_change_nothing(network, start, base, tmp_path):
     losses = train(tmp_path, *network, ROWS_PER_LIST=5, **start)
     np.testing.assert_allclose(losses, base[1], rtol=1e-5)
