@@ -10,6 +10,7 @@ from etils import epath
 
 PREFIX = "checkpoint"
 BEST = "best.json"
+COMMITTED = "commit_success.txt"
 _NAME = re.compile(rf"^{PREFIX}_(\d+)$")
 
 
@@ -42,8 +43,18 @@ def step_of(location: str | os.PathLike[str]) -> int | None:
 def steps(directory: str | os.PathLike[str]) -> list[int]:
     """The steps of the finished checkpoints in a model folder, ascending."""
     folder = path(directory)
-    found = [step_of(p) for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    return sorted(step for step in found if step is not None)
+    if not folder.is_dir():
+        return []
+    found = [(step_of(p), p) for p in folder.iterdir() if p.is_dir()]
+    return sorted(step for step, p in found if step is not None and _is_finished(p))
+
+
+def _is_finished(checkpoint: epath.Path) -> bool:
+    """On a disk a folder gets its name at the end; on an object store orbax adds a file."""
+    if "://" not in os.fspath(checkpoint):
+        return True
+    legacy = checkpoint / PREFIX  # T5X's index
+    return (checkpoint / COMMITTED).is_file() or legacy.is_file()
 
 
 def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -87,4 +87,4 @@ def write(file: epath.Path, arrays: Mapping[str, LazyArray]) -> None:
     with file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for array in arrays.values():
-            stream.write(np.ascontiguousarray(array.read(), np.dtype("<f4")).data)
+            stream.write(array.read().astype("<f4", copy=False).tobytes())

@@ -46,7 +46,13 @@ class Checkpointer:
                 [ocp.checkpoint_managers.LatestN(keep), self._best]
             ),
         )
-        self._manager = ocp.CheckpointManager(path(directory), options=options)
+        try:
+            self._manager = ocp.CheckpointManager(path(directory), options=options)
+        except ImportError as error:
+            raise ImportError(
+                f"Model folder '{directory}' has a remote path, for which orbax needs a package "
+                f"that is missing ({error}). Install t5rank[gcs]."
+            ) from error
 
     def __enter__(self) -> "Checkpointer":
         return self

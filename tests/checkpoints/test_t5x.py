@@ -13,7 +13,7 @@ import tensorstore
 from etils import epath
 
 from t5rank import checkpoints
-from t5rank.checkpoints import architecture, huggingface, paths, stacked, t5x
+from t5rank.checkpoints import architecture, paths, stacked, t5x
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.models import heads, network, ranking
 
@@ -31,11 +31,9 @@ def nested(flat: dict) -> dict:
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
-@pytest.fixture
-def legacy(tmp_path):
+def write_legacy(folder: epath.Path) -> None:
     """A checkpoint as T5X writes it with `use_orbax=False`, in several chunks."""
-    folder = tmp_path / "checkpoint_9"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     leaves = {}
     for name, value in VALUES.items():
         spec = {
@@ -45,12 +43,17 @@ def legacy(tmp_path):
             "metadata": {"chunks": [2] * value.ndim, "shape": list(value.shape)},
         }
         leaves[name] = spec
-        store = {"driver": "file", "path": str(folder / spec["kvstore"]["path"])}
+        store = paths.key_value_store(folder / spec["kvstore"]["path"])
         opened = tensorstore.open(spec | {"kvstore": store}, create=True).result()
         opened.write(value).result()
     tree = {"version": 3, "optimizer": {"target": nested(leaves), "state": {"step": 9}}}
     (folder / "checkpoint").write_bytes(flax.serialization.msgpack_serialize(tree))
-    return folder
+
+
+@pytest.fixture
+def legacy(tmp_path):
+    write_legacy(paths.path(tmp_path / "checkpoint_9"))
+    return tmp_path / "checkpoint_9"
 
 
 @pytest.fixture
@@ -96,52 +99,13 @@ def test_remote_paths_stay_remote():
     }
 
 
-class Bucket:
-    """The file system of `gs://bucket`, which is a folder here."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def local(self, name):
-        return str(name).replace("gs://bucket", str(self.folder))
-
-    def __getattr__(self, name):
-        function = getattr(epath.backend.os_backend, name)
-        return lambda path, *args, **settings: function(self.local(path), *args, **settings)
-
-
-@pytest.fixture
-def bucket(tmp_path, monkeypatch):
-    made = Bucket(tmp_path / "bucket")
-    made.folder.mkdir()
-    store = paths.key_value_store
-    monkeypatch.setattr(paths, "key_value_store", lambda name: store(made.local(name)))
-    monkeypatch.setattr(epath.gpath._GPath, "_backend", made)
-    return made
-
-
-@pytest.mark.parametrize("name", ["gs://bucket", "gs://bucket/checkpoint_9"])
-def test_remote_checkpoints_are_read_by_the_same_code(legacy, bucket, name):
-    """The layout of which we read everything ourselves; orbax has its own way to the cloud."""
-    shutil.copytree(legacy, bucket.folder / "checkpoint_9")
-    source = checkpoints.open_checkpoint(name)
-    assert source.path.startswith("gs://bucket/checkpoint_9")
+def test_the_legacy_layout_is_read_remotely(bucket):
+    folder = epath.Path(bucket) / "legacy/checkpoint_9"
+    write_legacy(folder)
+    source = checkpoints.open_checkpoint(folder.parent)
+    assert source.path == str(folder)
     found = {name: array.read() for name, array in source.arrays.items()}
     jax.tree.map(np.testing.assert_array_equal, found, VALUES)
-
-
-def test_remote_hugging_face_folders_are_written_and_read(bucket):
-    config = network.T5Config(
-        vocab_size=40, emb_dim=4, num_heads=2, num_encoder_layers=1, num_decoder_layers=1,
-        head_dim=2, mlp_dim=6,
-    )  # fmt: skip
-    shapes = architecture.parameter_shapes(network.Transformer(config))
-    values = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
-    huggingface.write_weights(paths.path("gs://bucket/t5"), config, lazy(values))
-    assert (bucket.folder / "t5/model.safetensors").is_file()
-    source = checkpoints.open_checkpoint("gs://bucket/t5")
-    found = {name: array.read() for name, array in source.arrays.items()}
-    jax.tree.map(np.testing.assert_array_equal, found, values)
 
 
 def test_t5xs_tiny_checkpoint(shared_data):
