@@ -67,7 +67,7 @@ def export_int8(
 ) -> Agreement:
     """Exports a model whose encoder multiplies int8, and compares it with float32.
 
-    Pairs of every eighth query say how large activations are; the agreement is on all others.
+    Pairs of every eighth query say how large activations are; all others, how far int8 is off.
 
     Args:
       model_dir: a model folder.
