@@ -70,7 +70,9 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
     chosen = {n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}}
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name), size, options.vocabulary, options.dtype, lists)
-        figures, failed = timing.side_by_side(chosen, (Path(name), lists), options.turns)
+        figures, failed = timing.side_by_side(
+            chosen, (Path(name), lists), options.turns, options.most_seconds
+        )
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)
     lengths = models.lengths(lists, options.vocabulary)
@@ -84,6 +86,8 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         },
         "systems": entries,
         "left_out": failed,
+        "machine": timing.machine(PACKAGES),
+        "options": {name: str(getattr(options, name)) for name in ("dtype", "turns")},
     }
 
 
@@ -170,6 +174,16 @@ def draw(results: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
+def write(results: list[dict[str, Any]], file: Path, chart: Path) -> None:
+    """Writes the figures and their chart; sizes that the file has of an earlier run stay in it."""
+    before = json.loads(file.read_text()) if file.is_file() else []
+    new = {result["size"] for result in results}
+    results = [result for result in before if result["size"] not in new] + results
+    results.sort(key=lambda result: [*models.CONFIGS].index(result["size"]))
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    draw(results, chart)
+
+
 def main() -> None:
     """Runs the benchmark; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -178,11 +192,12 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["small", "base"], choices=models.CONFIGS)
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--most_seconds", type=float, default=1e9, help="begin no turn after")
     parser.add_argument("--only", nargs="*", default=[], help="names of systems")
     parser.add_argument("--dtype", default="float32", help="t5rank's activations")
     parser.add_argument("--product_size", type=int, default=2048, help="of the ceiling's product")
     parser.add_argument("--peak_tflops", type=float, help="the maker's figure, for the MFU")
-    parser.add_argument("--output", type=Path, help="writes OUTPUT.json, .md and .png")
+    parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()
     results = []
     for size in options.sizes:
@@ -191,11 +206,7 @@ def main() -> None:
         print(as_table(results[-1]), end="\n\n")
     print(timing.machine(PACKAGES))
     if options.output:
-        document = {"machine": timing.machine(PACKAGES), "results": results}
-        options.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        text = "\n\n".join([timing.machine(PACKAGES), *map(as_table, results)])
-        options.output.with_suffix(".md").write_text(text + "\n")
-        draw(results, options.output.with_suffix(".png"))
+        write(results, options.output.with_suffix(".json"), options.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Systems side by side: each in a process of its own, taking turns on the machine."""
 
 import importlib.metadata
+import math
 import multiprocessing
 import os
 import platform
@@ -32,7 +33,10 @@ class Figures(NamedTuple):
 
 
 def side_by_side(
-    systems: dict[str, Callable[..., Run]], arguments: tuple, turns: int
+    systems: dict[str, Callable[..., Run]],
+    arguments: tuple,
+    turns: int,
+    most_seconds: float = math.inf,
 ) -> tuple[dict[str, Figures], dict[str, str]]:
     """Runs systems in turns; every second turn in the opposite order.
 
@@ -41,12 +45,13 @@ def side_by_side(
         function to measure. That runs once before it is measured.
       arguments: can be pickled.
       turns: how often each is measured.
+      most_seconds: no turn but the first is begun later than this.
 
     Returns:
       The figures, and why the others could not be measured. The memory is the largest resident
       size of the process while it is measured, libraries and weights included.
     """
-    workers, failed = {}, {}
+    workers, failed, start = {}, {}, time.monotonic()
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
@@ -58,6 +63,8 @@ def side_by_side(
                 failed[name] = error
             progress.update()
         for turn in range(turns):
+            if turn and time.monotonic() - start > most_seconds:
+                break
             for name in list(workers)[:: -1 if turn % 2 else 1]:
                 progress.set_postfix_str(name)
                 workers[name].run()
