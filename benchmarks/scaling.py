@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--list_sizes", type=int, nargs="+", default=LIST_SIZES)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--output", type=Path, help="writes OUTPUT.json, .md and .png")
+    parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()
     use_compilation_cache()
     results = measured(cases(options), options.turns)
@@ -144,7 +144,6 @@ def main() -> None:
     if options.output:
         document = {"machine": machine, "size": options.size, "results": results}
         options.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        options.output.with_suffix(".md").write_text(f"{machine}\n\n{as_table(results)}\n")
         draw(results, options.output.with_suffix(".png"))
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from models import MAX_LENGTH, Lists
 
@@ -19,7 +20,8 @@ from t5rank.reranker import Reranker
 from t5rank.scoring import PairScorer
 
 Run = Callable[[], np.ndarray]
-_PEERS_BATCH = 16  # the best of 8, 16 and 32 for the peers that sort, on two cores
+# The peers' best on two cores, and a batch that fills an accelerator.
+_PEERS_BATCH = 16 if jax.default_backend() == "cpu" else 256
 
 
 def ours(folder: Path, lists: Lists) -> Run:
@@ -90,16 +92,20 @@ def _transformers(folder: Path, lists: Lists, attention: str, *, is_sorted: bool
     theirs = str(folder / "huggingface")
     tokenizer = transformers.AutoTokenizer.from_pretrained(theirs)
     model = transformers.T5ForConditionalGeneration.from_pretrained(
-        theirs, attn_implementation=attention, dtype=torch.float32
+        theirs, attn_implementation=attention, dtype=_dtype(folder)
     ).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
     token_id = _token_id(folder)
     texts = _texts(lists)
     limits = {"truncation": True, "max_length": MAX_LENGTH, "return_tensors": "pt"}
 
     @torch.inference_mode()
     def score(batch: dict) -> np.ndarray:
-        start = torch.zeros((len(batch["input_ids"]), 1), dtype=torch.long)
-        return model(**batch, decoder_input_ids=start).logits[:, 0, token_id].numpy()
+        batch = {name: value.to(device) for name, value in batch.items()}
+        start = torch.zeros((len(batch["input_ids"]), 1), dtype=torch.long, device=device)
+        logits = model(**batch, decoder_input_ids=start).logits[:, 0, token_id]
+        return logits.float().cpu().numpy()
 
     def run() -> np.ndarray:
         if not is_sorted:
@@ -159,6 +165,11 @@ def _by_length(rows: Sequence, score: Callable[..., np.ndarray]) -> np.ndarray:
 
 def _texts(lists: Lists) -> list[str]:
     return [f"Query: {query} Document: {document}" for query, texts in lists for document in texts]
+
+
+def _dtype(folder: Path) -> str:
+    model, _ = model_folder.load_config(folder / "ours")
+    return model.module.config.dtype  # type: ignore[attr-defined]
 
 
 def _token_id(folder: Path) -> int:

@@ -1,6 +1,8 @@
 """Systems side by side: each in a process of its own, taking turns on the machine."""
 
 import importlib.metadata
+import json
+import math
 import multiprocessing
 import os
 import platform
@@ -33,7 +35,10 @@ class Figures(NamedTuple):
 
 
 def side_by_side(
-    systems: dict[str, Callable[..., Run]], arguments: tuple, turns: int
+    systems: dict[str, Callable[..., Run]],
+    arguments: tuple,
+    turns: int,
+    most_seconds: float = math.inf,
 ) -> tuple[dict[str, Figures], dict[str, str]]:
     """Runs systems in turns; every second turn in the opposite order.
 
@@ -42,12 +47,13 @@ def side_by_side(
         function to measure. That runs once before it is measured.
       arguments: can be pickled.
       turns: how often each is measured.
+      most_seconds: no turn but the first is begun later than this.
 
     Returns:
       The figures, and why the others could not be measured. The memory is the largest resident
       size of the process while it is measured, libraries and weights included.
     """
-    workers, failed = {}, {}
+    workers, failed, start = {}, {}, time.monotonic()
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
@@ -59,6 +65,8 @@ def side_by_side(
                 failed[name] = error
             progress.update()
         for turn in range(turns):
+            if turn and time.monotonic() - start > most_seconds:
+                break
             for name in list(workers)[:: -1 if turn % 2 else 1]:
                 progress.set_postfix_str(name)
                 workers[name].run()
@@ -139,6 +147,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_results(
+    results: Sequence[dict[str, Any]], ours: str, sizes: Sequence[str], output: Path
+) -> None:
+    """Writes OUTPUT.json and OUTPUT.png; other sizes that the file has of an earlier run stay."""
+    file = output.with_suffix(".json")
+    before = json.loads(file.read_text()) if file.is_file() else []
+    new = {result["size"] for result in results}
+    whole = [result for result in before if result["size"] not in new] + list(results)
+    whole.sort(key=lambda result: sizes.index(result["size"]))
+    file.write_text(json.dumps(whole, indent=1) + "\n")
+    draw_ratios(whole, ours.split(",")[0], output.with_suffix(".png"))
 
 
 def draw_ratios(results: Sequence[dict[str, Any]], ours: str, file: Path) -> None:

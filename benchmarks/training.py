@@ -12,7 +12,6 @@ resident memory of its process, and how far its loss of the last step is from t5
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -108,7 +107,7 @@ def main() -> None:
     parser.add_argument("--list_size", type=int, default=10)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--learning_rate", type=float, default=1e-5)
-    parser.add_argument("--output", type=Path, help="writes OUTPUT.json, .md and .png")
+    parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()
     results = []
     for size in options.sizes:
@@ -116,11 +115,7 @@ def main() -> None:
         print(as_table(results[-1]), end="\n\n")
     print(timing.machine(PACKAGES))
     if options.output:
-        document = {"machine": timing.machine(PACKAGES), "results": results}
-        options.output.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
-        text = "\n\n".join([timing.machine(PACKAGES), *map(as_table, results)])
-        options.output.with_suffix(".md").write_text(text + "\n")
-        timing.draw_ratios(results, OURS.split(",")[0], options.output.with_suffix(".png"))
+        timing.write_results(results, OURS, [*models.CONFIGS], options.output)
 
 
 if __name__ == "__main__":

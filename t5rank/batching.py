@@ -21,7 +21,7 @@ class BatchShapes:
     """Batches of at most `tokens` tokens, or of one input.
 
     A length has two numbers of rows: as many as the tokens allow, a power of two, and a quarter of
-    them for the last batches of few inputs.
+    them for the last batches and where lengths differ much.
 
     Attributes:
       tokens: rows times length of a batch, padding included.
@@ -77,8 +77,10 @@ class BatchShapes:
         order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
         start = 0
         while start < len(order):
-            length = self.length(lengths[order[start]])
-            rows = self.rows(length, len(order) - start)
+            length, rest = self.length(int(lengths[order[start]])), len(order) - start
+            rows = self.rows(length, rest)
+            if 4 * lengths[order[start + min(rows, rest) - 1]] < 3 * length:  # much padding
+                rows = min(rows, self._row_counts(length)[1])
             yield order[start : start + rows], (rows, length)
             start += rows
 
@@ -102,7 +104,7 @@ def default_shapes(tokens: int | None = None, parts: int = 1) -> BatchShapes:
     """
     if jax.default_backend() == "cpu":
         return BatchShapes(tokens or 1024, step=8, multiple=parts)
-    return BatchShapes(tokens or 16384 * parts, step=32, multiple=parts)
+    return BatchShapes(tokens or 16384 * parts, step=16, multiple=parts)
 
 
 def padded(rows: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

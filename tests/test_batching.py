@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from t5rank import batching
 from t5rank.batching import BatchShapes
 
-CPU, ACCELERATOR = BatchShapes(1024), BatchShapes(16384, step=32)
+CPU, ACCELERATOR = BatchShapes(1024), BatchShapes(16384, step=16)
 some_shapes = st.builds(
     BatchShapes, st.integers(1, 5000), st.sampled_from([8, 32]), st.integers(1, 3)
 )
@@ -38,8 +38,8 @@ def test_tokens_of_a_batch_are_bounded(shapes):
 def test_shapes_are_few():
     # CPU: lengths 32 to 128 by 8, to 256 by 16, to 512 by 32, each with two numbers of rows.
     assert len(CPU.all(512)) == 2 * (13 + 8 + 8)
-    # 32 to 256 by 32, to 512 by 32.
-    assert len(ACCELERATOR.all(512)) == 2 * (8 + 8)
+    # 32 to 256 by 16, to 512 by 32.
+    assert len(ACCELERATOR.all(512)) == 2 * (15 + 8)
 
 
 @given(st.integers(1, 10_000))
@@ -60,10 +60,15 @@ def test_few_inputs_take_few_rows():
     assert [CPU.rows(96, rest) for rest in (1, 2, 4, 5, 8, 9)] == [2, 2, 2, 8, 8, 8]
 
 
+def test_inputs_much_longer_than_the_others_are_by_themselves():
+    shapes = [shape for _, shape in CPU.batches([96, 96, *[40] * 16])]
+    assert shapes == [(2, 96), (16, 40)]
+
+
 def test_open_shapes_have_no_padding_rows_and_only_the_padding_to_the_longest():
     lengths = [50, 49, 47, 9, 0]
     shapes = [shape for _, shape in BatchShapes(100, closed=False).batches(lengths)]
-    assert shapes == [(2, 50), (2, 47), (1, 1)]
+    assert shapes == [(2, 50), (1, 47), (2, 9)]
 
 
 def test_open_shapes_cannot_be_listed():

@@ -49,4 +49,4 @@ def test_scaling_runs(tmp_path, vocabulary_file, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scaling.py", *options.split()])
     importlib.import_module("scaling").main()
     assert "documents in a list | 2 to 4" in capsys.readouterr().out
-    assert {file.suffix for file in Path(tmp_path).glob("out.*")} == {".json", ".md", ".png"}
+    assert {file.suffix for file in Path(tmp_path).glob("out.*")} == {".json", ".png"}
