@@ -1,5 +1,6 @@
 """The training loop on a small task: resume, stopping, devices, and what is written."""
 
+import functools
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank import Reranker, checkpoints, losses, model_folder, optimizers, schedules
+from t5rank import Reranker, checkpoints, layouts, losses, model_folder, optimizers, schedules
 from t5rank.convert import convert
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
@@ -50,6 +51,7 @@ def task(tmp_path_factory, vocabulary_file) -> str:
 
 
 LENGTHS = {"inputs": (4, 48), "targets": (4, 1), "label": (4,), "mask": (4,)}
+PACKED = functools.partial(layouts.packed, row_length=64, rows=16)  # one shape: quick to compile
 
 
 def make_model(vocabulary_file, dropout=0.1, width=16, **settings):
@@ -82,6 +84,7 @@ def make_trainer(task, vocabulary_file, tmp_path):
                 "batch_size": 8,
                 "train_steps": 6,
                 "learning_rate_fn": schedules.constant(1e-2),
+                "layout": PACKED,
                 "eval_period": 3,
                 "checkpoint_period": 100,
                 "log_period": 1,
@@ -145,8 +148,8 @@ def test_an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been(make_traine
     monkeypatch.setattr(data, "train_batches", lambda *a, **k: signalled(before(*a, **k)))
     result = interrupted.train()
     monkeypatch.undo()
-    assert (result.reason, result.step) == ("interrupted", 5)
-    assert checkpoints.steps(interrupted.model_dir)[-1] == 5
+    assert result.reason == "interrupted" and 1 <= result.step <= 5  # batches are made ahead
+    assert checkpoints.steps(interrupted.model_dir)[-1] == result.step
     assert interrupted.model.loss_and_sums == steps
     resumed = make_trainer("parts", train_steps=8)
     assert resumed.train().reason == "finished"
@@ -290,7 +293,7 @@ def test_padding_and_speed_are_reported(make_trainer):
     trainer = make_trainer()
     trainer.train()
     first = records(trainer, "train")[0]
-    slots = first["rows"] * 256
+    slots = first["rows"] * 64
     assert first["tokens"] == pytest.approx(slots * (1 - first["padding"]))
     assert first["list_size"] == 4
     assert first["operations"] > 6 * first["tokens"] * (4 * 16 * 16 + 3 * 16 * 32)
