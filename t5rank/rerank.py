@@ -4,7 +4,7 @@ import collections
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from t5rank import trec
 from t5rank.data.lists import RankedList
-from t5rank.reranker import Reranker
+from t5rank.reranker import Reranker, chunks
 
 
 class Written(NamedTuple):
@@ -36,8 +36,9 @@ def rerank_run(
     """Scores every list and writes a TREC run, queries in the order of the lists.
 
     A query is written as soon as it is scored, into `<output>.unfinished`, and noted in
-    `<output>.partial`; called again with the same settings, it goes on from there. Both disappear
-    when the run is whole. Of what is done, only the queries' ids are kept in memory.
+    `<output>.partial`; called again with the same settings, it goes on from there, and on the same
+    device gives the same file. Both disappear when the run is whole. Of what is done, only the
+    queries' ids are kept in memory.
 
     Args:
       reranker: the model.
@@ -53,22 +54,21 @@ def rerank_run(
         same query.
     """
     partial, unfinished = Path(f"{output}.partial"), Path(f"{output}.unfinished")
-    done = _resumed(partial, unfinished, {"settings": settings, "topn": topn, "tag": tag})
-    documents = done.documents
+    same = {"settings": settings, "topn": topn, "tag": tag}
+    done, documents = _resumed(partial, unfinished, same)
     with (
         partial.open("a", encoding="utf-8") as log,
         unfinished.open("a", encoding="utf-8", newline="\n") as run,
         tqdm(desc="reranking", unit=" documents", total=total, disable=None) as progress,
     ):
-        progress.update(done.scored)
-        for item, scores in _scored(reranker, lists, done.queries, progress):
+        for item, scores in _scored(reranker, lists, done, progress):
             documents += _write_query(run, item, scores, topn, tag)
-            entry = [item.query_id, len(item.doc_ids), documents, run.tell()]
+            entry = [item.query_id, documents, run.tell()]
             log.write(json.dumps(entry) + "\n")
             log.flush()
     unfinished.replace(output)
     partial.unlink()
-    return Written(len(done.queries), documents)
+    return Written(len(done), documents)
 
 
 def fingerprint(files: Iterable[str | os.PathLike[str]], *values: object) -> str:
@@ -87,21 +87,33 @@ def _scored(
 ) -> Iterator[tuple[_Candidates, np.ndarray]]:
     """The lists that are not `done`, and their scores; what is given is added to `done`."""
     waiting: collections.deque[_Candidates] = collections.deque()
-    before, seen = frozenset(done), set[str]()
+    before = frozenset(done)
 
     def texts() -> Iterator[tuple[str, tuple[str, ...]]]:
-        for item in lists:
-            if item.query_id in seen:
-                raise ValueError(f"Query '{item.query_id}' has two lists; expected one.")
-            seen.add(item.query_id)
-            if item.query_id not in before:
+        # A chunk of which some is done is scored again as a whole: its batches are then those of a
+        # run without interruption, and so are the scores to the last digit.
+        for chunk in chunks(_different(lists), len):
+            if before.issuperset(item.query_id for item in chunk):
+                progress.update(sum(map(len, chunk)))
+                continue
+            for item in chunk:
                 waiting.append(_Candidates(item.query_id, item.doc_ids))
                 yield item.query, item.documents
 
     for scores in reranker.score_stream(texts(), progress):
         item = waiting.popleft()
-        yield item, scores
-        done.add(item.query_id)
+        if item.query_id not in before:
+            yield item, scores
+            done.add(item.query_id)
+
+
+def _different(lists: Iterable[RankedList]) -> Iterator[RankedList]:
+    seen: set[str] = set()
+    for item in lists:
+        if item.query_id in seen:
+            raise ValueError(f"Query '{item.query_id}' has two lists; expected one.")
+        seen.add(item.query_id)
+        yield item
 
 
 def _write_query(
@@ -114,18 +126,14 @@ def _write_query(
     return len(scored)
 
 
-class _Done(NamedTuple):
-    queries: set[str]
-    scored: int  # documents
-    documents: int  # of these, written
-
-
-def _resumed(partial: Path, unfinished: Path, settings: dict[str, object]) -> _Done:
-    """What was done before; both files are cut to it."""
+def _resumed(
+    partial: Path, unfinished: Path, settings: Mapping[str, object]
+) -> tuple[set[str], int]:
+    """The queries that were done before, and their documents; both files are cut to them."""
     if not partial.is_file() or not partial.stat().st_size:
         partial.write_text(json.dumps(settings) + "\n")
         unfinished.write_bytes(b"")
-        return _Done(set(), 0, 0)
+        return set(), 0
     # A line that was cut short by the interruption has no line end: it is scored again.
     text = partial.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
@@ -137,7 +145,7 @@ def _resumed(partial: Path, unfinished: Path, settings: dict[str, object]) -> _D
     size = unfinished.stat().st_size if unfinished.is_file() else 0
     entries = [entry for entry in map(json.loads, lines[1:]) if entry[-1] <= size]
     partial.write_text("\n".join([lines[0], *map(json.dumps, entries)]) + "\n", encoding="utf-8")
-    *_, documents, end = entries[-1] if entries else (0, 0)
+    _, documents, end = entries[-1] if entries else ("", 0, 0)
     with unfinished.open("ab") as file:
         file.truncate(end)
-    return _Done({entry[0] for entry in entries}, sum(entry[1] for entry in entries), documents)
+    return {entry[0] for entry in entries}, documents

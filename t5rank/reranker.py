@@ -4,7 +4,8 @@ import collections
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from t5rank.prompts import EncodedPair, PairEncoder
 from t5rank.scoring import PairScorer, ScoreTokens, prefetched, score_chunks
 from t5rank.types import PyTree
 
+T = TypeVar("T")
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
 ONNX_TOKENS = 512  # of a batch: about four of MS MARCO's, of nearly equal length
 
@@ -143,7 +145,7 @@ class Reranker:
         sizes: collections.deque[list[int]] = collections.deque()
 
         def rows() -> Iterator[list[np.ndarray]]:
-            for chunk in prefetched(map(self._encoded, chunks(lists))):
+            for chunk in prefetched(map(self._encoded, chunks(lists, lambda item: len(item[1])))):
                 sizes.append([len(pairs) for pairs in chunk])
                 yield [pair.tokens for pairs in chunk for pair in pairs]
 
@@ -174,15 +176,20 @@ class Reranker:
         ]
 
 
-def chunks(lists: Iterable[tuple[str, Sequence[str]]]) -> Iterator[list[tuple[str, Sequence[str]]]]:
-    """The lists in groups of at least `CHUNK` documents, but for the last."""
-    chunk, documents = [], 0
+def chunks(lists: Iterable[T], documents: Callable[[T], int]) -> Iterator[list[T]]:
+    """Lists in groups of at least `CHUNK` documents, but for the last.
+
+    Args:
+      lists: in order.
+      documents: how many a list has.
+    """
+    chunk, size = [], 0
     for item in lists:
         chunk.append(item)
-        documents += len(item[1])
-        if documents >= CHUNK:
+        size += documents(item)
+        if size >= CHUNK:
             yield chunk
-            chunk, documents = [], 0
+            chunk, size = [], 0
     if chunk:
         yield chunk
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from t5rank import Reranker, checkpoints, cli, model_folder, optimizers, rerank, trec
+from t5rank import reranker as reranker_module
 from t5rank.batching import BatchShapes
 from t5rank.data.lists import RankedList
 from t5rank.data.passages import read_passage_lists
@@ -192,7 +193,11 @@ def test_depth_cuts_the_candidates_and_topn_the_output(files, model_dir):
     assert all(len(scored) == 2 and set(scored) <= {"d0", "d1", "d2"} for scored in run.values())
 
 
-def test_an_interrupted_rerank_goes_on_where_it_was(files, model_dir, monkeypatch):
+@pytest.mark.parametrize(
+    ("chunk", "more"), [(5, ["string", "int"]), (4096, ["list", "string", "int"])]
+)
+def test_an_interrupted_rerank_goes_on_where_it_was(files, model_dir, monkeypatch, chunk, more):
+    monkeypatch.setattr(reranker_module, "CHUNK", chunk)
     assert rerank_command(files, model_dir) == 0
     whole = (files / "out.txt").read_text()
     (files / "out.txt").unlink()
@@ -218,7 +223,7 @@ def test_an_interrupted_rerank_goes_on_where_it_was(files, model_dir, monkeypatc
         lambda self, query, documents: asked.append(query) or encode(self, query, documents),
     )
     assert rerank_command(files, model_dir) == 0
-    assert asked == ["string", "int"]  # not the first query
+    assert asked == more
     assert (files / "out.txt").read_text() == whole
     assert not list(files.glob("out.txt.*"))
 
@@ -235,7 +240,7 @@ def test_a_run_that_lost_its_end_is_written_again_from_there(files, model_dir):
     for size in (0, 20, len(whole.splitlines(keepends=True)[0])):
         log = [{"settings": "x", "topn": None, "tag": "t5rank"}]
         ends = [len(whole) // 3 * (i + 1) for i in range(2)]
-        log += [[f"q{i}", 1, i + 1, end] for i, end in enumerate(ends)]
+        log += [[f"q{i}", i + 1, end] for i, end in enumerate(ends)]
         (files / "out.txt.partial").write_text("".join(json.dumps(x) + "\n" for x in log))
         (files / "out.txt.unfinished").write_text(whole[:size])
         assert run(lists) == (3, 3)
