@@ -177,3 +177,18 @@ def draw_ratios(results: Sequence[dict[str, Any]], ours: str, file: Path) -> Non
         axis.set_xlabel("time / t5rank's (less is faster)")
         axis.set_title(f"T5 1.1 {result['size']}")
     figure.savefig(file, dpi=100)
+
+
+def draw_stacks(
+    bars: dict[str, Sequence[float]], parts: Sequence[str], unit: str, file: Path
+) -> None:
+    """A bar for each name, its parts end to end."""
+    figure, axis = plt.subplots(figsize=(8, 0.6 + 0.35 * len(bars)), layout="constrained")
+    names, left = list(bars)[::-1], np.zeros(len(bars))
+    for i, part in enumerate(parts):
+        sizes = np.array([bars[name][i] for name in names])
+        axis.barh(names, sizes, left=left, label=part)
+        left += sizes
+    axis.set_xlabel(unit)
+    axis.legend()
+    figure.savefig(file, dpi=100)

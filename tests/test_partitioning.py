@@ -45,6 +45,7 @@ optimizer_def = optimizers.adamw()
 optimizer = jax.eval_shape(lambda: optimizer_def.create(params))
 found = partitioning.shardings(optimizer, optimizer_def.derive_logical_axes(optimizer, axes), mesh)
 shardings, state_shardings = found.target, found.state.param_states
+split = partitioning.shardings(optimizer.target, axes, mesh, partitioning.logical_axis_rules(2))
 rows = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 2, 7, 30, 12, 1)]
 alone = PairScorer(model.score, 128).score(params, rows)
 together = PairScorer(model.score, 96, mesh).score(jax.device_put(params, shardings), rows)
@@ -57,6 +58,7 @@ print(json.dumps({
     "mesh": dict(mesh.shape),
     "parallelism": partitioning.data_parallelism(mesh),
     "specs": specs(shardings),
+    "split": specs(split),
     "state": {path: s for path, s in specs(state_shardings).items()},
     "warnings": records,
     "difference": float(np.abs(alone - together).max()),
@@ -107,6 +109,20 @@ def test_devices_that_cannot_be_divided_are_an_error(four_devices):
 )
 def test_parameters_are_split_as_t5x_splits_them(four_devices, path, spec):
     assert four_devices["specs"][path] == spec
+
+
+def test_parameters_may_be_split_over_the_data_axis_too(four_devices):
+    expected = {"model": "model", None: "data"}
+    for path in ("token_embedder/embedding", "encoder/layers_0/mlp/wi/kernel"):
+        spec = four_devices["specs"][path]
+        assert four_devices["split"][path] == [expected[axis] for axis in spec]
+    assert four_devices["split"]["encoder/encoder_norm/scale"] == ["data"]
+
+
+@pytest.mark.parametrize("dims", [0, 3])
+def test_other_partitioning_dims_are_an_error(dims):
+    with pytest.raises(ValueError, match=f"PARAMETER_PARTITIONING_DIMS has {dims}; expected 1 or"):
+        partitioning.logical_axis_rules(dims)
 
 
 def test_axis_that_does_not_divide_is_replicated_with_a_warning(four_devices):

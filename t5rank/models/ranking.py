@@ -11,6 +11,7 @@ the set of names below. A batch is of one of two layouts:
 """
 
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -281,7 +282,11 @@ def _averages(sums: Sums) -> dict[str, Any]:
 
 
 def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> Array:
-    """`[sum, count]` of a loss or metric over the lists of a batch."""
+    """`[sum, count]` of a loss or metric over the lists of a batch.
+
+    Raises:
+      TypeError: the batch is packed, and the function knows no segments.
+    """
     label, where, segments = batch["label"], batch["mask"], batch.get("list_ids")
     if segments is not None:
         flat = (scores.shape[0], -1)
@@ -289,4 +294,13 @@ def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> 
             array.reshape(flat) for array in (scores, label, where, segments)
         )
         optional["segments"] = segments
+        parameters = inspect.signature(function).parameters
+        if "segments" not in parameters and not any(
+            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+        ):
+            raise TypeError(
+                f"Function '{getattr(function, '__name__', function)}' takes no 'segments'; "
+                "expected it, as in t5rank.losses, for packed rows. LAYOUT = @layouts.padded does "
+                "without."
+            )
     return function(scores, label, where=where, reduce_fn=ops.sum_and_count, **optional)

@@ -93,7 +93,7 @@ class CompiledStep:
     """
 
     def __init__(self, train_step: TrainStep):
-        self._step = jax.jit(train_step, donate_argnums=0)
+        self._step = train_step
         self._programs: dict[Any, Any] = {}
         self.temporary_bytes = 0
 
@@ -101,9 +101,15 @@ class CompiledStep:
         """See `make_train_step`."""
         shape = tuple(sorted((name, array.shape) for name, array in batch.items()))
         if shape not in self._programs:
-            self._programs[shape] = self._step.lower(optimizer, batch, rng).compile()
+            self._programs[shape] = self._compiled(optimizer, batch, rng)
             self._report(batch)
         return self._programs[shape](optimizer, batch, rng)
+
+    def _compiled(self, optimizer: Any, batch: Mapping[str, Any], rng: Array) -> Any:
+        # The new optimizer lies where the old one lay, and takes its place.
+        places = jax.tree.map(lambda leaf: getattr(leaf, "sharding", None), optimizer)
+        step = jax.jit(self._step, donate_argnums=0, out_shardings=(places, None))
+        return step.lower(optimizer, batch, rng).compile()
 
     def _report(self, batch: Mapping[str, Any]) -> None:
         program = list(self._programs.values())[-1]

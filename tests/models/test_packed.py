@@ -97,6 +97,15 @@ def test_any_loss_takes_packed_batches(loss, padded):
     np.testing.assert_allclose(loss_of(packed), loss_of(padded), rtol=1e-5)
 
 
+def test_a_loss_without_segments_is_an_error(padded):
+    def my_loss(scores, labels, *, where, reduce_fn):
+        return losses.softmax_loss(scores, labels, where=where, reduce_fn=reduce_fn)
+
+    packed = layouts.pack(padded, 1, row_length=32, slots=3)
+    with pytest.raises(TypeError, match="Function 'my_loss' takes no 'segments'; expected it"):
+        make_model(loss_fn=my_loss).loss_normalizer(packed)
+
+
 def test_packed_scores_are_those_of_each_document_alone(padded):
     model, packed = make_model(), layouts.pack(padded, 1, row_length=32, slots=3)
     scores = model.batch_scores(params_of(), jax.tree.map(jnp.asarray, packed))
