@@ -62,7 +62,7 @@ class Optimizer(flax.struct.PyTreeNode):
 
 
 class OptimizerDef:
-    """Any optax optimizer.
+    """Any optax optimizer of gradients (some, as `optax.lbfgs`, ask for the loss, too).
 
     Args:
       transformation: learning rate to optax transformation, such as `optax.lion`.
@@ -72,7 +72,12 @@ class OptimizerDef:
         self._transformation = transformation
 
     def create(self, target: PyTree) -> Optimizer:
-        """A fresh optimizer of the parameters `target`."""
+        """A fresh optimizer of the parameters `target`.
+
+        Raises:
+          ValueError: the first state depends on the learning rate, which each step gives.
+        """
+        _check_first_state(self._transformation, target)
         state = self._transformation(0.0).init(target)
         return Optimizer(self, OptimizerState(jnp.zeros((), jnp.int32), state), target)
 
@@ -114,6 +119,18 @@ class OptimizerDef:
         states = optimizer.state.param_states
         axes = partitioning.state_axes(states, optimizer.target, param_axes)
         return Optimizer(self, OptimizerState(None, axes), param_axes)
+
+
+def _check_first_state(transformation: MakeTransformation, target: PyTree) -> None:
+    with jax.ensure_compile_time_eval():
+        small = jax.tree.map(lambda leaf: jnp.ones((1,) * leaf.ndim, leaf.dtype), target)
+        first, other = (jax.tree.leaves(transformation(rate).init(small)) for rate in (0.0, 1.0))
+        same = all(jnp.all(a == b) for a, b in zip(first, other, strict=True))
+    if not same:
+        raise ValueError(
+            "Optimizer has a first state that depends on the learning rate (optax.rprop has); "
+            "expected one that does not: each step gives its own."
+        )
 
 
 def adafactor(

@@ -97,6 +97,11 @@ def test_the_learning_rate_is_that_of_each_step(name):
     jax.tree.map(lambda f, s: np.testing.assert_allclose(f, 2 * s, rtol=1e-3), fast, slow)
 
 
+def test_a_first_state_that_needs_the_learning_rate_is_refused():
+    with pytest.raises(ValueError, match=r"first state that depends on the learning rate"):
+        jax.eval_shape(optimizers.OptimizerDef(optax.rprop).create, PARAMS)
+
+
 def test_moments_have_the_axes_of_their_parameter():
     axes = {"kernel": PartitionSpec("embed"), "scale": PartitionSpec("mlp")}
     optimizer_def = optimizers.adamw()

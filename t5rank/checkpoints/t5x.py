@@ -37,7 +37,10 @@ def read_orbax(folder: epath.Path) -> Source:
     what = f"Checkpoint '{folder}'"
     try:
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            tree = checkpointer.metadata(state).item_metadata.tree
+            described = checkpointer.metadata(state).item_metadata
+        if described is None:  # orbax logs why and goes on
+            raise ValueError("no readable description (_METADATA, manifest.ocdbt, d)")
+        tree = described.tree
     except Exception as error:  # orbax and tensorstore raise as they like
         raise ValueError(
             f"{what} has an error: {_brief(error)}; expected T5X's orbax layout."
