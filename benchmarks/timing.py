@@ -47,13 +47,13 @@ def side_by_side(
         function to measure. That runs once before it is measured.
       arguments: can be pickled.
       turns: how often each is measured.
-      most_seconds: no turn but the first is begun later than this.
+      most_seconds: no turn but the first is begun later than this after the first.
 
     Returns:
       The figures, and why the others could not be measured. The memory is the largest resident
       size of the process while it is measured, libraries and weights included.
     """
-    workers, failed, start = {}, {}, time.monotonic()
+    workers, failed = {}, {}
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
@@ -64,6 +64,7 @@ def side_by_side(
             else:
                 failed[name] = error
             progress.update()
+        start = time.monotonic()
         for turn in range(turns):
             if turn and time.monotonic() - start > most_seconds:
                 break
