@@ -1,4 +1,4 @@
-"""T5s of random weights in the formats of all systems, pairs of real lengths, operation counts."""
+"""T5s of random weights in the formats of all systems, pairs of real lengths, the machine's ceiling."""
 
 import dataclasses
 import itertools
@@ -127,16 +127,6 @@ def lengths(lists: Lists, vocabulary_file: str) -> np.ndarray:
     """Tokens of each pair."""
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), MAX_LENGTH)
     return np.array([len(pair.tokens) for item in lists for pair in encoder.encode(*item)])
-
-
-def operations(config: network.T5Config, length: int) -> float:
-    """Floating-point operations of the matrix products that score one input of `length` tokens."""
-    d, h = config.emb_dim, config.joined_kv
-    mlp = 2 * d * config.mlp_dim * (len(config.mlp_activations) + 1)
-    encoder_token = 8 * d * h + mlp + 4 * length * h
-    # Self-attention: value, out. Cross-attention: query, key, value, out; logits and mean over x.
-    decoder = 4 * d * h + 8 * d * h + 4 * length * config.num_heads * d + mlp
-    return config.num_encoder_layers * length * encoder_token + config.num_decoder_layers * decoder
 
 
 def product_rate(dtype: str, size: int, turns: int = 5) -> float:

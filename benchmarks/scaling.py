@@ -26,6 +26,7 @@ import timing
 from tqdm import tqdm
 
 from t5rank.compilation_cache import use_compilation_cache
+from t5rank.models.operations import scoring_operations
 from t5rank.prompts import PairEncoder, Prompt
 from t5rank.reranker import Reranker
 from t5rank.vocabulary import Vocabulary
@@ -46,19 +47,20 @@ def cases(options: argparse.Namespace) -> dict[str, dict[int, Case]]:
     reranker = Reranker.from_model(model, params, encoder)
     most = max(options.list_sizes)
     documents = [text for _, texts in models.real_lists(options.data, most) for text in texts]
-    work = [
-        models.operations(config, len(pair.tokens)) for pair in encoder.encode("query", documents)
-    ]
+    lengths = np.array([len(pair.tokens) for pair in encoder.encode("query", documents)])
     score = jax.jit(model.score)
 
     def rows(batch: int, length: int) -> Case:
         tokens = np.random.default_rng(0).integers(3, len(vocabulary), (batch, length), np.int32)
         run = lambda: score(params, tokens).block_until_ready()  # noqa: E731
-        return run, batch * models.operations(config, length)
+        return run, float(scoring_operations(config, np.full(batch, length)))
 
     return {
         "documents in a list": {
-            n: (functools.partial(reranker.score, "query", documents[:n]), sum(work[:n]))
+            n: (
+                functools.partial(reranker.score, "query", documents[:n]),
+                float(scoring_operations(config, lengths[:n])),
+            )
             for n in options.list_sizes
         },
         "tokens in a document": {n: rows(1, n) for n in options.lengths},

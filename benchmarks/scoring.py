@@ -29,6 +29,8 @@ import scipy.stats
 import systems
 import timing
 
+from t5rank.models.operations import scoring_operations
+
 OURS = "t5rank"
 SYSTEMS: dict[str, Callable[..., systems.Run]] = {
     OURS: systems.ours,
@@ -124,7 +126,7 @@ def add_utilization(result: dict[str, Any], options: argparse.Namespace) -> None
     lists = models.real_lists(options.data, options.pairs)
     lengths = models.lengths(lists, options.vocabulary)
     config = models.CONFIGS[result["size"]]
-    work = sum(models.operations(config, int(length)) for length in lengths)
+    work = float(scoring_operations(config, lengths))
     ceiling = models.product_rate(options.dtype, options.product_size)
     rate = work / result["systems"][OURS]["median_s"]
     result["ceiling_flops"], result["t5rank_flops"] = ceiling, rate

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -55,6 +56,19 @@ def model_dir(tmp_path_factory, vocabulary_file):
     folder = tmp_path_factory.mktemp("model")
     save_model(folder, vocabulary_file)
     return folder
+
+
+def test_activations_are_float32_on_a_cpu(model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "bfloat16")
+    file = tmp_path / "bfloat16" / "config.json"
+    config = json.loads(file.read_text())
+    config["architecture"]["dtype"] = "bfloat16"
+    file.write_text(json.dumps(config))
+    found, expected = (
+        Reranker.from_pretrained(folder).score("list", DOCUMENTS)
+        for folder in (tmp_path / "bfloat16", model_dir)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("head", ["rankt5", "monot5", "encoder"])
