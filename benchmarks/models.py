@@ -1,4 +1,4 @@
-"""T5s of random weights in the formats of all systems, pairs of real lengths, the machine's ceiling."""
+"""T5s of random weights in the formats of all systems, real pairs, and the machine's ceiling."""
 
 import dataclasses
 import itertools
