@@ -45,7 +45,8 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         timing.apart(models.write_ours, folder / "ours", size, options.vocabulary, "float32")
         timing.apart(models.write_huggingface, folder / "ours", folder / "huggingface")
         arguments = (folder, lists, options.lists, options.learning_rate)
-        figures, failed = timing.side_by_side(SYSTEMS, arguments, options.turns)
+        chosen = {n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}}
+        figures, failed = timing.side_by_side(chosen, arguments, options.turns)
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)
     lengths = models.lengths(lists, options.vocabulary)
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=4, help="a step")
     parser.add_argument("--list_size", type=int, default=10)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=[], help="names of systems")
     parser.add_argument("--learning_rate", type=float, default=1e-5)
     parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()

@@ -72,7 +72,7 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
     config = {
         "format": FORMAT,
         "network": name,
-        "architecture": dataclasses.asdict(model.module.config),
+        "architecture": model.module.config.architecture(),
         "head": type(model.head).__name__,
         "head_settings": dataclasses.asdict(model.head),
         "prompt": encoder.prompt.template,
@@ -90,9 +90,8 @@ def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: ep
     has = json.loads((folder / CONFIG).read_text())
     new = json.loads(json.dumps(config))
     # How it is computed may change from one run to the next.
-    how = {"dropout_rate": 0.0, "dtype": "float32", "remat_policy": "none", "scan_layers": False}
     for settings in (has.get("architecture", {}), new["architecture"]):
-        settings.update(how)
+        settings.update(dropout_rate=None, dtype=None)
         settings.setdefault("relpos_bias_per_layer", False)  # folders of earlier versions
     differing = [key for key in new if has.get(key) != new[key]]
     if vocabulary.read_bytes() != (folder / VOCABULARY).read_bytes():

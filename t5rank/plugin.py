@@ -3,7 +3,6 @@
 These are functions of T5X's own interfaces, called by T5X; nothing of T5X is imported.
 """
 
-import dataclasses
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +27,7 @@ def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
     Raises:
       ValueError: the layers have position biases of their own, which that network does not know.
     """
-    fields = dataclasses.asdict(config)
-    for ours in ("scan_layers", "remat_policy"):  # how it is computed
-        fields.pop(ours)
+    fields = config.architecture()
     if fields.pop("relpos_bias_per_layer"):
         raise ValueError(
             "T5Config 'relpos_bias_per_layer' has True; expected False for T5X's network."

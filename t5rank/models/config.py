@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
@@ -68,6 +69,13 @@ class T5Config:
                     f"T5Config '{name}' has {getattr(self, name)!r}; expected one of {allowed}."
                 )
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields that say what is computed; `scan_layers` and `remat_policy` say how."""
+        fields = dataclasses.asdict(self)
+        for how in ("scan_layers", "remat_policy"):
+            fields.pop(how)
+        return fields
 
     @property
     def joined_kv(self) -> int:
