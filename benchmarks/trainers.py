@@ -107,11 +107,9 @@ def transformers(folder: Path, lists: Lists, lists_a_step: int, learning_rate: f
 
     theirs = str(folder / "huggingface")
     tokenizer = transformers.AutoTokenizer.from_pretrained(theirs)
-    model = transformers.T5ForConditionalGeneration.from_pretrained(theirs, dtype=torch.float32)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    model.train()
+    model = transformers.T5ForConditionalGeneration.from_pretrained(
+        theirs, dtype=torch.float32, dropout_rate=0.0
+    ).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     token_id = model_folder.load_config(folder / "ours")[0].head.token_ids[0]
     batches = itertools.cycle(range(0, len(lists), lists_a_step))

@@ -45,7 +45,9 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         timing.apart(models.write_ours, folder / "ours", size, options.vocabulary, "float32")
         timing.apart(models.write_huggingface, folder / "ours", folder / "huggingface")
         arguments = (folder, lists, options.lists, options.learning_rate)
-        chosen = {n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}}
+        chosen = {
+            n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}
+        }
         figures, failed = timing.side_by_side(chosen, arguments, options.turns)
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)

@@ -27,13 +27,13 @@ Layout = Callable[[Iterable[Batch], int, int], Iterator[Batch]]
 _LENGTHS = BatchShapes(tokens=1)  # those of scoring
 
 
-def size_bucket(size: int, bits: int = 4) -> int:
-    """`size` rounded up to `bits` significant bits: at most `2 ** (1 - bits)` is added to it.
+def size_bucket(size: int) -> int:
+    """`size` rounded up to five significant bits: at most a sixteenth is added to it.
 
     >>> [size_bucket(n) for n in (1, 15, 17, 33, 63, 300)]
-    [1, 15, 18, 36, 64, 320]
+    [1, 15, 17, 34, 64, 304]
     """
-    step = 1 << max(int(size).bit_length() - bits, 0)
+    step = 1 << max(int(size).bit_length() - 5, 0)
     return -(-size // step) * step
 
 
@@ -88,7 +88,8 @@ def packed(
       groups: parts of a batch, each with whole lists.
       start: how many batches to leave out.
       row_length: tokens a row; the input length by default, but at least 256.
-      slots: documents a row, at most; one for every 32 tokens by default.
+      slots: documents a row, at most; by default half as many again as there would be on average,
+        as an empty slot costs as much as a token.
       rows: of a group, always; by default as many as a batch needs, of a closed set.
 
     Raises:
@@ -96,7 +97,7 @@ def packed(
     """
     for batch in itertools.islice(batches, start, None):
         length = row_length or default_row_length(batch["encoder_input_tokens"].shape[-1])
-        yield pack(batch, groups, length, slots or default_slots(length), rows)
+        yield pack(batch, groups, length, slots, rows)
 
 
 def default_row_length(input_length: int) -> int:
@@ -104,17 +105,18 @@ def default_row_length(input_length: int) -> int:
     return max(input_length, 256)
 
 
-def default_slots(row_length: int) -> int:
-    """Documents of a packed row, at most."""
-    return max(1, row_length // 32)
-
-
 def pack(
-    batch: Batch, groups: int, row_length: int, slots: int, rows: int | None = None
+    batch: Batch,
+    groups: int,
+    row_length: int,
+    slots: int | None = None,
+    rows: int | None = None,
 ) -> dict[str, np.ndarray]:
     """One packed batch of a padded one; see `packed`."""
     tokens, mask = batch["encoder_input_tokens"], batch["mask"]
     lengths = np.where(mask, np.maximum(document_lengths(tokens), 1), 0)
+    if slots is None:
+        slots = 2 * int(np.ceil(0.75 * row_length * mask.sum() / max(lengths.sum(), 1)))
     if slots < 1 or lengths.max() > row_length:
         raise ValueError(
             f"Packed row has {row_length} tokens and {slots} slots; expected at least the "
