@@ -118,7 +118,7 @@ def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEn
         )
     try:
         config = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
     return from_written_form(config, path(directory) / VOCABULARY, file)
 

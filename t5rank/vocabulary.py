@@ -84,14 +84,15 @@ class Vocabulary:
 
 
 @functools.lru_cache(maxsize=4)
-def _read_bytes(file: str, modified: float) -> bytes:
-    del modified  # part of the cache's key
+def _read_bytes(file: str, modified: float, length: int) -> bytes:
+    del modified, length  # parts of the cache's key
     return epath.Path(file).read_bytes()
 
 
 def _read_model(file: str) -> Any:
     try:
-        data = _read_bytes(file, epath.Path(file).stat().mtime)
+        status = epath.Path(file).stat()
+        data = _read_bytes(file, status.mtime, status.length)
     except OSError as error:
         raise ValueError(
             f"Vocabulary '{file}' has no readable file ({error.strerror}); "

@@ -95,7 +95,7 @@ def read(folder: epath.Path) -> Source:
       ValueError: the model is no T5, or its files are damaged or do not fit `config.json`.
     """
     what = f"Checkpoint '{folder}'"
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     tensors = _read_tensors(folder)
     decoder = any(name.startswith("decoder.") for name in tensors)
     tied = _is_tied(config, tensors, what)
@@ -121,12 +121,17 @@ def read(folder: epath.Path) -> Source:
         arrays=arrays,
         others=tuple(name for name in tensors if name not in used),
         config=t5,
-        settings=_read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {},
+        settings=read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {},
         vocabulary=str(vocabulary) if vocabulary.is_file() else None,
     )
 
 
-def _read_json(file: epath.Path) -> dict[str, Any]:
+def read_json(file: epath.Path) -> dict[str, Any]:
+    """A JSON file.
+
+    Raises:
+      ValueError: it is damaged.
+    """
     try:
         return json.loads(file.read_text())
     except ValueError as error:
@@ -138,7 +143,7 @@ def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
         if (folder / name).is_file():
             return reader(folder / name)
         if (folder / f"{name}.index.json").is_file():
-            where = _read_json(folder / f"{name}.index.json")["weight_map"]
+            where = read_json(folder / f"{name}.index.json")["weight_map"]
             shards = {shard: reader(_existing(folder / shard)) for shard in {*where.values()}}
             missing = [tensor for tensor, shard in where.items() if tensor not in shards[shard]]
             if missing:

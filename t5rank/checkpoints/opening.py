@@ -1,6 +1,5 @@
 """Any checkpoint as a `Source`."""
 
-import json
 import os
 
 from etils import epath
@@ -32,17 +31,13 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
         return t5x.read_legacy(folder)
     if (folder / t5x.STATE).is_dir() or (folder / "_METADATA").is_file():
         return t5x.read_orbax(folder)
-    if is_hugging_face(folder):
-        return huggingface.read(folder)
     if paths.steps(folder):
         return open_checkpoint(folder / f"{paths.PREFIX}_{paths.chosen_step(folder, step)}")
+    if _is_hugging_face(folder / huggingface.CONFIG):
+        return huggingface.read(folder)
     raise ValueError(f"Path '{location}' has no checkpoint; expected {_FORMATS}.")
 
 
-def is_hugging_face(folder: epath.Path) -> bool:
-    """Whether this is a folder of transformers."""
-    file = folder / huggingface.CONFIG
-    try:
-        return file.is_file() and "model_type" in json.loads(file.read_text())
-    except ValueError:
-        return False
+def _is_hugging_face(config: epath.Path) -> bool:
+    """Whether there is a `config.json`, and none of t5rank."""
+    return config.is_file() and "network" not in huggingface.read_json(config)

@@ -251,6 +251,13 @@ def test_an_output_of_its_own_under_tied_embeddings_is_an_error(saved):
         checkpoints.open_checkpoint(folder)
 
 
+def test_a_configuration_cut_short_is_named(saved):
+    file = saved() / "config.json"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"File '.*config.json' has an error: .*; expected JSON"):
+        checkpoints.open_checkpoint(file.parent)
+
+
 @pytest.mark.parametrize("left", [5, 5_000])
 def test_a_file_cut_short_is_named(saved, left):
     file = saved() / "model.safetensors"
