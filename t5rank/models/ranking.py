@@ -300,7 +300,7 @@ def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> 
         ):
             raise TypeError(
                 f"Function '{getattr(function, '__name__', function)}' takes no 'segments'; "
-                "expected it, as in t5rank.losses, for packed rows. t5rank/configs/layouts/padded.gin "
-                "does without."
+                "expected it, as in t5rank.losses, for packed rows. The layout of "
+                "t5rank/configs/layouts/padded.gin does without."
             )
     return function(scores, label, where=where, reduce_fn=ops.sum_and_count, **optional)
