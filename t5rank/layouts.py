@@ -87,7 +87,8 @@ def packed(
       batches: padded batches.
       groups: parts of a batch, each with whole lists.
       start: how many batches to leave out.
-      row_length: tokens a row; the input length by default, but at least 256.
+      row_length: tokens a row; by default at least 256, but the input length where the documents of
+        the first batch fill three quarters of it, as they do where it cuts most of them.
       slots: documents a row, at most; by default half as many again as there would be on average,
         as an empty slot costs as much as a token.
       rows: of a group, always; by default as many as a batch needs, of a closed set.
@@ -95,14 +96,18 @@ def packed(
     Raises:
       ValueError: a row is shorter than a document, or has no slot, or there are too few.
     """
-    for batch in itertools.islice(batches, start, None):
-        length = row_length or default_row_length(batch["encoder_input_tokens"].shape[-1])
-        yield pack(batch, groups, length, slots, rows)
+    batches = iter(batches)
+    for first in batches:
+        length = row_length or _row_length(first)
+        for batch in itertools.islice(itertools.chain([first], batches), start, None):
+            yield pack(batch, groups, length, slots, rows)
 
 
-def default_row_length(input_length: int) -> int:
-    """Tokens of a packed row."""
-    return max(input_length, 256)
+def _row_length(batch: Batch) -> int:
+    tokens, mask = batch["encoder_input_tokens"], batch["mask"]
+    input_length = tokens.shape[-1]
+    is_full = document_lengths(tokens).sum() >= 0.75 * input_length * mask.sum()
+    return input_length if is_full else max(input_length, 256)
 
 
 def pack(

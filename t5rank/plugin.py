@@ -73,7 +73,7 @@ def resumed_dataset(
 
 def _packed(data: tf.data.Dataset, rows: int) -> tf.data.Dataset:
     lists, _, input_length = data.element_spec["encoder_input_tokens"].shape
-    length = layouts.default_row_length(input_length)
+    length = max(input_length, 256)
     slots = length // 32  # one shape for all batches
     tokens, documents = (lists, rows, length), (lists, rows, slots)
     signature = {

@@ -77,6 +77,15 @@ def test_rows_come_in_few_numbers():
     assert all(n <= layouts.size_bucket(n) <= n * 17 / 16 for n in range(1, 1000))
 
 
+@pytest.mark.parametrize(("lengths", "row_length"), [([32, 20], 32), ([32, 10], 256)])
+def test_rows_are_as_long_as_inputs_that_are_full_already(lengths, row_length):
+    """52 and 42 of 64 tokens; the first batch decides, for a resumed run as well."""
+    batches = [batch_of([lengths], 32), batch_of([[1, 1]], 32), batch_of([[32, 32]], 32)]
+    for start in (0, 1):
+        for packed in layouts.packed(batches, 1, start):
+            assert packed["encoder_input_tokens"].shape[-1] == row_length
+
+
 def test_slots_are_half_as_many_again_as_documents_on_average():
     """Rows of 64 tokens, documents of 16: four a row."""
     packed = layouts.pack(batch_of([[16] * 8, [16] * 8]), 1, row_length=64)
