@@ -59,7 +59,7 @@ def test_an_exported_hugging_face_model_scores_as_in_transformers(tmp_path, voca
         ids = torch.tensor(pair.tokens[None].astype(np.int64))
         with torch.no_grad():
             logits = oracle(input_ids=ids, decoder_input_ids=torch.zeros(1, 1).long()).logits
-        expected.append(logits[0, 0, reranker.model.head.token_id].item())
+        expected.append(logits[0, 0, reranker.encoder.vocabulary.token_id("<extra_id_10>")].item())
     assert np.std(expected) > 0.1
     scores = reranker.score("list of int", documents)
     np.testing.assert_allclose(scores, expected, atol=1e-4, rtol=0)
