@@ -153,7 +153,8 @@ def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file
     convert(tmp_path / "theirs", tmp_path / "back", "t5rank")
     back, encoder = model_folder.load_config(tmp_path / "back")
     assert back.module.pooling == pooling and encoder.max_length == 48
-    restored = model_folder.load_params(tmp_path / "back", back, 5)
+    step = model_folder.chosen_step(tmp_path / "back")
+    restored = model_folder.load_params(tmp_path / "back", back, step)
     jax.tree.map(np.testing.assert_array_equal, restored, params)
 
 
