@@ -128,9 +128,8 @@ def test_other_partitioning_dims_are_an_error(dims):
 def test_axis_that_does_not_divide_is_replicated_with_a_warning(four_devices):
     path = "encoder/relpos_bias/rel_embedding"  # 3 heads
     assert four_devices["specs"][path] == [None, None]
-    assert four_devices["warnings"][-1] == (
-        f"Array 'target/{path}' has size 3, which 2 devices do not divide: replicated."
-    )
+    message = f"Array 'target/{path}' has size 3, which 2 devices do not divide: replicated."
+    assert message in four_devices["warnings"]
 
 
 def test_optimizer_state_lies_where_its_parameter_lies(four_devices):
