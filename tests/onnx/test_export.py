@@ -6,7 +6,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from models import random_model
+from onnx_models import random_model
 
 from t5rank import Reranker, checkpoints, cli, model_folder, optimizers, trec
 from t5rank.prompts import PairEncoder, Prompt

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from models import ACTIVATIONS, random_model, random_tokens
+from onnx_models import ACTIVATIONS, random_model, random_tokens
 
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.network import TOKENS, score_graph

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from models import ACTIVATIONS, MODULES, random_model, random_tokens
+from onnx_models import ACTIVATIONS, MODULES, random_model, random_tokens
 
 from t5rank import Reranker
 from t5rank.convert import Settings, convert
