@@ -12,11 +12,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import flax
 import jax
 from etils import epath
 from flax import linen as nn
+from jax.sharding import Mesh
 
-from t5rank import checkpoints
+from t5rank import checkpoints, partitioning
 from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
 from t5rank.models import heads, network
@@ -193,15 +195,20 @@ def weights_path(directory: str | os.PathLike[str], step: int | None = None) -> 
     return folder / ONNX
 
 
-def load_params(directory: str | os.PathLike[str], model: RankingModel, step: int) -> PyTree:
-    """The parameters of one checkpoint, on the default device."""
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+def load_params(
+    directory: str | os.PathLike[str], model: RankingModel, step: int, mesh: Mesh | None = None
+) -> PyTree:
+    """The parameters of one checkpoint, spread over the mesh, or on the default device."""
+    mesh = partitioning.one_device() if mesh is None else mesh
     variables = jax.eval_shape(
         lambda: model.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)})
     )
+    params = flax.core.unfreeze(variables["params"])
+    axes = partitioning.axis_names(variables["params_axes"])
     like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        variables["params"],
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        params,
+        partitioning.shardings(params, axes, mesh),
     )
     return checkpoints.restore_params(path(directory) / f"checkpoint_{step}", like)
 

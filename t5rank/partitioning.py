@@ -66,6 +66,12 @@ def make_mesh(model_parallel: int = 1) -> Mesh:
     return Mesh(devices.reshape(-1, model_parallel), (DATA, MODEL))
 
 
+def one_device(device: jax.Device | None = None) -> Mesh:
+    """A mesh of the first device, or of another."""
+    devices = np.asarray([device or jax.local_devices()[0]]).reshape(1, 1)
+    return Mesh(devices, (DATA, MODEL))
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis over the data axis of the mesh."""
     return NamedSharding(mesh, PartitionSpec(DATA))

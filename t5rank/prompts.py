@@ -73,6 +73,18 @@ class EncodedPair(NamedTuple):
     cut: int
 
 
+class Pieces(NamedTuple):
+    """Tokens before and after a document, and how many the document may have."""
+
+    prefix: list[int]
+    suffix: list[int]
+    room: int
+
+    def around(self, document: Sequence[int]) -> np.ndarray:
+        """Int32 tokens of the input, the document cut to its room."""
+        return np.asarray([*self.prefix, *document[: self.room], *self.suffix], np.int32)
+
+
 @dataclasses.dataclass(frozen=True)
 class PairEncoder:
     """Tokenizes a query with its documents.
@@ -93,19 +105,24 @@ class PairEncoder:
         Raises:
           ValueError: the query and the prompt alone are longer than `max_length`.
         """
+        pieces = self.pieces(query)
+        return [
+            EncodedPair(pieces.around(document), max(len(document) - pieces.room, 0))
+            for document in self.vocabulary.encode_batch(documents)
+        ]
+
+    def pieces(self, query: str) -> Pieces:
+        """What stands around each document of a query.
+
+        Raises:
+          ValueError: as `encode`.
+        """
         prefix = self.vocabulary.encode(self.prompt.prefix(query))
         suffix = [*self.vocabulary.encode(self.prompt.after_document), EOS_ID]
         room = self.max_length - len(prefix) - len(suffix)
         if room < 0:
             raise ValueError(query_too_long(query, len(prefix) + len(suffix), self.max_length))
-        encoded = self.vocabulary.encode_batch(documents)
-        return [
-            EncodedPair(
-                np.asarray([*prefix, *document[:room], *suffix], np.int32),
-                max(len(document) - room, 0),
-            )
-            for document in encoded
-        ]
+        return Pieces(prefix, suffix, room)
 
 
 def query_too_long(query: str, length: int, max_length: int) -> str:

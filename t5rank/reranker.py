@@ -2,21 +2,22 @@
 
 import collections
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.batching import BatchShapes, padded
+from t5rank.models.heads import EncoderHead, Head
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx.session import OnnxScorer
 from t5rank.prompts import EncodedPair, PairEncoder
-from t5rank.scoring import PairScorer, ScoreTokens, prefetched, score_chunks
+from t5rank.scoring import ModelScorer, PairScorer, ScoreTokens, prefetched, score_chunks
 from t5rank.types import PyTree
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Reranker:
         encoder: PairEncoder,
         score_tokens: ScoreTokens,
         shapes: BatchShapes,
+        head: Head | None = None,
     ):
         """A reranker of any backend.
 
@@ -61,10 +63,12 @@ class Reranker:
           encoder: makes tokens of texts.
           score_tokens: scores `[batch]` of int32 tokens `[batch, length]`.
           shapes: the batches that suit it.
+          head: says how scores become scores from 0 to 1; by the sigmoid where there is none.
         """
         self.encoder = encoder
+        self.score_tokens = score_tokens
         self.shapes = shapes
-        self._score_tokens = score_tokens
+        self._head = head or EncoderHead()
 
     @classmethod
     def from_pretrained(
@@ -72,6 +76,8 @@ class Reranker:
         model_dir: str | os.PathLike[str],
         step: int | None = None,
         batch_tokens: int | None = None,
+        mesh: Mesh | None = None,
+        like: "Reranker | None" = None,
     ) -> "Reranker":
         """Loads a model folder.
 
@@ -82,6 +88,9 @@ class Reranker:
             Runtime, which needs `pip install 't5rank[onnx]'`.
           step: which checkpoint; the best by validation by default, or else the latest.
           batch_tokens: tokens scored at once, padding included; what suits the device by default.
+          mesh: devices to run on (see `t5rank.partitioning`); the first by default.
+          like: a reranker on the same devices, whose compiled programs serve this one too where
+            only the parameters differ.
 
         Raises:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
@@ -91,10 +100,14 @@ class Reranker:
         weights = model_folder.weights_path(model_dir, step)
         if weights.name == model_folder.ONNX:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            return cls(encoder, OnnxScorer(weights), shapes)
+            return cls(encoder, OnnxScorer(weights), shapes, model.head)
         step = model_folder.chosen_step(model_dir, step)
-        params = model_folder.load_params(model_dir, model, step)
-        return cls.from_model(_for_this_device(model), params, encoder, batch_tokens)
+        params = model_folder.load_params(model_dir, model, step, mesh)
+        model = _for_this_device(model)
+        scorer = like._scorer_of(model) if like is not None else None
+        if like is not None and scorer is not None:
+            return cls(encoder, scorer.with_params(params), like.shapes, model.head)
+        return cls.from_model(model, params, encoder, batch_tokens, mesh)
 
     @classmethod
     def from_model(
@@ -103,10 +116,32 @@ class Reranker:
         params: PyTree,
         encoder: PairEncoder,
         batch_tokens: int | None = None,
+        mesh: Mesh | None = None,
     ) -> "Reranker":
         """A model in memory, run by JAX; see `from_pretrained`."""
-        scorer = PairScorer(model.score, batch_tokens)
-        return cls(encoder, functools.partial(scorer, params), scorer.shapes)
+        scorer = ModelScorer(model, params, PairScorer(model.score, batch_tokens, mesh))
+        return cls(encoder, scorer, scorer.pairs.shapes, model.head)
+
+    @property
+    def compiled(self) -> int:
+        """How many programs have been compiled so far, or read from the compilation cache."""
+        scorer = self.score_tokens
+        return scorer.pairs.compiled if isinstance(scorer, ModelScorer) else 0
+
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """Scores from 0 to 1, float64, in the same order.
+
+        The sigmoid of the score; for monoT5 its exponential, the probability of "true".
+        """
+        return self._head.probability(scores)
+
+    def _scorer_of(self, model: RankingModel) -> ModelScorer | None:
+        """This reranker's scorer, if it computes what the model does."""
+        scorer = self.score_tokens
+        if not isinstance(scorer, ModelScorer):
+            return None
+        same = (scorer.model.module, scorer.model.head) == (model.module, model.head)
+        return scorer if same else None
 
     def warm_up(self, progress: tqdm | None = None) -> int:
         """Computes every shape once, so that none is compiled later; returns how many.
@@ -115,7 +150,7 @@ class Reranker:
         """
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
         for shape in shapes:
-            np.asarray(self._score_tokens(padded([], shape)))
+            np.asarray(self.score_tokens(padded([], shape)))
             if progress is not None:
                 progress.update()
         return len(shapes)
@@ -152,7 +187,7 @@ class Reranker:
                 sizes.append([len(pairs) for pairs in chunk])
                 yield [pair.tokens for pairs in chunk for pair in pairs]
 
-        for scores in score_chunks(self._score_tokens, self.shapes, rows(), progress):
+        for scores in score_chunks(self.score_tokens, self.shapes, rows(), progress):
             _check_finite(scores)
             yield from np.split(scores, np.cumsum(sizes.popleft())[:-1])
 

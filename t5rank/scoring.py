@@ -6,6 +6,7 @@ the results is that of the inputs.
 """
 
 import collections
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -43,7 +44,7 @@ class PairScorer:
     def __init__(
         self, score_fn: ScoreFn, batch_tokens: int | None = None, mesh: Mesh | None = None
     ):
-        mesh = _one_device() if mesh is None else mesh
+        mesh = partitioning.one_device() if mesh is None else mesh
         self.shapes = default_shapes(batch_tokens, partitioning.data_parallelism(mesh))
         self.compiled = 0
         self._sharding = partitioning.batch_sharding(mesh)
@@ -68,6 +69,23 @@ class PairScorer:
         """
         (scores,) = score_chunks(lambda x: self(params, x), self.shapes, [rows], progress)
         return scores
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelScorer:
+    """`scorer(tokens)`: the scores of a model with its parameters."""
+
+    model: Any
+    params: PyTree
+    pairs: PairScorer
+
+    def __call__(self, tokens: np.ndarray) -> Array:
+        """Scores `[batch]` of one batch, still being computed."""
+        return self.pairs(self.params, tokens)
+
+    def with_params(self, params: PyTree) -> "ModelScorer":
+        """The same programs with other parameters."""
+        return dataclasses.replace(self, params=params)
 
 
 class _Batch(NamedTuple):
@@ -136,8 +154,3 @@ def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:
             yield item  # type: ignore[misc]
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _one_device() -> Mesh:
-    devices = np.asarray(jax.local_devices()[:1]).reshape(1, 1)
-    return Mesh(devices, (partitioning.DATA, partitioning.MODEL))

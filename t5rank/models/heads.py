@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.special
 from flax import linen as nn
 from jaxtyping import Int
 
@@ -69,6 +71,10 @@ class RankT5Head(_TokenHead):
         """Scores `[batch, slots]`."""
         return self.logits(outputs)[..., 0]
 
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """Scores from 0 to 1: the sigmoid."""
+        return _sigmoid(scores)
+
 
 @dataclasses.dataclass(frozen=True)
 class MonoT5Head(_TokenHead):
@@ -85,6 +91,10 @@ class MonoT5Head(_TokenHead):
     def read(self, outputs: Array) -> Array:
         """Scores `[batch, slots]`, log probabilities."""
         return jax.nn.log_softmax(self.logits(outputs), axis=-1)[..., 0]
+
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """The probability of "true", of its logarithm."""
+        return np.exp(np.asarray(scores, np.float64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +115,15 @@ class EncoderHead:
     def read(self, outputs: Array) -> Array:
         """Scores `[batch, slots]`."""
         return outputs
+
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """Scores from 0 to 1: the sigmoid."""
+        return _sigmoid(scores)
+
+
+def _sigmoid(scores: np.ndarray) -> np.ndarray:
+    """In float64, where scores that differ stay apart much further from 0 than in float32."""
+    return scipy.special.expit(np.asarray(scores, np.float64))
 
 
 def _network_inputs(tokens: Array, segment_ids: Array | None, slots: int) -> dict[str, Any]:

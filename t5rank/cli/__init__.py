@@ -1,0 +1,59 @@
+"""The command `t5rank`; each command is in a module of its own kind."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import t5rank
+from t5rank.cli.converting import add_convert, add_export
+from t5rank.cli.evaluating import add_evaluate
+from t5rank.cli.scoring import add_merge, add_rerank, add_score
+from t5rank.cli.serving import add_serve
+from t5rank.cli.terminal import set_up_logging
+from t5rank.cli.training import add_quickstart, add_train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one sub-command; returns the exit status."""
+    arguments = _parser().parse_args(_one_word_bindings(sys.argv[1:] if argv is None else argv))
+    set_up_logging()
+    try:
+        return arguments.command(arguments)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("t5rank: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"t5rank: {error}", file=sys.stderr)
+        return 1
+
+
+def _one_word_bindings(argv: Sequence[str]) -> list[str]:
+    """`--gin.NAME=value` as `--gin=NAME=value`, which argparse knows."""
+    return [f"--gin={a.removeprefix('--gin.')}" if a.startswith("--gin.") else a for a in argv]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="t5rank",
+        description="Fine-tune, evaluate and use T5 rerankers in JAX.",
+        epilog="New here? Run 't5rank quickstart'.",
+    )
+    parser.add_argument("--version", action="version", version=f"t5rank {t5rank.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (
+        add_quickstart,
+        add_train,
+        add_rerank,
+        add_merge,
+        add_score,
+        add_evaluate,
+        add_convert,
+        add_export,
+        add_serve,
+    ):
+        add(commands)
+    return parser

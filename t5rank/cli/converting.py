@@ -1,0 +1,139 @@
+"""`t5rank convert` and `t5rank export`."""
+
+import argparse
+
+from t5rank.cli.options import add_command, check_at_least_one
+
+
+def add_convert(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "convert",
+        "convert a checkpoint between t5rank, T5X and Hugging Face",
+        """
+        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, scalable_t5 too) or a
+        Hugging Face folder of T5, Flan-T5, mT5 or monoT5; what it is, is detected. Sizes are
+        taken from the parameters. Paths may be remote, such as gs://bucket/checkpoint_1000.
+
+        t5rank convert monot5-base-msmarco models/monot5 --to t5rank --head monot5
+        t5rank convert models/monot5 exported/monot5 --to huggingface
+        """,
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint or a folder of them")
+    parser.add_argument("destination", metavar="DESTINATION", help="a new folder")
+    parser.add_argument(
+        "--to", required=True, choices=("t5rank", "t5x", "huggingface"), help="what to write"
+    )
+    parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
+    parser.add_argument(
+        "--head", choices=("rankt5", "monot5", "encoder"), help="how it scores [what SOURCE says]"
+    )
+    parser.add_argument(
+        "--vocabulary", metavar="FILE", help="T5's spiece.model [the one beside SOURCE]"
+    )
+    parser.add_argument(
+        "--prompt", metavar="TEXT", help="with {query} and {document} [SOURCE's, or the head's]"
+    )
+    parser.add_argument(
+        "--max_length", type=int, metavar="N", help="tokens of the longest input [SOURCE's, or 512]"
+    )
+    parser.add_argument(
+        "--pooling", choices=("first", "mean"), help="of the encoder head [SOURCE's, or first]"
+    )
+    parser.set_defaults(command=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from t5rank.convert import Settings, convert
+
+    check_at_least_one(arguments, "max_length")
+    report = convert(
+        arguments.source,
+        arguments.destination,
+        arguments.to,
+        Settings(
+            head=arguments.head,
+            vocabulary=arguments.vocabulary,
+            prompt=arguments.prompt,
+            max_length=arguments.max_length,
+            pooling=arguments.pooling,
+        ),
+        step=arguments.step,
+    )
+    print(report)
+    print(f"Wrote {arguments.destination}.")
+    return 0
+
+
+def add_export(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "export",
+        "export a model for ONNX Runtime",
+        """
+        Writes a folder that every command takes as --model, and scores with ONNX Runtime
+        (pip install 't5rank[onnx]'). In int8 it is much faster on CPUs and its scores are a little
+        different: a run of yours calibrates it on some queries, and on all others says how
+        different, and what that does to the measures. It takes a few hundred queries at most.
+
+        t5rank export --model models/softmax --output exported --format onnx
+        t5rank export --model models/softmax --output exported8 --format onnx --int8 \\
+            --queries queries.tsv --collection collection.tsv --run bm25.txt --qrels qrels.txt
+        """,
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
+    parser.add_argument("--output", required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--format", required=True, choices=("onnx",), help="what to write")
+    parser.add_argument("--int8", action="store_true", help="multiply int8 instead of float32")
+    for name, text in {
+        "queries": "query id TAB text",
+        "collection": "document id TAB text",
+        "run": "real pairs, TREC or MS MARCO",
+        "qrels": "judgements, for the change of measures",
+        "measures": "measures of ir_measures [nDCG@10 RR@10]",
+    }.items():
+        parser.add_argument(f"--{name}", metavar="FILE", help=f"with --int8: {text}")
+    parser.add_argument(
+        "--depth", type=int, metavar="N", help="with --int8: the run's N best [all]"
+    )
+    parser.set_defaults(command=_export)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from t5rank import trec
+    from t5rank.data.passages import read_passage_lists
+    from t5rank.evaluation import DEFAULT_MEASURES
+    from t5rank.onnx.agreement import table
+    from t5rank.onnx.export import export, export_int8
+
+    check_at_least_one(arguments, "depth")
+    _check_int8_options(arguments)
+    model, output, step = arguments.model, arguments.output, arguments.step
+    if not arguments.int8:
+        export(model, output, step)
+    else:
+        lists = read_passage_lists(
+            arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
+        )
+        qrels = trec.read_qrels(arguments.qrels) if arguments.qrels else None
+        measures = arguments.measures or DEFAULT_MEASURES
+        print(table(export_int8(model, output, list(lists), qrels, measures, step)), end="")
+    print(f"Wrote {output}.")
+    return 0
+
+
+def _check_int8_options(arguments: argparse.Namespace) -> None:
+    needed = ("queries", "collection", "run")
+    missing = [f"--{name}" for name in needed if getattr(arguments, name) is None]
+    if arguments.int8 and missing:
+        raise ValueError(
+            f"Option '--int8' has no {', '.join(missing)}; expected real pairs to calibrate it and "
+            "to say how far its scores are from float32."
+        )
+    others = (*needed, "qrels", "measures", "depth")
+    given = [f"--{name}" for name in others if getattr(arguments, name) is not None]
+    if not arguments.int8 and given:
+        raise ValueError(f"Options {', '.join(given)} have no effect; expected --int8 with them.")

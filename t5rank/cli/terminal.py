@@ -1,0 +1,56 @@
+"""What is written to the terminal besides results: the log, and nothing of TensorFlow's."""
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+
+def set_up_logging() -> None:
+    """Writes the log of t5rank to standard error, and less of others'."""
+    handler = _TqdmHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("t5rank")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to the terminal whatever it is told."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of no use for reading data
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said, _stderr_to(said):
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+            # It only reads data: accelerators belong to JAX.
+            tensorflow.config.set_visible_devices([], "GPU")
+        except Exception:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
+            raise
+
+
+@contextlib.contextmanager
+def _stderr_to(file: BinaryIO) -> Iterator[None]:
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)

@@ -1,0 +1,76 @@
+"""`t5rank quickstart` and `t5rank train`."""
+
+import argparse
+from pathlib import Path
+
+from t5rank.cli.options import add_command
+from t5rank.cli.terminal import import_tensorflow
+
+INTERRUPTED = 143  # what a shell reports for a process that SIGTERM ended
+
+
+def add_quickstart(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "quickstart",
+        "train two small rerankers on Python's documentation and compare them",
+        """
+        The text is the documentation strings of the Python that runs this, the vocabulary is
+        trained on the spot, and everything is written under one folder. Takes a few minutes on two
+        CPU cores and needs no network.
+        """,
+    )
+    parser.add_argument(
+        "--output", default="t5rank_quickstart", help="folder to write [%(default)s]"
+    )
+    parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")
+    parser.set_defaults(command=_quickstart)
+
+
+def _quickstart(arguments: argparse.Namespace) -> int:
+    import_tensorflow()
+    from t5rank.quickstart import quickstart
+
+    quickstart(Path(arguments.output), arguments.steps)
+    return 0
+
+
+def add_train(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "train",
+        "fine-tune a reranker from a gin recipe",
+        """
+        t5rank train --gin_file=t5rank/configs/recipes/msmarco_passage_softmax.gin \\
+            --gin.MODEL_DIR=models/softmax --gin.DATA_DIR=data --gin.VOCABULARY_FILE=spiece.model
+
+        Run again with the same MODEL_DIR, it resumes from the latest checkpoint. On SIGTERM or
+        Ctrl-C it saves, ends and returns 143. Recipes: t5rank/configs/recipes/*.gin, gin/recipes
+        in the source. The macros that a recipe can set are listed in
+        t5rank/configs/runs/finetune.gin.
+        """,
+    )
+    parser.add_argument(
+        "--gin_file", action="append", default=[], required=True, metavar="FILE", help="a recipe"
+    )
+    parser.add_argument(
+        "--gin",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="sets a macro or a parameter; also written --gin.NAME=VALUE",
+    )
+    parser.set_defaults(command=_train)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import_tensorflow()
+    from t5rank.compilation_cache import use_compilation_cache
+    from t5rank.train.config import configured_trainer
+
+    use_compilation_cache()
+    trainer = configured_trainer(arguments.gin_file, arguments.gin)
+    result = trainer.train()
+    return INTERRUPTED if result.reason == "interrupted" else 0

@@ -1,0 +1,114 @@
+"""Who may ask, which request it was, and the line that the log gets of it."""
+
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from t5rank.serve.errors import Refusal
+from t5rank.serve.metrics import Metrics
+
+REQUEST_ID = "x-request-id"
+_LOG = logging.getLogger("t5rank.access")
+_VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def record(scope: Scope) -> dict[str, Any]:
+    """What is known of a request so far; it becomes its line in the log."""
+    return scope.setdefault("t5rank", {})
+
+
+class AccessLog:
+    """Gives each request an id, counts it, and logs one JSON object a request.
+
+    Args:
+      app: what answers.
+      metrics: where it is counted.
+      paths: that are counted by name; all others are one.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Sequence[str]):
+        self.app = app
+        self._metrics = metrics
+        self._paths = frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        entry = record(scope)
+        entry["request_id"] = _request_id(Headers(scope=scope))
+        try:
+            with self._metrics.in_progress.track_inprogress():
+                await self.app(scope, receive, _noting(send, entry))
+        finally:
+            entry.setdefault("status", 499)  # nothing was answered: the client had left
+            self._finish(scope, entry, time.perf_counter() - start)
+
+    def _finish(self, scope: Scope, entry: dict[str, Any], seconds: float) -> None:
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        model, dialect = entry.get("model", ""), entry.get("dialect", "")
+        self._metrics.requests.labels(path, dialect, model, entry["status"]).inc()
+        if dialect and model:
+            self._metrics.seconds.labels(model).observe(seconds)
+        client = scope.get("client") or ("", 0)
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "method": scope["method"],
+            "path": scope["path"],
+            "client": client[0],
+            **entry,
+            "seconds": round(seconds, 4),
+        }
+        _LOG.info("%s", json.dumps(line))
+
+
+def _noting(send: Send, entry: dict[str, Any]) -> Send:
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            entry["status"] = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID] = entry["request_id"]
+        await send(message)
+
+    return noting
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID, "")
+    return given if _VALID_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+class ApiKeys:
+    """Keys, of which a request needs one; every comparison takes as long as any other."""
+
+    def __init__(self, keys: Sequence[str]):
+        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+
+    def check(self, scope: Scope) -> None:
+        """Reads `Authorization`, with or without `Bearer`, or `ApiKey`.
+
+        Raises:
+          Refusal: keys are needed and none is there.
+        """
+        if not self._digests:
+            return
+        scheme, _, rest = Headers(scope=scope).get("authorization", "").partition(" ")
+        key = rest.strip() if scheme.lower() in ("bearer", "apikey") else scheme
+        digest = hashlib.sha256(key.encode()).digest()
+        if not any([hmac.compare_digest(digest, each) for each in self._digests]):
+            raise Refusal(
+                401,
+                "unauthorized",
+                "Authorization has no API key of this server; expected 'Bearer KEY'.",
+                {"WWW-Authenticate": "Bearer"},
+            )

@@ -1,0 +1,40 @@
+"""Text Embeddings Inference."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from t5rank.serve.dialects.common import Answer, Name, Query, Raw, TopN
+from t5rank.serve.work import Work
+
+
+class TeiRequest(Struct, kw_only=True):
+    """TEI's request. Documents are cut whatever `truncate` says: clients send it unasked."""
+
+    query: Query
+    texts: Annotated[list[str], Meta(min_length=1)]
+    truncate: bool | None = None
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
+    raw_scores: Raw | None = None
+    return_text: bool | None = None
+    model: Name | None = None
+    top_n: TopN | None = None
+
+    def work(self) -> Work:
+        """One list."""
+        return Work([(self.query, self.texts)], keep_end=self.truncation_direction == "Left")
+
+    def answer(self, answer: Answer) -> "list[TeiResult]":
+        """A bare list, best first."""
+        return [
+            TeiResult(i, score, self.texts[i] if self.return_text else UNSET)
+            for i, score in answer.ranked(self.top_n, self.raw_scores)
+        ]
+
+
+class TeiResult(Struct, omit_defaults=True):
+    """One document."""
+
+    index: int
+    score: float
+    text: str | UnsetType = UNSET

@@ -1,0 +1,172 @@
+"""One loaded model at work: its queue, and a thread for each of its replicas.
+
+Threads wait for nothing but work and the device; they never see the event loop.
+"""
+
+import collections
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from t5rank.batching import padded
+from t5rank.reranker import Reranker
+from t5rank.serve.queue import Batch, Queue, Request
+
+_AHEAD = 1  # batches given to the device beside the one that is waited for
+_MEMORY = 0.95  # weight of the batches before in the measured rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Computed:
+    """One batch that is done, for whoever counts.
+
+    Attributes:
+      rows: inputs in it.
+      used: tokens that are no padding.
+      size: tokens with padding.
+      seconds: since the batch before, or since it was given to an idle device.
+    """
+
+    rows: int
+    used: int
+    size: int
+    seconds: float
+
+
+class Engine:
+    """Scores requests.
+
+    Args:
+      replicas: the same model on different devices.
+      max_wait: seconds of work that may wait.
+      observe: told of every batch.
+    """
+
+    def __init__(
+        self,
+        replicas: Sequence[Reranker],
+        max_wait: float,
+        observe: Callable[[Computed], None] = lambda batch: None,
+    ):
+        self.reranker = replicas[0]
+        self.replicas = replicas
+        self._max_wait = max_wait
+        self._observe = observe
+        self._computed, self._seconds = _one_batch(self.reranker)
+        self.queue = Queue(self.reranker.shapes, self._limit())
+        self._compiled = self._compiles()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._work, args=(replica,), name="scoring", daemon=True)
+            for replica in replicas
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def compiles(self) -> int:
+        """Programs compiled since the model was ready: 0, if all is well."""
+        return self._compiles() - self._compiled
+
+    @property
+    def seconds_waiting(self) -> float:
+        """How long what waits will take."""
+        return self.queue.tokens / self.rate
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second, padding included, over the last batches."""
+        return len(self.replicas) * self._computed / self._seconds
+
+    def close(self) -> None:
+        """Scores what waits, then ends the threads."""
+        self.queue.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _compiles(self) -> int:
+        return sum({id(r.score_tokens): r.compiled for r in self.replicas}.values())
+
+    def _work(self, replica: Reranker) -> None:
+        running: collections.deque[tuple[Batch, object, float]] = collections.deque()
+        last = 0.0
+        while True:
+            batch = self.queue.take(wait=not running)
+            if batch is not None:
+                running.append((batch, self._launched(replica, batch), time.perf_counter()))
+            elif not running:
+                return
+            if batch is None or len(running) > _AHEAD:
+                batch, result, launched = running.popleft()
+                self._finish(batch, result)
+                now = time.perf_counter()
+                self._count(batch, now - max(last, launched))
+                last = now
+
+    def _launched(self, replica: Reranker, batch: Batch) -> object:
+        now = time.perf_counter()
+        for request, _ in batch.parts:
+            request.started = request.started or now
+        try:
+            return replica.score_tokens(batch.tokens)
+        except Exception as error:
+            return error
+
+    def _finish(self, batch: Batch, result: object) -> None:
+        try:
+            if isinstance(result, Exception):
+                raise result
+            scores = np.asarray(result)
+        except Exception as error:
+            logging.getLogger(__name__).exception("A batch could not be scored.")
+            for request, _ in batch.parts:
+                self._fail(request, error)
+            return
+        start = 0
+        for request, rows in batch.parts:
+            self._give(request, rows, scores[start : start + len(rows)])
+            start += len(rows)
+
+    def _give(self, request: Request, rows: np.ndarray, scores: np.ndarray) -> None:
+        if not np.isfinite(scores).all():
+            self._fail(request, ValueError("Model scores have values that are not finite."))
+            return
+        with self._lock:
+            request.scores[rows] = scores
+            request.left -= len(rows)
+            is_done = not request.left and request.error is None
+        if is_done:
+            request.done(request)
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        self.queue.drop(request)
+        with self._lock:
+            is_first, request.error = request.error is None, error
+        if is_first:
+            request.done(request)
+
+    def _count(self, batch: Batch, seconds: float) -> None:
+        rows = sum(len(rows) for _, rows in batch.parts)
+        with self._lock:
+            self._computed = _MEMORY * self._computed + batch.tokens.size
+            self._seconds = _MEMORY * self._seconds + seconds
+            self.queue.limit = self._limit()
+        self._observe(Computed(rows, batch.used, batch.tokens.size, seconds))
+
+    def _limit(self) -> int:
+        return int(self._max_wait * self.rate)
+
+
+def _one_batch(reranker: Reranker) -> tuple[float, float]:
+    """Tokens and seconds of a batch of half the longest inputs."""
+    length = reranker.shapes.length(max(1, reranker.encoder.max_length // 2))
+    rows = reranker.shapes.rows(length, rest=1 << 30)
+    tokens = padded([], (rows, length)) + 1
+    np.asarray(reranker.score_tokens(tokens))
+    start = time.perf_counter()
+    np.asarray(reranker.score_tokens(tokens))
+    return float(tokens.size), time.perf_counter() - start

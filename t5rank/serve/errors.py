@@ -1,0 +1,50 @@
+"""Refusals: what a client is told when it does not get scores."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Refusal(Exception):
+    """An answer other than 200.
+
+    Attributes:
+      status: of HTTP. What asking again cannot mend is never 5xx: clients would ask again.
+      kind: one or two words for programs.
+      message: for people.
+      headers: of the answer.
+    """
+
+    def __init__(
+        self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
+    ):
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """The keys in which Cohere's, Jina's, Voyage's and TEI's clients look for the message."""
+        return {
+            "error": self.message,
+            "error_type": self.kind,
+            "message": self.message,
+            "detail": self.message,
+        }
+
+
+def invalid(message: str) -> Refusal:
+    """The request is wrong."""
+    return Refusal(400, "validation", message)
+
+
+def not_ready(name: str) -> Refusal:
+    """The model is still being loaded or compiled."""
+    message = f"Model '{name}' has not been loaded yet; expected soon."
+    return Refusal(503, "unready", message, {"Retry-After": "1"})
+
+
+def overloaded(seconds: float) -> Refusal:
+    """More work waits than the server may let wait."""
+    message = f"Server has work for {seconds:.0f} s waiting; expected less. Try again later."
+    return Refusal(429, "overloaded", message, {"Retry-After": str(max(1, round(seconds)))})

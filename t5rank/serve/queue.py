@@ -1,0 +1,186 @@
+"""Requests that wait for their scores, and which of their inputs are computed next.
+
+Requests are admitted whole, by tokens. Each has a turn: the tokens that had been scored when it
+came, plus its own. The lowest turn is served first, so one document does not wait behind a
+thousand that came just before it, and the thousand wait behind no more later work than their own.
+A batch is filled with inputs of the same length of the requests that are next.
+"""
+
+import bisect
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from t5rank.batching import BatchShapes, padded
+
+_POOL = 32  # batches' worth of tokens among which inputs of one length are looked for
+
+Done = Callable[["Request"], None]
+
+
+class Full(Exception):
+    """More tokens wait than may."""
+
+
+class Closed(Exception):
+    """Another queue has taken over."""
+
+
+@dataclasses.dataclass(eq=False)
+class Request:
+    """Inputs of one client, being scored.
+
+    Attributes:
+      rows: token rows.
+      done: called once, by the scoring thread, when `scores` or `error` is there.
+      turn: see above.
+      pending: the rows that wait, the longest first.
+      left: rows without a score.
+      scores: `[rows]`.
+      error: why there are none.
+      started: when the first batch was taken; by the scoring thread's clock.
+    """
+
+    rows: Sequence[np.ndarray]
+    done: Done
+    turn: int = 0
+    started: float = 0.0
+    error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        lengths = np.asarray([len(row) for row in self.rows], np.int64)
+        self.pending = np.argsort(-lengths, kind="stable")
+        self.lengths = lengths
+        self.left = len(lengths)
+        self.scores = np.zeros(len(lengths), np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Inputs that are computed together.
+
+    Attributes:
+      tokens: `[rows, length]`, padded.
+      parts: requests, and which of their rows are here, in the order of `tokens`.
+      used: tokens that are no padding.
+    """
+
+    tokens: np.ndarray
+    parts: list[tuple[Request, np.ndarray]]
+    used: int
+
+
+class Queue:
+    """What waits for one model. Every method may be called by any thread.
+
+    Args:
+      shapes: of the batches.
+      limit: tokens that may wait. A request that finds none waiting is admitted whatever its size.
+    """
+
+    def __init__(self, shapes: BatchShapes, limit: int):
+        self.limit = limit
+        self._shapes = shapes
+        self._served = 0
+        self._reserved = 0
+        self._waiting: list[Request] = []
+        self._changed = threading.Condition()
+        self._closed = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that wait or are promised room."""
+        return self._reserved
+
+    @property
+    def requests(self) -> int:
+        """Requests of which something waits."""
+        return len(self._waiting)
+
+    def reserve(self, tokens: int) -> None:
+        """Promises room to a request of about so many tokens.
+
+        Raises:
+          Full: there is none.
+          Closed: `close` has been called.
+        """
+        with self._changed:
+            if self._closed:
+                raise Closed
+            if self._reserved and self._reserved + tokens > self.limit:
+                raise Full
+            self._reserved += tokens
+
+    def release(self, tokens: int) -> None:
+        """Gives back room that was reserved."""
+        with self._changed:
+            self._reserved -= tokens
+            self._changed.notify_all()
+
+    def put(self, request: Request, reserved: int) -> None:
+        """Adds a request for which room was reserved."""
+        size = int(request.lengths.sum())
+        with self._changed:
+            self._reserved += size - reserved
+            request.turn = self._served + size
+            bisect.insort(self._waiting, request, key=lambda item: item.turn)
+            self._changed.notify_all()
+
+    def drop(self, request: Request) -> None:
+        """Forgets what waits of a request; what is being computed is ignored."""
+        with self._changed:
+            self._remove(request)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Lets `take` return None, once all that was promised room is scored or has gone."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def take(self, wait: bool) -> Batch | None:
+        """The next batch; None if there is none and never will be, or if it should not wait."""
+        with self._changed:
+            while not self._waiting:
+                if not wait or (self._closed and not self._reserved):
+                    return None
+                self._changed.wait()
+            return self._next_batch()
+
+    def _next_batch(self) -> Batch:
+        pool = self._pool()
+        rows = np.concatenate([request.pending for request in pool])
+        lengths = np.concatenate([request.lengths[request.pending] for request in pool])
+        owners = np.repeat(np.arange(len(pool)), [len(request.pending) for request in pool])
+        # The request whose turn it is has its longest input in the batch; none is longer.
+        fitting = np.flatnonzero(lengths <= lengths[0])
+        chosen, shape = next(self._shapes.batches(lengths[fitting].tolist()))
+        chosen = fitting[chosen]
+        parts = [(pool[i], rows[chosen[owners[chosen] == i]]) for i in np.unique(owners[chosen])]
+        for request, taken in parts:
+            request.pending = request.pending[~np.isin(request.pending, taken)]
+            if not len(request.pending):
+                self._waiting.remove(request)
+        used = int(lengths[chosen].sum())
+        self._reserved -= used
+        self._served += used
+        texts = [request.rows[i] for request, taken in parts for i in taken]
+        return Batch(padded(texts, shape), parts, used)
+
+    def _pool(self) -> list[Request]:
+        """The requests that are next, with enough inputs to choose from."""
+        pool, tokens = [], 0
+        for request in self._waiting:
+            pool.append(request)
+            tokens += int(request.lengths[request.pending].sum())
+            if tokens >= _POOL * self._shapes.tokens:
+                break
+        return pool
+
+    def _remove(self, request: Request) -> None:
+        if request in self._waiting:
+            self._waiting.remove(request)
+            self._reserved -= int(request.lengths[request.pending].sum())
+            request.pending = request.pending[:0]

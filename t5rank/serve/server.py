@@ -1,0 +1,141 @@
+"""Runs the application with uvicorn: signals, timeouts, the log."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from t5rank.serve.app import State, make_app
+from t5rank.serve.errors import Refusal
+from t5rank.serve.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit status.
+
+    SIGTERM turns `/ready` to 503, lets what was accepted end, and returns 0. SIGHUP loads the
+    models anew.
+    """
+    server: _Server | None = None
+    errors: list[Exception] = []
+
+    def failed(error: Exception) -> None:
+        errors.append(error)
+        if server is not None:
+            server.should_exit = True
+
+    app = make_app(settings, failed)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_protocol(settings.header_timeout),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+    )
+    server = _Server(config, app.state.t5rank)
+    server.run()
+    if errors:
+        raise errors[0]
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """A server that drains on SIGTERM and exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, state: State):
+        super().__init__(config)
+        self._state = state
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Sets the handlers; uvicorn's own would end the process by the signal once it is done."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        loop.add_signal_handler(signal.SIGHUP, self._state.models.reload)
+        yield
+
+    def _drain(self) -> None:
+        if self._state.draining:
+            self.force_exit = True  # asked twice
+        self._state.draining = True
+        _LOG.info("Draining: what was accepted will be answered.")
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._state.settings.drain_delay, setattr, self, "should_exit", True)
+
+    def _log_started_message(self, listeners: Any) -> None:
+        host, port = listeners[0].getsockname()[:2]
+        _LOG.info("Listening on http://%s:%d", host, port)
+
+
+def _protocol(header_timeout: float) -> type[H11Protocol]:
+    """HTTP/1.1 in which headers must come within a time."""
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._deadline: asyncio.TimerHandle | None = None
+            self._watch_headers()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._watch_headers()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._forget()
+
+        def _watch_headers(self) -> None:
+            """Sets the deadline while a request has begun and its headers are not there."""
+            begun = self.cycle is None or self.conn.trailing_data[0]
+            if self.conn.their_state is not h11.IDLE or not begun:
+                self._forget()
+            elif self._deadline is None and not self.transport.is_closing():
+                self._deadline = self.loop.call_later(header_timeout, self._too_slow)
+
+        def _forget(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _too_slow(self) -> None:
+            message = f"Headers have not come within {header_timeout:g} s; expected all of them."
+            self._refuse(Refusal(408, "timeout", message))
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(Refusal(400, "validation", f"Request has no valid HTTP: {msg}"))
+
+        def _refuse(self, refusal: Refusal) -> None:
+            body = json.dumps(refusal.body()).encode()
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ]
+            for event in (
+                h11.Response(status_code=refusal.status, headers=headers),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
+
+    return Protocol

@@ -1,0 +1,106 @@
+"""What every dialect asks of a model, and what it gets."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from t5rank.prompts import PairEncoder
+
+_OVERLAP = 4  # a chunk shares a quarter of its tokens with the one before
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Documents to score.
+
+    Attributes:
+      lists: queries, each with its documents.
+      max_document_tokens: documents are cut to so many tokens, or to what the model takes.
+      max_chunks: a longer document is scored in so many chunks, and gets the best one's score.
+      keep_end: what is cut is the beginning of a document.
+      may_cut: whether documents may be cut at all.
+    """
+
+    lists: Sequence[tuple[str, Sequence[str]]]
+    max_document_tokens: int | None = None
+    max_chunks: int = 1
+    keep_end: bool = False
+    may_cut: bool = True
+
+    def documents(self) -> int:
+        """How many there are."""
+        return sum(len(documents) for _, documents in self.lists)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Token rows of `Work`.
+
+    Attributes:
+      rows: int32 tokens, one array an input.
+      owners: the document of each row, counted over all lists.
+      cut: the documents of which some tokens are in no row.
+      tokens: in all rows.
+    """
+
+    rows: list[np.ndarray]
+    owners: np.ndarray
+    cut: list[int]
+    tokens: int
+
+
+def encode(encoder: PairEncoder, work: Work) -> Inputs:
+    """Tokenizes; see `t5rank.prompts.PairEncoder`.
+
+    Raises:
+      ValueError: a query leaves no room, or a document is too long and must not be cut.
+    """
+    rows: list[np.ndarray] = []
+    owners: list[int] = []
+    cut: list[int] = []
+    count = 0
+    for query, documents in work.lists:
+        pieces = encoder.pieces(query)
+        room = min(pieces.room, work.max_document_tokens or pieces.room)
+        for document in encoder.vocabulary.encode_batch(documents):
+            chunks = _chunks(document, room, work.max_chunks, work.keep_end)
+            if len(document) > (covered := _covered(room, len(chunks))):
+                cut.append(count)
+                if not work.may_cut:
+                    raise ValueError(_must_not_cut(count, len(document), covered))
+            rows.extend(pieces.around(chunk) for chunk in chunks)
+            owners.extend([count] * len(chunks))
+            count += 1
+    return Inputs(rows, np.asarray(owners, np.int64), cut, sum(map(len, rows)))
+
+
+def best(scores: np.ndarray, inputs: Inputs, documents: int) -> np.ndarray:
+    """The best of each document's chunks: `[documents]` of `[rows]`."""
+    result = np.full(documents, -np.inf, np.float32)
+    np.maximum.at(result, inputs.owners, scores)
+    return result
+
+
+def _stride(room: int) -> int:
+    return max(1, room - room // _OVERLAP)
+
+
+def _covered(room: int, chunks: int) -> int:
+    return room + (chunks - 1) * _stride(room)
+
+
+def _chunks(tokens: list[int], room: int, most: int, keep_end: bool) -> list[list[int]]:
+    """Overlapping runs of at most `room` tokens, `most` of them."""
+    needed = 1 + -(-max(0, len(tokens) - room) // _stride(room)) if room else 1
+    count = min(most, needed)
+    start = max(0, len(tokens) - _covered(room, count)) if keep_end else 0
+    starts = (start + i * _stride(room) for i in range(count))
+    return [tokens[i : i + room] for i in starts]
+
+
+def _must_not_cut(document: int, tokens: int, room: int) -> str:
+    return (
+        f"Document {document} has {tokens} tokens; expected at most {room} beside this query, as "
+        "the request says that nothing may be cut. Leave out 'truncation' or 'truncate'."
+    )
