@@ -77,9 +77,10 @@ class BatchShapes:
         order = np.argsort(-np.asarray(lengths, np.int64), kind="stable")
         start = 0
         while start < len(order):
-            length, rest = self.length(int(lengths[order[start]])), len(order) - start
+            longest, rest = int(lengths[order[start]]), len(order) - start
+            length = self.length(longest)
             rows = self.rows(length, rest)
-            if 4 * lengths[order[start + min(rows, rest) - 1]] < 3 * length:  # much padding
+            if 4 * lengths[order[start + min(rows, rest) - 1]] < 3 * longest:  # much padding
                 rows = min(rows, self._row_counts(length)[1])
             yield order[start : start + rows], (rows, length)
             start += rows

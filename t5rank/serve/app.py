@@ -251,7 +251,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
         404: f"Path '{request.url.path[:200]}' is not served; expected one that /docs lists.",
         405: f"Request '{what}' is not served; expected another method, as /docs lists.",
     }.get(error.status_code, error.detail)
-    refusal = Refusal(error.status_code, "not_found", message, error.headers)
+    kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
+    refusal = Refusal(error.status_code, kind, message, error.headers)
     return await _refused(request, refusal)
 
 

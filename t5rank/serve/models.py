@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -105,9 +106,9 @@ class ServedModel:
 
     def version(self) -> object:
         """Changes with the folder's configuration and checkpoint."""
-        weights = model_folder.weights_path(self.folder)
-        files = (os.path.join(self.folder, model_folder.CONFIG), os.fspath(weights))
-        return tuple((file, os.stat(file).st_mtime_ns) for file in files)
+        weights = os.fspath(model_folder.weights_path(self.folder))
+        config = Path(self.folder, model_folder.CONFIG).read_bytes()
+        return config, weights, os.stat(weights).st_mtime_ns
 
     async def score(self, work: Work, gone: asyncio.Event) -> Scored:
         """Scores the documents of a request.

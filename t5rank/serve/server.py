@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http
 import json
 import logging
 import signal
@@ -82,6 +83,10 @@ class _Server(uvicorn.Server):
         _LOG.info("Listening on http://%s:%d", host, port)
 
 
+def _phrase(refusal: Refusal) -> bytes:
+    return http.HTTPStatus(refusal.status).phrase.encode()
+
+
 def _protocol(header_timeout: float) -> type[H11Protocol]:
     """HTTP/1.1 in which headers must come within a time."""
 
@@ -131,7 +136,7 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
                 (b"connection", b"close"),
             ]
             for event in (
-                h11.Response(status_code=refusal.status, headers=headers),
+                h11.Response(status_code=refusal.status, headers=headers, reason=_phrase(refusal)),
                 h11.Data(data=body),
                 h11.EndOfMessage(),
             ):

@@ -1,0 +1,314 @@
+"""The application in this process, with a tiny model."""
+
+import asyncio
+import json
+import logging
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from servers import HEADS, save_model, wait_for
+from starlette.testclient import TestClient
+
+from t5rank import Reranker
+from t5rank.serve.app import make_app
+from t5rank.serve.settings import Settings
+
+DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
+BODY = {"query": "list of int", "documents": DOCUMENTS}
+
+
+def ready(client: TestClient) -> TestClient:
+    wait_for(lambda: client.get("/ready").status_code == 200)
+    return client
+
+
+@pytest.fixture(scope="module")
+def client(model_dir):
+    with TestClient(make_app(Settings({"tiny": str(model_dir)}))) as client:
+        yield ready(client)
+
+
+@pytest.fixture
+def model(client):
+    return client.app.state.t5rank.models.choose(None)
+
+
+def app_with(**settings):
+    """An application whose models are never loaded: for what needs no scores."""
+    return TestClient(make_app(Settings({"tiny": "nowhere"}, **settings)))
+
+
+def scores_of(response) -> list[float]:
+    assert response.status_code == 200, response.text
+    results = response.json()["results"]
+    return [item["relevance_score"] for item in sorted(results, key=lambda item: item["index"])]
+
+
+def test_scores_are_those_of_the_reranker(client, model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    scores = reranker.score(BODY["query"], DOCUMENTS)
+    found = scores_of(client.post("/rerank", json=BODY))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-scores.astype(float))), atol=1e-6)
+    raw = scores_of(client.post("/rerank", json=BODY | {"raw_scores": True}))
+    np.testing.assert_allclose(raw, scores, atol=1e-5)
+    assert np.std(raw) > 1e-3
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_scores_of_every_head_are_from_0_to_1(head, tmp_path, vocabulary_file):
+    reranker = Reranker.from_pretrained(save_model(tmp_path / head, vocabulary_file, head))
+    scores = reranker.score("list", DOCUMENTS)
+    unit = reranker.probability(scores)
+    assert ((unit > 0) & (unit < 1)).all()
+    assert np.argsort(unit).tolist() == np.argsort(scores).tolist()
+    expected = np.exp(scores) if head == "monot5" else 1 / (1 + np.exp(-scores))
+    np.testing.assert_allclose(unit, expected, rtol=1e-5)
+
+
+def test_scores_do_not_depend_on_what_else_is_in_the_batch(client):
+    bodies = [
+        {
+            "query": f"list {'of int ' * (i % 5)}",
+            "documents": DOCUMENTS[i % 5 :],
+            "raw_scores": True,
+        }
+        for i in range(40)
+    ]
+    alone = [scores_of(client.post("/rerank", json=body)) for body in bodies]
+    with ThreadPoolExecutor(16) as pool:
+        together = pool.map(lambda body: scores_of(client.post("/rerank", json=body)), bodies)
+        for found, expected in zip(together, alone, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_nothing_is_compiled_while_serving(client, model):
+    for length in range(1, 70, 3):
+        client.post(
+            "/rerank", json={"query": "q", "documents": ["word " * length] * (length % 9 + 1)}
+        )
+    assert model.compiles == 0
+    assert b't5rank_compiles_after_ready_total{model="tiny"} 0.0' in client.get("/metrics").content
+
+
+def test_cut_documents_are_reported(client):
+    response = client.post("/rerank", json=BODY)
+    assert response.headers["x-t5rank-truncated"] == "1; indexes=3"
+    whole = client.post("/rerank", json={"query": "q", "documents": ["short"]})
+    assert "x-t5rank-truncated" not in whole.headers
+
+
+def test_the_best_chunk_is_the_score(client):
+    texts = [
+        f"{word} " * 40 + "the list of int is a list " * 10 for word in ("tuple", "int", "set")
+    ]
+    body = {"query": "list of int", "documents": texts, "raw_scores": True}
+    cut = scores_of(client.post("/rerank", json=body))
+    response = client.post("/rerank", json=body | {"max_chunks_per_doc": 50})
+    assert "x-t5rank-truncated" not in response.headers
+    chunked = scores_of(response)
+    assert all(c >= s - 1e-5 for c, s in zip(chunked, cut, strict=True))
+    assert max(c - s for c, s in zip(chunked, cut, strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"query": "long " * 99, "documents": ["a"]}, "Only documents are cut"),
+        (BODY | {"truncation": False}, "Document 3 has"),
+    ],
+)
+def test_what_the_model_cannot_take_is_refused(body, message, client, model):
+    response = client.post("/rerank", json=body)
+    assert response.status_code == 400 and message in response.json()["message"]
+    assert model.engine.queue.tokens == 0
+
+
+def test_too_much_work_is_told_to_come_again(client, model):
+    model.engine.queue.reserve(10**9)
+    try:
+        start = time.perf_counter()
+        response = client.post("/rerank", json=BODY)
+        assert response.status_code == 429 and time.perf_counter() - start < 5
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.get("/health").status_code == 200
+    finally:
+        model.engine.queue.release(10**9)
+    assert client.post("/rerank", json=BODY).status_code == 200
+
+
+def test_a_client_that_leaves_frees_its_work(client, model, monkeypatch):
+    body = json.dumps({"query": "q", "documents": ["a"] * 999}).encode()
+    messages = [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/rerank", "headers": []}
+    scope |= {"http_version": "1.1", "query_string": b"", "raw_path": b"/rerank"}
+    before = client.get("/metrics").text
+    gate = threading.Event()
+    score = model.engine.reranker.score_tokens
+
+    def held(tokens):
+        gate.wait(10)
+        return score(tokens)
+
+    monkeypatch.setattr(model.engine.reranker, "score_tokens", held)
+    asyncio.run(client.app(scope, receive, send))
+    gate.set()
+    assert not sent
+    assert model.engine.queue.tokens == 0
+    name = 't5rank_abandoned_requests_total{model="tiny"}'
+    after = client.get("/metrics").text
+    assert name not in before and f"{name} 1.0" in after
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ("Bearer one", 200),
+        ("bearer two", 200),
+        ("two", 200),
+        ("ApiKey one", 200),
+        ("Bearer three", 401),
+        ("Basic one", 401),
+        ("", 401),
+    ],
+)
+def test_one_of_the_keys_is_needed(given, status):
+    client = app_with(api_keys=("one", "two"))
+    headers = {"Authorization": given} if given else {}
+    assert client.get("/v1/models", headers=headers).status_code == status
+    scored = client.post("/rerank", json=BODY, headers=headers)
+    assert scored.status_code == (503 if status == 200 else 401)  # there is no model here
+    assert [client.get(path).status_code for path in ("/health", "/docs")] == [200, 200]
+
+
+def test_a_model_that_is_not_ready_is_said_to_be():
+    client = app_with()
+    response = client.post("/rerank", json=BODY)
+    assert response.status_code == 503 and response.headers["retry-after"] == "1"
+    assert client.get("/health").status_code == 200
+    assert client.get("/ready").json() == {"status": "loading", "unready": ["tiny"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "documents", "message"),
+    [
+        ({"max_documents": 3}, ["a"] * 4, "4 documents; expected at most 3"),
+        ({"max_body_bytes": 100}, ["a" * 90], "more than 100 bytes"),
+        ({"max_body_bytes": 100}, ["a" * 9000], "more than 100 bytes"),
+    ],
+)
+def test_large_requests_are_refused(settings, documents, message):
+    response = app_with(**settings).post("/rerank", json={"query": "q", "documents": documents})
+    assert response.status_code == 413 and message in response.json()["message"]
+
+
+def test_pages_elsewhere_may_ask_where_that_is_set():
+    headers = {"Origin": "http://there", "Access-Control-Request-Method": "POST"}
+    allowed = app_with(cors_origins=("http://there",)).options("/rerank", headers=headers)
+    assert allowed.headers["access-control-allow-origin"] == "http://there"
+    assert (
+        "access-control-allow-origin" not in app_with().options("/rerank", headers=headers).headers
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/rerank", 405), ("POST", "/health", 405), ("GET", "/nothing", 404)],
+)
+def test_wrong_paths_and_methods_are_told_in_json(method, path, status):
+    response = app_with().request(method, path)
+    assert response.status_code == status
+    assert "is not served" in response.json()["message"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1", True), ("a b", False), ("x" * 200, False)])
+def test_requests_have_ids(given, kept):
+    response = app_with().get("/health", headers={"X-Request-Id": given})
+    assert (response.headers["x-request-id"] == given) == kept
+
+
+@pytest.mark.parametrize("log_texts", [False, True])
+def test_the_log_has_texts_only_where_asked(log_texts, caplog):
+    client = app_with(log_texts=log_texts)
+    with caplog.at_level(logging.INFO, "t5rank.access"):
+        client.post("/v2/rerank", json={"query": "secret", "documents": ["hidden"]})
+    (line,) = [json.loads(record.message) for record in caplog.records]
+    assert (line["path"], line["status"], line["documents"]) == ("/v2/rerank", 503, 1)
+    assert ("secret" in json.dumps(line)) == log_texts == ("hidden" in json.dumps(line))
+
+
+def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch):
+    def broken(tokens):
+        raise MemoryError("secret")
+
+    monkeypatch.setattr(model.engine.reranker, "score_tokens", broken)
+    quiet = TestClient(client.app, raise_server_exceptions=False)
+    response = quiet.post("/rerank", json=BODY)
+    assert response.status_code == 500 and "secret" not in response.text
+    assert model.engine.queue.tokens == 0
+
+
+def test_models_are_chosen_by_name_and_loaded_anew(tmp_path, vocabulary_file):
+    first = save_model(tmp_path / "first", vocabulary_file)
+    second = save_model(tmp_path / "second", vocabulary_file, "monot5", seed=1)
+    app = make_app(Settings({"a": str(first), "b": str(second)}))
+    models = app.state.t5rank.models
+    with TestClient(app) as client:
+        ready(client)
+        listed = [model["id"] for model in client.get("/v1/models").json()["data"]]
+        by_name = {
+            name: scores_of(client.post("/rerank", json=BODY | {"model": name})) for name in "ab"
+        }
+        missing = client.post("/rerank", json=BODY | {"model": "rerank-v3.5"})
+        save_model(first, vocabulary_file, seed=7, step=2)
+        (second / "config.json").write_text("{")
+        models.reload()
+        wait_for(lambda: models.by_name["b"].reloads["failed"])
+        after = {
+            name: scores_of(client.post("/rerank", json=BODY | {"model": name})) for name in "ab"
+        }
+        assert listed == ["a", "b"]
+        assert missing.status_code == 404 and "['a', 'b']" in missing.json()["message"]
+        assert scores_of(client.post("/rerank", json=BODY)) == after["a"]
+        assert by_name["a"] != by_name["b"]
+        assert after["a"] != by_name["a"] and after["b"] == by_name["b"]
+        expected = Reranker.from_pretrained(first)
+        np.testing.assert_allclose(
+            after["a"], expected.probability(expected.score(BODY["query"], DOCUMENTS)), atol=1e-6
+        )
+        assert models.by_name["a"].reloads == {"succeeded": 1, "failed": 0}
+        assert models.by_name["a"].compiles == 0
+        # The programs of the model before serve the new one.
+        assert models.by_name["a"].engine.reranker.compiled == 10
+
+
+def test_a_changed_folder_is_seen(tmp_path, vocabulary_file):
+    folder = save_model(tmp_path / "model", vocabulary_file)
+    app = make_app(Settings({"m": str(folder)}, watch=0.05))
+    with TestClient(app) as client:
+        ready(client)
+        before = scores_of(client.post("/rerank", json=BODY))
+        save_model(folder, vocabulary_file, seed=3, step=2)
+        wait_for(lambda: app.state.t5rank.models.by_name["m"].reloads["succeeded"])
+        assert scores_of(client.post("/rerank", json=BODY)) != before
+        assert app.state.t5rank.models.by_name["m"].reloads == {"succeeded": 1, "failed": 0}
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path, model_dir):
+    shutil.copytree(model_dir, tmp_path / "broken")
+    shutil.rmtree(tmp_path / "broken" / "checkpoint_1")
+    errors = []
+    with TestClient(make_app(Settings({"m": str(tmp_path / "broken")}), errors.append)):
+        wait_for(lambda: errors)
+    assert "has checkpoints []" in str(errors[0])
