@@ -10,7 +10,7 @@ from t5rank.serve.dialects import PATHS, SCORE_PATHS
 from t5rank.serve.dialects.cohere import CohereRequest, CohereResponse
 from t5rank.serve.dialects.nim import NimRequest, NimResponse
 from t5rank.serve.dialects.tei import TeiRequest, TeiResult
-from t5rank.serve.dialects.vllm import ScoreRequest, ScoreResponse
+from t5rank.serve.dialects.vllm import QueriesRequest, ScoreRequest, ScoreResponse
 from t5rank.serve.dialects.voyage import VoyageRequest, VoyageResponse
 from t5rank.serve.settings import Settings
 
@@ -53,7 +53,8 @@ class ModelList(Struct):
     data: list[Model]
 
 
-_REQUESTS = (CohereRequest, TeiRequest, NimRequest, VoyageRequest, ScoreRequest)
+_SCORE_REQUESTS = (ScoreRequest, QueriesRequest)
+_REQUESTS = (CohereRequest, TeiRequest, NimRequest, VoyageRequest, *_SCORE_REQUESTS)
 _ANSWERS = (CohereResponse, list[TeiResult], NimResponse, VoyageResponse, ScoreResponse)
 _OTHERS = (Error, Status, Readiness, ModelList)
 _REFUSALS = {
@@ -96,8 +97,8 @@ def document(settings: Settings) -> dict[str, Any]:
 
 def _rerank(path: str, by_type: dict[str, Any]) -> dict[str, Any]:
     is_score = path in SCORE_PATHS
-    requests = [ScoreRequest] if is_score else _REQUESTS
-    answers = [ScoreResponse] if is_score else _ANSWERS
+    requests = _SCORE_REQUESTS if is_score else _REQUESTS
+    answers = (ScoreResponse,) if is_score else _ANSWERS
     refusals = {status: _content(text, by_type[str(Error)]) for status, text in _REFUSALS.items()}
     return {
         "operationId": path.strip("/").replace("/", "_"),

@@ -13,10 +13,12 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from t5rank import model_folder
 from t5rank.serve.app import State, make_app
 from t5rank.serve.errors import Refusal
 from t5rank.serve.settings import Settings
 
+_LINGER = 1.0  # seconds
 _LOG = logging.getLogger(__name__)
 
 
@@ -25,6 +27,9 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
 
     SIGTERM turns `/ready` to 503, lets what was accepted end, and returns 0. SIGHUP loads the
     models anew.
+
+    Raises:
+      ValueError: a model cannot be loaded.
     """
     server: _Server | None = None
     errors: list[Exception] = []
@@ -34,6 +39,8 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         if server is not None:
             server.should_exit = True
 
+    for folder in settings.models.values():
+        model_folder.load_config(folder)  # what is no model folder is told before anything starts
     app = make_app(settings, failed)
     config = uvicorn.Config(
         app,
@@ -94,9 +101,12 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._deadline: asyncio.TimerHandle | None = None
+            self._refused = False
             self._watch_headers()
 
         def data_received(self, data: bytes) -> None:
+            if self._refused:
+                return
             super().data_received(data)
             self._watch_headers()
 
@@ -110,6 +120,8 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
 
         def _watch_headers(self) -> None:
             """Sets the deadline while a request has begun and its headers are not there."""
+            if self._refused:
+                return
             begun = self.cycle is None or self.conn.trailing_data[0]
             if self.conn.their_state is not h11.IDLE or not begun:
                 self._forget()
@@ -141,6 +153,10 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-            self.transport.close()
+            # What still comes is read for a moment: closing at once would take the answer away.
+            self._refused = True
+            self.transport.write_eof()
+            self._forget()
+            self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
     return Protocol

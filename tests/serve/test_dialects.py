@@ -152,7 +152,7 @@ WRONG = {
     "no text": ({"query": "q", "documents": [{"title": "x"}]}, r"keys \['title'\]"),
     "no query": ({"documents": ["a"]}, "query"),
     "nothing": ({}, "query"),
-    "two names": ({"text_1": "a", "queries": "b", "text_2": "c"}, "expected one of them"),
+    "no documents for a query": ({"text_1": "a", "documents": "c"}, "text_2"),
 }
 
 

@@ -8,7 +8,7 @@ from t5rank.serve.dialects.cohere import CohereRequest
 from t5rank.serve.dialects.common import Dialect
 from t5rank.serve.dialects.nim import NimRequest
 from t5rank.serve.dialects.tei import TeiRequest
-from t5rank.serve.dialects.vllm import ScoreRequest
+from t5rank.serve.dialects.vllm import QueriesRequest, ScoreRequest
 from t5rank.serve.dialects.voyage import VoyageRequest
 from t5rank.serve.errors import invalid
 
@@ -44,8 +44,10 @@ def _json_object(body: bytes | bytearray) -> dict[str, Any]:
 
 
 def _dialect(path: str, keys: set[str]) -> tuple[str, type]:
-    if path in SCORE_PATHS or keys & {"text_1", "text_2", "queries"}:
+    if keys & {"text_1", "text_2"}:
         return "vllm", ScoreRequest
+    if path in SCORE_PATHS or "queries" in keys:
+        return "vllm", QueriesRequest
     if "texts" in keys:
         return "tei", TeiRequest
     if "passages" in keys:

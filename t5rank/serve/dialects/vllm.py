@@ -11,23 +11,21 @@ from t5rank.serve.work import Work
 Texts = str | Annotated[list[str], Meta(min_length=1)]
 
 
-class ScoreRequest(Struct, kw_only=True):
-    """vLLM's request: one query with one or many documents, or as many queries as documents.
-
-    The queries are in `text_1` or `queries`, the documents in `text_2` or `documents`.
-    """
-
-    text_1: Texts | None = None
-    text_2: Texts | None = None
-    queries: Texts | None = None
-    documents: Texts | None = None
+class _Pairs(Struct, kw_only=True):
     model: Name | None = None
     raw_scores: Raw | None = None
 
+    def texts(self) -> tuple[Texts, Texts]:
+        """Queries and documents."""
+        raise NotImplementedError
+
     def work(self) -> Work:
-        """One list of one query, or a list a query."""
-        queries = _one(self, "text_1", "queries")
-        documents = _one(self, "text_2", "documents")
+        """One list of one query, or a list a query.
+
+        Raises:
+          Refusal: there are several queries, and another number of documents.
+        """
+        queries, documents = map(_listed, self.texts())
         if len(queries) == 1:
             return Work([(queries[0], documents)])
         if len(queries) != len(documents):
@@ -42,6 +40,28 @@ class ScoreRequest(Struct, kw_only=True):
         values = answer.scores if self.raw_scores else answer.probabilities
         data = [ScoreResult(index=i, score=score) for i, score in enumerate(values.tolist())]
         return ScoreResponse(model=answer.model, data=data, usage=answer.usage())
+
+
+class ScoreRequest(_Pairs, kw_only=True):
+    """vLLM's request: one query with one or many documents, or as many queries as documents."""
+
+    text_1: Annotated[Texts, Meta(description="Queries.")]
+    text_2: Annotated[Texts, Meta(description="Documents.")]
+
+    def texts(self) -> tuple[Texts, Texts]:
+        """Queries and documents."""
+        return self.text_1, self.text_2
+
+
+class QueriesRequest(_Pairs, kw_only=True):
+    """The same under the names of vLLM's later versions."""
+
+    queries: Texts
+    documents: Texts
+
+    def texts(self) -> tuple[Texts, Texts]:
+        """Queries and documents."""
+        return self.queries, self.documents
 
 
 class ScoreResult(Struct, kw_only=True):
@@ -63,9 +83,5 @@ class ScoreResponse(Struct, kw_only=True):
     usage: Usage
 
 
-def _one(request: ScoreRequest, *names: str) -> list[str]:
-    given = [name for name in names if getattr(request, name) is not None]
-    if len(given) != 1:
-        raise invalid(f"Request has {given or 'neither'} of {[*names]}; expected one of them.")
-    texts = getattr(request, given[0])
+def _listed(texts: Texts) -> list[str]:
     return [texts] if isinstance(texts, str) else texts

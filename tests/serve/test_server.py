@@ -1,0 +1,108 @@
+"""The server as its operator sees it: options, signals, devices."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+from servers import running, save_model, wait_for
+
+from t5rank import Reranker, cli
+from t5rank.serve.settings import Settings, named_models, read_api_keys
+
+BODY = {"query": "list of int", "documents": [f"a list {'of int ' * i}" for i in range(50)]}
+
+
+def test_sigterm_under_load_loses_nothing_that_was_accepted(model_dir):
+    with running(f"--model={model_dir}", "--drain_delay=0.3") as server:
+
+        def ask(_) -> int | None:
+            """The status, or None where the server no longer accepted."""
+            try:
+                return client.post("/rerank", json=BODY).status_code
+            except httpx.ConnectError:
+                return None
+
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with (
+            httpx.Client(base_url=server.url, timeout=60, limits=limits) as client,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            asked = [pool.submit(ask, i) for i in range(400)]
+            wait_for(lambda: sum(future.done() for future in asked) > 20)
+            server.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: "Draining" in server.log)
+            draining = client.get("/ready")
+            statuses = [future.result() for future in asked]
+        assert (draining.status_code, draining.json()["status"]) == (503, "draining")
+        assert server.process.wait(timeout=30) == 0
+        assert set(statuses) == {200, None}
+        assert server.log.count('"status": 200') >= statuses.count(200) > 20
+        assert "Traceback" not in server.log
+
+
+def test_replicas_over_several_devices_score_the_same_and_are_loaded_anew(
+    tmp_path, vocabulary_file
+):
+    folder = save_model(tmp_path / "model", vocabulary_file)
+    expected = Reranker.from_pretrained(folder).score(BODY["query"], BODY["documents"])
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
+    options = ("--replicas=2", "--model_parallel=2", "--batch_tokens=256")
+    with running(f"--model={folder}", *options, environment={"XLA_FLAGS": flags}) as server:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+
+            def scores() -> list[float]:
+                answer = client.post("/rerank", json=BODY | {"raw_scores": True})
+                ranked = {x["index"]: x["relevance_score"] for x in answer.json()["results"]}
+                return [ranked[i] for i in range(len(ranked))]
+
+            with ThreadPoolExecutor(4) as pool:
+                for found in pool.map(lambda _: scores(), range(20)):
+                    np.testing.assert_allclose(found, expected, atol=1e-5)
+            save_model(folder, vocabulary_file, seed=5, step=2)
+            server.process.send_signal(signal.SIGHUP)
+            while server.metric("t5rank_reloads_total", result="succeeded") == 0:
+                assert len(scores()) == 50  # nothing fails meanwhile
+            assert not np.allclose(scores(), expected, atol=1e-4)
+            assert server.metric("t5rank_compiles_after_ready_total") == 0
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model=nowhere"], "has no config.json"),
+        (["--model={model}", "--replicas=3"], "'replicas' and 'model_parallel' have 3 and 1"),
+        (["--model={model}", "--max_wait=0"], "Setting 'max_wait' has 0.0; expected more than 0"),
+        (["--model={model}", "--model={model}"], "twice"),
+        (["--model={model}", "--api_keys_file=nowhere"], "API keys file 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_served_ends_with_an_error(options, message, model_dir, capsys):
+    options = [option.format(model=model_dir) for option in options]
+    assert cli.main(["serve", "--port=0", *options]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_models_have_the_names_of_their_folders_or_others():
+    assert named_models(["models/a/", "b=models/a"]) == {"a": "models/a/", "b": "models/a"}
+
+
+def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "keys").write_text("one\n\n two \n")
+    monkeypatch.setenv("T5RANK_API_KEYS", "three, four")
+    assert read_api_keys(str(tmp_path / "keys")) == ("one", "two")
+    assert read_api_keys(None) == ("three", "four")
+    monkeypatch.delenv("T5RANK_API_KEYS")
+    assert read_api_keys(None) == ()
+    (tmp_path / "keys").write_text("\n")
+    with pytest.raises(ValueError, match="has no key"):
+        read_api_keys(str(tmp_path / "keys"))
+
+
+@pytest.mark.parametrize("name", ["max_documents", "max_body_bytes", "replicas", "model_parallel"])
+def test_settings_that_make_no_sense_are_refused(name):
+    with pytest.raises(ValueError, match=f"'{name}' has 0; expected at least 1"):
+        Settings({"m": "m"}, **{name: 0})
