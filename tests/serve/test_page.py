@@ -6,6 +6,8 @@ import shutil
 import httpx
 import pytest
 
+from t5rank import cli
+
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 PROGRAMS = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
 if missing := [name for name, path in PROGRAMS.items() if path is None]:
@@ -140,3 +142,10 @@ def test_each_curl_example_of_the_docs_is_answered_in_its_dialect(browser, serve
         answer = httpx.post(url, content=body).raise_for_status().json()
         keys.add(frozenset(answer if isinstance(answer, dict) else answer[0]))
     assert len(keys) == len(content["schema"]["anyOf"])  # every answer has keys of its own
+
+
+def test_docs_name_options_that_exist(browser, server):
+    browser.get(f"{server.url}/docs")
+    wait(browser, lambda: texts(browser, ".option"))
+    given = [word for option in texts(browser, ".option") for word in (option, "1")]
+    assert cli._parser().parse_args(["serve", "--model=m", *given]).max_documents == 1
