@@ -40,7 +40,12 @@ def _json_object(body: bytes | bytearray) -> dict[str, Any]:
         raise invalid("Body has too many brackets within brackets; expected few.") from error
     if not isinstance(fields, dict):
         raise invalid(f"Body has a JSON {type(fields).__name__}; expected an object.")
-    return fields
+    return {key: _as_integer(value) for key, value in fields.items()}
+
+
+def _as_integer(value: Any) -> Any:
+    """3.0 as 3, which JSON does not tell apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _dialect(path: str, keys: set[str]) -> tuple[str, type]:
