@@ -107,6 +107,20 @@ def test_coheres_meta_names_the_api(path, version):
     assert answer["model"] == "m"
 
 
+def test_a_body_that_may_be_voyages_is_answered_in_both_names():
+    answer = answered(asked(**BODIES["cohere"]))
+    assert answer["data"] == answer["results"]
+    assert "data" not in answered(asked(**BODIES["cohere"] | {"top_n": 2}))
+
+
+@pytest.mark.parametrize(
+    ("direction", "keep_end"), [("Left", True), ("left", True), ("Right", False), (None, False)]
+)
+def test_cutting_on_the_left_keeps_the_end(direction, keep_end):
+    work = asked(**BODIES["tei"], truncation_direction=direction).request.work()
+    assert work.keep_end == keep_end
+
+
 def test_fields_of_documents_are_joined():
     documents = [{"title": "T", "body": "B", "id": 3}, "text"]
     dialect = asked(query="q", documents=documents, rank_fields=["title", "body"])

@@ -58,6 +58,7 @@ class CohereRequest(Struct, kw_only=True):
         return CohereResponse(
             model=answer.model,
             results=results,
+            data=UNSET if self.top_n else results,
             usage=answer.usage(),
             meta=CohereMeta(ApiVersion(version), BilledUnits(), tokens),
             tokens=tokens,
@@ -106,13 +107,17 @@ class CohereMeta(Struct):
 
 
 class CohereResponse(Struct, kw_only=True):
-    """What Cohere's v1 and v2 and Jina answer, together."""
+    """What Cohere's v1 and v2, Jina and Infinity answer, together.
+
+    A body without `top_n` may also be Voyage's, whose clients look for the results in `data`.
+    """
 
     id: str = field(default_factory=new_id)
-    object: str = "list"
+    object: str = "rerank"  # Infinity's client takes no other
     model: str
     created: int = field(default_factory=now)
     results: list[CohereResult]
+    data: list[CohereResult] | UnsetType = UNSET
     usage: Usage
     meta: CohereMeta
     tokens: Tokens

@@ -9,7 +9,7 @@ from t5rank.serve.work import Work
 
 
 class TeiRequest(Struct, kw_only=True):
-    """TEI's request. Documents are cut whatever `truncate` says: clients send it unasked."""
+    """TEI's request. Documents are cut whatever `truncate` says: litellm sent false unasked."""
 
     query: Query
     texts: Annotated[list[str], Meta(min_length=1)]
@@ -22,7 +22,8 @@ class TeiRequest(Struct, kw_only=True):
 
     def work(self) -> Work:
         """One list."""
-        return Work([(self.query, self.texts)], keep_end=self.truncation_direction == "Left")
+        keep_end = self.truncation_direction in ("Left", "left")
+        return Work([(self.query, self.texts)], keep_end=keep_end)
 
     def answer(self, answer: Answer) -> "list[TeiResult]":
         """A bare list, best first."""
