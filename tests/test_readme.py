@@ -37,6 +37,7 @@ def test_there_are_commands():
         "evaluate",
         "export",
         "export",
+        "serve",
     ]
     assert [command[1] for command in commands()] == names
 
