@@ -144,13 +144,17 @@ class Reranker:
         return scorer if same else None
 
     def warm_up(self, progress: tqdm | None = None) -> int:
-        """Computes every shape once, so that none is compiled later; returns how many.
+        """Compiles every shape, so that none is compiled later; returns how many.
 
-        A backend that takes any shape has none to compile.
+        The first, which needs most memory, is computed, too. A backend that takes any shape has
+        none to compile.
         """
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
-        for shape in shapes:
-            np.asarray(self.score_tokens(padded([], shape)))
+        for i, shape in enumerate(shapes):
+            if isinstance(self.score_tokens, ModelScorer) and i:
+                self.score_tokens.program(shape)
+            else:
+                np.asarray(self.score_tokens(padded([], shape)))
             if progress is not None:
                 progress.update()
         return len(shapes)
