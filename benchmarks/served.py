@@ -1,4 +1,4 @@
-"""Rerank servers as processes, each on one core."""
+"""Rerank servers as processes, each on one core, and what they and the generator did."""
 
 import contextlib
 import os
@@ -9,6 +9,10 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import load
+import numpy as np
 
 _PATIENCE = 300.0  # seconds until a server must be ready
 
@@ -88,6 +92,67 @@ class Server:
 
     def _processes_file(self, name: str) -> Path:
         return Path("/proc", str(self._process.pid), name)
+
+
+class Watch:
+    """What a server and the generator did in some seconds."""
+
+    def __init__(self, server: Server):
+        self._server = server
+        self._before = self._counters()
+        self._start, self._cpu = time.perf_counter(), time.process_time()
+
+    def _counters(self) -> tuple[float, ...]:
+        names = ("t5rank_tokens_total", "t5rank_padding_tokens_total")
+        return tuple(self._server.metric(name) or 0.0 for name in names)
+
+    def _padding(self, lengths: Sequence[np.ndarray]) -> float:
+        """The share of padding in what was computed; of a naive server, in padded requests."""
+        tokens, padding = np.subtract(self._counters(), self._before)
+        if tokens:
+            return float(padding / (tokens + padding))
+        size = sum(len(some) * int(some.max()) for some in lengths)
+        return 1 - float(sum(map(np.sum, lengths))) / size if size else 0.0
+
+    def figures(self, replies: Sequence[load.Reply]) -> dict[str, Any]:
+        """Latencies, goodput and what went into it."""
+        seconds = time.perf_counter() - self._start
+        cpu = time.process_time() - self._cpu
+        answered = [reply for reply in replies if reply.status == 200]
+        last = max((reply.end for reply in answered), default=1.0)
+        sizes = sorted({reply.request.size for reply in replies})
+        by_size = {str(n): [r for r in replies if r.request.size == n] for n in sizes}
+        lengths = [reply.request.lengths for reply in answered]
+        return {
+            "pairs_per_s": sum(map(len, lengths)) / last,
+            "tokens_per_s": float(sum(map(np.sum, lengths))) / last,
+            "latency": {name: latency(some) for name, some in {"all": replies, **by_size}.items()},
+            "statuses": counted([reply.status for reply in replies]),
+            "padding": self._padding(lengths),
+            "sent_late_s": max(reply.late for reply in replies),
+            "generator_cpu": cpu / seconds,
+            "compiles_after_ready": self._server.metric("t5rank_compiles_after_ready_total"),
+        }
+
+
+def latency(replies: Sequence[load.Reply]) -> dict[str, Any]:
+    """Percentiles in seconds of what was answered with 200, and what was answered otherwise."""
+    answered = [reply.seconds for reply in replies if reply.status == 200]
+    refused = [reply.seconds for reply in replies if reply.status == 429]
+    return {"n": len(replies), **percentiles(answered), "refused": percentiles(refused)}
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Of some times, and how many they are."""
+    found = {"answers": float(len(seconds))}
+    if seconds:
+        found |= {f"p{q}": float(np.percentile(seconds, q)) for q in (50, 95, 99)}
+    return found
+
+
+def counted(values: Sequence[int]) -> dict[str, int]:
+    """How often each is there."""
+    return {str(value): values.count(value) for value in sorted(set(values))}
 
 
 def _get(port: int, path: str) -> bytes:

@@ -12,7 +12,7 @@ that cannot run is left out, with the reason.
   `Reranker.score_stream` on the same pairs and the same core. They take turns.
 - load: an open loop. Poisson arrivals of the mix at shares of each system's own capacity, and of
   t5rank at what the naive server just carries, and at twice the naive server's capacity.
-- overload: t5rank, with `--max_wait 5`, from 100% to 200% of its capacity.
+- overload: t5rank, with a shorter `--max_wait`, from 100% to 200% of its capacity.
 - sizes: requests of one size, one after the other.
 
 Latency counts from the time at which a request was due. With so few requests a second on one core,
@@ -26,18 +26,17 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import load
-import matplotlib.pyplot as plt
 import models
 import numpy as np
 import systems
 import timing
-from served import Server, on_core
+from served import Server, Watch, on_core, percentiles
+from serving_report import Results, as_tables, write
 from tqdm import tqdm
 
 from t5rank import model_folder
@@ -49,9 +48,7 @@ SMALL, LARGE = 10, 100  # documents of the mix's requests: ten of the one to one
 CLIENTS = 8
 TOLERANCE = 1e-3
 OVERLOAD = (1.0, 1.5, 2.0)
-OVERLOAD_WAIT = 5.0
 PACKAGES = ("jax", "onnxruntime", "torch", "transformers", "fastapi", "starlette", "uvicorn")
-Results = dict[str, Any]
 
 
 class Requests:
@@ -146,67 +143,6 @@ def check(servers: dict[str, Server], requests: Requests) -> dict[str, float]:
     return differences
 
 
-class Watch:
-    """What a server and the generator did in some seconds."""
-
-    def __init__(self, server: Server):
-        self._server = server
-        self._before = self._counters()
-        self._start, self._cpu = time.perf_counter(), time.process_time()
-
-    def _counters(self) -> tuple[float, ...]:
-        names = ("t5rank_tokens_total", "t5rank_padding_tokens_total")
-        return tuple(self._server.metric(name) or 0.0 for name in names)
-
-    def _padding(self, lengths: Sequence[np.ndarray]) -> float:
-        """The share of padding in what was computed; of a naive server, in padded requests."""
-        tokens, padding = np.subtract(self._counters(), self._before)
-        if tokens:
-            return float(padding / (tokens + padding))
-        size = sum(len(some) * int(some.max()) for some in lengths)
-        return 1 - float(sum(map(np.sum, lengths))) / size if size else 0.0
-
-    def figures(self, replies: Sequence[load.Reply]) -> Results:
-        """Latencies, goodput and what went into it."""
-        seconds = time.perf_counter() - self._start
-        cpu = time.process_time() - self._cpu
-        answered = [reply for reply in replies if reply.status == 200]
-        last = max((reply.end for reply in answered), default=1.0)
-        sizes = sorted({reply.request.size for reply in replies})
-        by_size = {str(n): [r for r in replies if r.request.size == n] for n in sizes}
-        lengths = [reply.request.lengths for reply in answered]
-        return {
-            "pairs_per_s": sum(map(len, lengths)) / last,
-            "tokens_per_s": float(sum(map(np.sum, lengths))) / last,
-            "latency": {name: latency(some) for name, some in {"all": replies, **by_size}.items()},
-            "statuses": counted([reply.status for reply in replies]),
-            "padding": self._padding(lengths),
-            "sent_late_s": max(reply.late for reply in replies),
-            "generator_cpu": cpu / seconds,
-            "compiles_after_ready": self._server.metric("t5rank_compiles_after_ready_total"),
-        }
-
-
-def latency(replies: Sequence[load.Reply]) -> Results:
-    """Percentiles in seconds of what was answered with 200, and what was answered otherwise."""
-    answered = [reply.seconds for reply in replies if reply.status == 200]
-    refused = [reply.seconds for reply in replies if reply.status == 429]
-    return {"n": len(replies), **percentiles(answered), "refused": percentiles(refused)}
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """Of some times, and how many they are."""
-    found = {"answers": float(len(seconds))}
-    if seconds:
-        found |= {f"p{q}": float(np.percentile(seconds, q)) for q in (50, 95, 99)}
-    return found
-
-
-def counted(values: Sequence[int]) -> dict[str, int]:
-    """How often each is there."""
-    return {str(value): values.count(value) for value in sorted(set(values))}
-
-
 def capacities(
     servers: dict[str, Server], folder: Path, requests: Requests, turns: int, progress: tqdm
 ) -> Results:
@@ -242,6 +178,7 @@ def capacities(
         found[name] = each[-1] | {"pairs_per_s": float(np.median(rates)), "turns": rates}
     for each in found.values():
         each["tokens_per_s"] = tokens * each["pairs_per_s"]
+        each["of_offline"] = each["pairs_per_s"] / found[OFFLINE]["pairs_per_s"]
     return found
 
 
@@ -335,21 +272,27 @@ class Run:
         found = []
         for name, rate in self._steps(loads(self.rates), "load on {}: {:.1f} pairs/s"):
             figures = at_rate(self.servers[name], self.requests, rate, self.options.seconds)
-            found.append({"system": name, "share": rate / self.rates[name], **figures})
+            found.append(self._of(name) | {"share": rate / self.rates[name], **figures})
         return found
 
     def _overload(self) -> list[Results]:
-        command = [*commands(self.folder)[OURS], f"--max_wait={OVERLOAD_WAIT}"]
+        most = self.options.overload_wait
+        command = [*commands(self.folder)[OURS], f"--max_wait={most}"]
         server = Server(command, SERVER_CORE, self.folder / "overload.log")
         found = []
         try:
             for share in self._steps([(s,) for s in OVERLOAD], "overload: {:.0%}"):
                 rate = share[0] * self.rates[OURS]
                 figures = at_rate(server, self.requests, rate, self.options.overload_seconds)
-                found.append({"system": OURS, "share": share[0], **figures})
+                found.append(
+                    {"system": OURS, "share": share[0], "max_wait": OVERLOAD_WAIT, **figures}
+                )
         finally:
             server.stop()
         return found
+
+    def _of(self, name: str) -> Results:
+        return {"system": name, "capacity_pairs_per_s": self.rates[name]}
 
     def _sizes(self) -> list[Results]:
         cases = [
@@ -371,137 +314,6 @@ class Run:
             self.progress.update()
 
 
-def as_tables(results: Results) -> str:
-    """All parts as tables."""
-    tables = [_capacity_table(results)]
-    if "load" in results:
-        tables.append("Open loop\n\n" + _rate_table(results["load"]))
-    if "overload" in results:
-        heading = f"Overload, --max_wait {OVERLOAD_WAIT:g}\n\n"
-        tables.append(heading + _rate_table(results["overload"]) + "\n\n" + _refusals(results))
-    if "sizes" in results:
-        tables.append("Requests of one size, one after the other\n\n" + _size_table(results))
-    return "\n\n".join(tables)
-
-
-def _capacity_table(results: Results) -> str:
-    capacity, memory = results["capacity"], results["memory"]
-    offline = capacity[OFFLINE]["pairs_per_s"]
-    rows = []
-    for name, found in capacity.items():
-        padding, compiles = found.get("padding"), found.get("compiles_after_ready")
-        peak = memory.get(name, {}).get("serving_bytes", found.get("peak_memory_bytes"))
-        rows.append(
-            [
-                name,
-                f"{found['pairs_per_s']:.1f}",
-                f"{found['tokens_per_s']:,.0f}",
-                f"{found['pairs_per_s'] / offline:.0%}",
-                "" if padding is None else f"{padding:.0%}",
-                f"{peak / 2**20:,.0f}",
-                "" if compiles is None else f"{compiles:.0f}",
-            ]
-        )
-    header = ["", "pairs/s", "tokens/s", "of offline", "padding", "peak MiB", "compiles"]
-    return timing.table(header, rows)
-
-
-def _rate_table(points: list[Results]) -> str:
-    rows = [
-        [
-            point["system"],
-            f"{point['share']:.0%}",
-            f"{point['offered_pairs_per_s']:.1f}",
-            f"{point['pairs_per_s']:.1f}",
-            str(point["latency"]["all"]["n"]),
-            *(_times(point["latency"][n]) for n in ("all", str(SMALL), str(LARGE))),
-            f"{point['padding']:.0%}",
-            f"{point['statuses'].get('429', 0) / point['latency']['all']['n']:.0%}",
-            _ms(point["health"], "p99"),
-        ]
-        for point in points
-    ]
-    header = ["", "of its capacity", "pairs/s sent", "answered", "requests", "p50/p95/p99 s"]
-    header += [f"of {SMALL}", f"of {LARGE}", "padding", "429", "health p99 ms"]
-    return timing.table(header, rows)
-
-
-def _refusals(results: Results) -> str:
-    rows = [
-        [
-            f"{point['share']:.0%}",
-            *(_refused_share(point["latency"][str(n)]) for n in (SMALL, LARGE)),
-            _ms(point["latency"]["all"]["refused"], "p50"),
-            _ms(point["latency"]["all"]["refused"], "p99"),
-        ]
-        for point in results["overload"]
-    ]
-    header = ["429", f"requests of {SMALL}", f"of {LARGE}", "its p50 ms", "its p99 ms"]
-    return timing.table(header, rows)
-
-
-def _size_table(results: Results) -> str:
-    rows = [
-        [
-            found["system"],
-            f"{found['size']:,}",
-            str(found["latency"]["all"]["n"]),
-            _times(found["latency"]["all"]),
-            f"{found['pairs_per_s']:.1f}",
-            f"{found['padding']:.0%}",
-            _ms(found["health"], "p99"),
-        ]
-        for found in results["sizes"]
-    ]
-    header = ["", "documents", "requests", "p50/p95/p99 s", "pairs/s", "padding", "health p99 ms"]
-    return timing.table(header, rows)
-
-
-def _times(found: Results) -> str:
-    return " / ".join(f"{found[q]:.3g}" for q in ("p50", "p95", "p99")) if "p50" in found else "-"
-
-
-def _ms(found: Results, q: str) -> str:
-    return f"{1000 * found[q]:.1f}" if q in found else "-"
-
-
-def _refused_share(found: Results) -> str:
-    return f"{found['refused']['answers'] / found['n']:.0%}"
-
-
-def draw(results: Results, file: Path) -> None:
-    """Latency and goodput over load."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-    points = results.get("load", [])
-    for i, name in enumerate(dict.fromkeys(point["system"] for point in points)):
-        some = sorted(
-            (p for p in points if p["system"] == name), key=lambda p: p["offered_pairs_per_s"]
-        )
-        x = [p["offered_pairs_per_s"] for p in some]
-        for q, style in (("p50", "--"), ("p99", "-")):
-            y = [p["latency"]["all"].get(q, np.nan) for p in some]
-            left.plot(x, y, f"C{i}o{style}", label=f"{name} {q}")
-        right.plot(x, [p["pairs_per_s"] for p in some], f"C{i}o-", label=name)
-    over = results.get("overload", [])
-    x = [p["offered_pairs_per_s"] for p in over]
-    right.plot(x, [p["pairs_per_s"] for p in over], "C3o-", label=f"{OURS}, overload")
-    left.set(xlabel="pairs/s sent", ylabel="s", yscale="log", title="latency")
-    right.set(xlabel="pairs/s sent", ylabel="pairs/s answered", title="goodput")
-    for axis in (left, right):
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
-    figure.savefig(file, dpi=100)
-
-
-def write(results: Results, output: Path) -> None:
-    """Writes OUTPUT.json and OUTPUT.png; parts that the file has of an earlier run stay."""
-    file = output.with_suffix(".json")
-    before = json.loads(file.read_text()) if file.is_file() else {}
-    whole = before | results
-    file.write_text(json.dumps(whole, indent=1) + "\n")
-    draw(whole, output.with_suffix(".png"))
-
-
 def main() -> None:
     """Runs the benchmark; see the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -513,7 +325,8 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=parts, choices=parts)
     parser.add_argument("--turns", type=int, default=2, help="of the capacities")
     parser.add_argument("--seconds", type=float, default=40, help="of each load")
-    parser.add_argument("--overload_seconds", type=float, default=20, help="of each overload")
+    parser.add_argument("--overload_seconds", type=float, default=45, help="of each overload")
+    parser.add_argument("--overload_wait", type=float, default=15, help="--max_wait under overload")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10, 100, 1000])
     parser.add_argument("--largest", type=int, default=100, help="size for other systems")
     parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
