@@ -284,9 +284,7 @@ class Run:
             for share in self._steps([(s,) for s in OVERLOAD], "overload: {:.0%}"):
                 rate = share[0] * self.rates[OURS]
                 figures = at_rate(server, self.requests, rate, self.options.overload_seconds)
-                found.append(
-                    {"system": OURS, "share": share[0], "max_wait": OVERLOAD_WAIT, **figures}
-                )
+                found.append(self._of(OURS) | {"share": share[0], "max_wait": most, **figures})
         finally:
             server.stop()
         return found
