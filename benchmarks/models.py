@@ -62,11 +62,13 @@ def random_params(model: RankingModel, seed: int = 0) -> dict:
     return make(jax.random.key(seed))
 
 
-def write_ours(folder: Path, size: str, vocabulary_file: str, dtype: str) -> None:
+def write_ours(
+    folder: Path, size: str, vocabulary_file: str, dtype: str, max_length: int = MAX_LENGTH
+) -> None:
     """Writes a model folder of random weights, without an optimizer's state."""
     vocabulary = Vocabulary(vocabulary_file)
     model = ranking_model(dataclasses.replace(CONFIGS[size], dtype=dtype), vocabulary)
-    model_folder.save_config(folder, model, PairEncoder(vocabulary, Prompt(), MAX_LENGTH))
+    model_folder.save_config(folder, model, PairEncoder(vocabulary, Prompt(), max_length))
     arrays = {
         jax.tree_util.keystr(names, simple=True, separator="/"): _in_memory(np.asarray(leaf))
         for names, leaf in jax.tree_util.tree_leaves_with_path(random_params(model))

@@ -57,7 +57,7 @@ def side_by_side(
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
-            worker = _Worker(make, arguments)
+            worker = Worker(make, arguments)
             error = worker.connection.recv()
             if error is None:
                 workers[name] = worker
@@ -73,8 +73,7 @@ def side_by_side(
                 workers[name].run()
                 progress.update()
     for worker in workers.values():
-        worker.connection.send(False)
-        worker.process.join()
+        worker.close()
     return {name: worker.figures for name, worker in workers.items()}, failed
 
 
@@ -87,7 +86,12 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
         raise RuntimeError(f"{function.__name__} failed.")
 
 
-class _Worker:
+class Worker:
+    """A system in a process of its own, which is told when to run.
+
+    Its `connection` first gives None, or why the system cannot run.
+    """
+
     def __init__(self, make: Callable[..., Run], arguments: tuple):
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
@@ -95,10 +99,16 @@ class _Worker:
         self.seconds: list[float] = []
 
     def run(self) -> None:
+        """One turn."""
         self.connection.send(True)
         seconds, peak, result = self.connection.recv()
         self.seconds.append(seconds)
         self.figures = Figures(self.seconds, peak, result)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self.connection.send(False)
+        self.process.join()
 
 
 def _serve(connection: Any, make: Callable[..., Run], arguments: tuple) -> None:

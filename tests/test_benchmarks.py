@@ -1,5 +1,6 @@
 """The benchmarks run, on tiny shapes."""
 
+import asyncio
 import functools
 import importlib
 import sys
@@ -37,3 +38,26 @@ def test_scaling_runs(tmp_path, vocabulary_file, monkeypatch, capsys):
     importlib.import_module("scaling").main()
     assert "documents in a list | 2 to 4" in capsys.readouterr().out
     assert {file.suffix for file in Path(tmp_path).glob("out.*")} == {".json", ".png"}
+
+
+def test_an_open_loop_sends_on_schedule_whatever_becomes_of_the_requests_before():
+    load = importlib.import_module("load")
+    count, waiting = 3, []
+
+    async def answer_all_once_the_last_is_there(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        waiting.append(writer)
+        if len(waiting) == count:
+            for each in waiting:
+                each.write(b"HTTP/1.1 200 OK\r\n\r\nbody")
+                each.close()
+
+    async def run():
+        async with await asyncio.start_server(answer_all_once_the_last_is_there, "127.0.0.1") as s:
+            port = s.sockets[0].getsockname()[1]
+            return await load.open_loop(port, [load.get("/")] * count, load.arrivals(count, 0.1))
+
+    replies = asyncio.run(asyncio.wait_for(run(), 60))
+    assert [(reply.status, reply.body) for reply in replies] == [(200, b"body")] * count
+    # Latency counts from the schedule: the first waited for the last to come.
+    assert replies[0].seconds > replies[-1].seconds
