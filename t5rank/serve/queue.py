@@ -77,7 +77,8 @@ class Queue:
 
     Args:
       shapes: of the batches.
-      limit: tokens that may wait. A request that finds none waiting is admitted whatever its size.
+      limit: tokens that may wait. A request that finds fewer is admitted whatever its size, so that
+        large requests are not refused more often than small ones.
     """
 
     def __init__(self, shapes: BatchShapes, limit: int):
@@ -109,7 +110,7 @@ class Queue:
         with self._changed:
             if self._closed:
                 raise Closed
-            if self._reserved and self._reserved + tokens > self.limit:
+            if self._reserved >= max(1, self.limit):
                 raise Full
             self._reserved += tokens
 

@@ -92,15 +92,20 @@ def test_requests_of_one_size_are_served_in_their_order():
 def test_requests_are_admitted_whole_or_not_at_all():
     queue = Queue(SHAPES, limit=100)
     put(queue, 30, 30)
-    with pytest.raises(Full):
-        queue.reserve(60)
-    queue.reserve(40)
-
-
-def test_a_request_beyond_the_limit_is_admitted_alone():
-    queue = Queue(SHAPES, limit=100)
     put(queue, *[30] * 10)
-    assert len(drained(queue)) == 2
+    with pytest.raises(Full):
+        queue.reserve(1)
+    drained(queue)
+    queue.reserve(1)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_whether_a_request_is_admitted_does_not_depend_on_its_size(size):
+    queue = Queue(SHAPES, limit=100)
+    queue.reserve(99)
+    queue.reserve(size)
+    with pytest.raises(Full):
+        queue.reserve(size)
 
 
 def test_what_is_dropped_makes_room():
