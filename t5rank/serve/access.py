@@ -51,6 +51,9 @@ class AccessLog:
         try:
             with self._metrics.in_progress.track_inprogress():
                 await self.app(scope, receive, _noting(send, entry))
+        except Exception:
+            entry["status"] = 500
+            raise
         finally:
             entry.setdefault("status", 499)  # nothing was answered: the client had left
             self._finish(scope, entry, time.perf_counter() - start)

@@ -20,7 +20,8 @@ from t5rank.serve import access, dialects, openapi
 from t5rank.serve.body import Disconnected, read_body
 from t5rank.serve.errors import Refusal
 from t5rank.serve.metrics import Metrics
-from t5rank.serve.models import ClientGone, Models, Scored
+from t5rank.serve.models import Models
+from t5rank.serve.served_model import ClientGone, Scored
 from t5rank.serve.settings import Settings
 from t5rank.serve.work import Work
 
@@ -257,6 +258,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    _LOG.error("Request %s failed.", access.record(request.scope).get("request_id"))
-    message = "Server has an error of its own; its log says which, with this request's id."
-    return await _refused(request, Refusal(500, "internal", message))
+    number = access.record(request.scope)["request_id"]
+    _LOG.error("Request %s failed.", number)
+    message = f"Server has an error of its own; expected none. Its log tells of request {number}."
+    return await _refused(request, Refusal(500, "internal", message, {access.REQUEST_ID: number}))

@@ -1,170 +1,17 @@
-"""The models that are served: loaded in the background, and replaced when there is a new one."""
+"""The models that are served: loaded in the background, and anew when there is a new one."""
 
-import asyncio
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple
 
-import jax
-import numpy as np
-
-from t5rank import model_folder, partitioning
-from t5rank.reranker import Reranker
-from t5rank.serve.engine import Computed, Engine
-from t5rank.serve.errors import Refusal, invalid, not_ready, overloaded
-from t5rank.serve.queue import Closed, Full, Request
+from t5rank.serve.errors import Refusal
+from t5rank.serve.loading import Progress, Stopped
+from t5rank.serve.served_model import Observe, ServedModel
 from t5rank.serve.settings import Settings
-from t5rank.serve.work import Inputs, Work, best, encode
 
-_TOKENS_A_LETTER = 0.3  # a guess at what a text will take, until it is tokenized
 _LOG = logging.getLogger(__name__)
-
-
-class Scored(NamedTuple):
-    """Scores of some `Work`.
-
-    Attributes:
-      scores: `[documents]` float32.
-      probabilities: the same from 0 to 1.
-      inputs: what was scored.
-      waited: seconds in the queue.
-      computed: seconds from the first batch to the last.
-    """
-
-    scores: np.ndarray
-    probabilities: np.ndarray
-    inputs: Inputs
-    waited: float
-    computed: float
-
-
-class ServedModel:
-    """One model by its name.
-
-    Attributes:
-      name: of requests.
-      folder: the model folder.
-      engine: what scores now, or None before the first is ready.
-      created: when the engine was ready, in seconds since 1970.
-      reloads: how often a new model has taken over, and how often one could not.
-    """
-
-    def __init__(self, name: str, folder: str, settings: Settings, observe: "Observe"):
-        self.name = name
-        self.folder = folder
-        self.engine: Engine | None = None
-        self.created = 0
-        self.reloads = {"succeeded": 0, "failed": 0}
-        self._settings = settings
-        self._observe = observe
-        self._version: object = None
-        self._compiles = 0
-
-    @property
-    def compiles(self) -> int:
-        """Programs compiled after the model was ready, by this engine and those before."""
-        return self._compiles + (self.engine.compiles if self.engine else 0)
-
-    def load(self) -> None:
-        """Loads and compiles the folder's model; then it takes over.
-
-        Raises:
-          ValueError: as `Reranker.from_pretrained`.
-        """
-        self._version = self.version()
-        engine = self._new_engine()
-        old, self.engine = self.engine, engine
-        self.created = int(time.time())
-        if old is not None:
-            old.close()
-            self._compiles += old.compiles
-
-    def reload(self) -> None:
-        """Loads the folder anew; what is served stays if that fails."""
-        try:
-            self.load()
-        except Exception:
-            self.reloads["failed"] += 1
-            _LOG.exception(
-                "Model '%s' could not be loaded anew: the one before goes on.", self.name
-            )
-        else:
-            self.reloads["succeeded"] += 1
-            _LOG.info("Model '%s' has been loaded anew from %s.", self.name, self.folder)
-
-    def has_changed(self) -> bool:
-        """Whether the folder has other files than those that were loaded."""
-        try:
-            return self.version() != self._version
-        except (OSError, ValueError):
-            return False  # being written
-
-    def version(self) -> object:
-        """Changes with the folder's configuration and checkpoint."""
-        weights = os.fspath(model_folder.weights_path(self.folder))
-        config = Path(self.folder, model_folder.CONFIG).read_bytes()
-        return config, weights, os.stat(weights).st_mtime_ns
-
-    async def score(self, work: Work, gone: asyncio.Event) -> Scored:
-        """Scores the documents of a request.
-
-        Args:
-          work: the request.
-          gone: set when the client has left; what waits of its work is dropped then.
-
-        Raises:
-          Refusal: the model is not ready or has too much to do, or the request is wrong.
-          ClientGone: the client has left.
-        """
-        engine, reserved = self._reserve(work)
-        loop = asyncio.get_running_loop()
-        try:
-            inputs = await loop.run_in_executor(None, encode, engine.reranker.encoder, work)
-        except ValueError as error:
-            engine.queue.release(reserved)
-            raise invalid(str(error)) from error
-        except BaseException:
-            engine.queue.release(reserved)
-            raise
-        return await _scored(engine, inputs, reserved, work.documents(), gone)
-
-    def _reserve(self, work: Work) -> tuple[Engine, int]:
-        while True:
-            engine = self.engine
-            if engine is None:
-                raise not_ready(self.name)
-            tokens = _guess(work, engine.reranker.encoder.max_length)
-            try:
-                engine.queue.reserve(tokens)
-            except Full:
-                raise overloaded(engine.seconds_waiting) from None
-            except Closed:
-                continue  # its successor is there
-            return engine, tokens
-
-    def _new_engine(self) -> Engine:
-        settings, old = self._settings, self.engine
-        replicas = []
-        for i, mesh in enumerate(_meshes(self.folder, settings)):
-            like = old.replicas[i] if old is not None else None
-            replica = Reranker.from_pretrained(
-                self.folder, batch_tokens=settings.batch_tokens, mesh=mesh, like=like
-            )
-            replica.warm_up()
-            replicas.append(replica)
-        return Engine(replicas, settings.max_wait, lambda batch: self._observe(self.name, batch))
-
-
-Observe = Callable[[str, Computed], None]
-
-
-class ClientGone(Exception):
-    """The client did not wait for its answer."""
 
 
 class Models:
@@ -224,80 +71,31 @@ class Models:
         return self.by_name[name]
 
     def _run(self) -> None:
-        try:
-            for model in self.by_name.values():
-                if not self._closed:
-                    _LOG.info("Model '%s': loading and compiling %s.", model.name, model.folder)
-                    start = time.monotonic()
-                    model.load()
-                    _LOG.info("Model '%s' is ready: %.1f s.", model.name, time.monotonic() - start)
-        except Exception as error:
-            self._failed(error)
-            return
-        while not self._closed:
-            self._wake.wait(self._settings.watch or None)
-            self._wake.clear()
-            asked, self._reload = self._reload, False
-            for model in self.by_name.values():
-                if not self._closed and (asked or model.has_changed()):
-                    model.reload()
+        with contextlib.suppress(Stopped):
+            try:
+                self._load_all()
+            except Stopped:
+                raise
+            except Exception as error:
+                self._failed(error)
+                return
+            while not self._closed:
+                self._wake.wait(self._settings.watch or None)
+                self._wake.clear()
+                asked, self._reload = self._reload, False
+                for model in self.by_name.values():
+                    if not self._closed and (asked or model.has_changed()):
+                        with self._progress(model) as progress:
+                            model.reload(progress)
 
+    def _load_all(self) -> None:
+        for model in self.by_name.values():
+            _LOG.info("Model '%s': loading and compiling %s.", model.name, model.folder)
+            start = time.monotonic()
+            with self._progress(model) as progress:
+                model.load(progress)
+            _LOG.info("Model '%s' is ready: %.1f s.", model.name, time.monotonic() - start)
 
-async def _scored(
-    engine: Engine, inputs: Inputs, reserved: int, documents: int, gone: asyncio.Event
-) -> Scored:
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    request = Request(inputs.rows, lambda _: _call(loop, done.set))
-    put = time.perf_counter()
-    engine.queue.put(request, reserved)
-    waits = [asyncio.ensure_future(event.wait()) for event in (done, gone)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        if not done.is_set():
-            engine.queue.drop(request)
-    if not done.is_set():
-        raise ClientGone
-    if request.error is not None:
-        raise request.error
-    scores = best(request.scores, inputs, documents)
-    finished = time.perf_counter()
-    return Scored(
-        scores,
-        engine.reranker.probability(scores),
-        inputs,
-        waited=request.started - put,
-        computed=finished - request.started,
-    )
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-        loop.call_soon_threadsafe(function)
-
-
-def _guess(work: Work, most: int) -> int:
-    """About how many tokens a request will have."""
-    return sum(
-        min(most * work.max_chunks, 1 + int(_TOKENS_A_LETTER * (len(query) + len(document))))
-        for query, documents in work.lists
-        for document in documents
-    )
-
-
-def _meshes(folder: str, settings: Settings) -> list[partitioning.Mesh | None]:
-    """Devices of each replica; None is the one of a backend that is not JAX."""
-    if model_folder.weights_path(folder).name == model_folder.ONNX:
-        return [None] * (settings.replicas or 1)
-    devices, parts = jax.local_devices(), settings.model_parallel
-    replicas = settings.replicas or max(1, len(devices) // parts)
-    if replicas * parts > len(devices):
-        raise ValueError(
-            f"Settings 'replicas' and 'model_parallel' have {replicas} and {parts}; expected no "
-            f"more than the {len(devices)} devices together."
-        )
-    groups = np.asarray(devices[: replicas * parts]).reshape(replicas, 1, parts)
-    return [partitioning.Mesh(group, (partitioning.DATA, partitioning.MODEL)) for group in groups]
+    def _progress(self, model: ServedModel) -> Progress:
+        title = f"compiling {model.name}"
+        return Progress(lambda: self._closed, desc=title, unit=" shapes", disable=None)

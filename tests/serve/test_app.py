@@ -256,6 +256,8 @@ def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch
     quiet = TestClient(client.app, raise_server_exceptions=False)
     response = quiet.post("/rerank", json=BODY)
     assert response.status_code == 500 and "secret" not in response.text
+    assert response.headers["x-request-id"] in response.json()["message"]
+    assert 'model="tiny",path="/rerank",status="500"} 1.0' in client.get("/metrics").text
     assert model.engine.queue.tokens == 0
 
 

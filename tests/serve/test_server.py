@@ -106,3 +106,9 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
 def test_settings_that_make_no_sense_are_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' has 0; expected at least 1"):
         Settings({"m": "m"}, **{name: 0})
+
+
+def test_sigterm_while_it_compiles_ends_it(model_dir):
+    with running(f"--model={model_dir}", ready=False) as server:
+        assert server.stop() == 0
+        assert "Traceback" not in server.log

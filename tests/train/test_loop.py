@@ -406,7 +406,9 @@ def test_eight_devices_give_the_losses_of_one(layout, task, vocabulary_file, tmp
         environment = {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": " ".join(
+                [os.environ["XLA_FLAGS"], f"--xla_force_host_platform_device_count={devices}"]
+            ),
         }
         output = tmp_path / f"model_{devices}_{model_parallel}"
         command = [sys.executable, script, Path(__file__).parent, folder, vocabulary_file, output]

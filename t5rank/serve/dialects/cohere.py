@@ -129,7 +129,7 @@ def _text(index: int, document: Document, fields: list[str]) -> str:
     texts = [document.get(name) for name in fields]
     if not any(isinstance(text, str) for text in texts):
         raise invalid(
-            f"Document {index} has the keys {sorted(document)}; expected a text in "
+            f"Document {index} has the keys {sorted(document)[:9]}; expected a text in "
             f"{' or '.join(repr(name) for name in fields)}."
         )
     return " ".join(text for text in texts if isinstance(text, str))

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Annotated, Any, Protocol
 
-import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
@@ -94,8 +93,3 @@ def new_id() -> str:
 def now() -> int:
     """Seconds since 1970."""
     return int(time.time())
-
-
-def to_builtins(value: Any) -> Any:
-    """Structs as dicts."""
-    return msgspec.to_builtins(value)

@@ -1,0 +1,77 @@
+"""Loads a model on the server's devices and compiles it, for as long as that is of use."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from t5rank import model_folder, partitioning
+from t5rank.reranker import Reranker
+from t5rank.serve.settings import Settings
+
+
+class Stopped(Exception):
+    """The server ends before a model is ready."""
+
+
+class Progress(tqdm):
+    """A progress bar that ends the work which it shows, once that is of no use."""
+
+    def __init__(self, stopped: Callable[[], bool], **options: Any):
+        super().__init__(**options)
+        self._stopped = stopped
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Shows one shape more.
+
+        Raises:
+          Stopped: the server is ending.
+        """
+        if self._stopped():
+            raise Stopped
+        return super().update(n)
+
+
+def load_replicas(
+    folder: str, settings: Settings, like: Sequence[Reranker | None], progress: Progress
+) -> list[Reranker]:
+    """A folder's model on the devices of each replica, ready to score.
+
+    Args:
+      folder: the model folder.
+      settings: say how many replicas, and of how many devices.
+      like: the replicas before, whose programs may serve these too; see `Reranker`.
+      progress: told of every compiled shape.
+
+    Raises:
+      ValueError: the model cannot be loaded, or there are too few devices.
+      Stopped: the server is ending.
+    """
+    replicas = []
+    for i, mesh in enumerate(_meshes(folder, settings)):
+        replica = Reranker.from_pretrained(
+            folder,
+            batch_tokens=settings.batch_tokens,
+            mesh=mesh,
+            like=like[i] if i < len(like) else None,
+        )
+        replica.warm_up(progress)
+        replicas.append(replica)
+    return replicas
+
+
+def _meshes(folder: str, settings: Settings) -> list[partitioning.Mesh | None]:
+    """Devices of each replica; None is the one of a backend that is not JAX."""
+    if model_folder.weights_path(folder).name == model_folder.ONNX:
+        return [None] * (settings.replicas or 1)
+    devices, parts = jax.local_devices(), settings.model_parallel
+    replicas = settings.replicas or max(1, len(devices) // parts)
+    if replicas * parts > len(devices):
+        raise ValueError(
+            f"Settings 'replicas' and 'model_parallel' have {replicas} and {parts}; expected no "
+            f"more than the {len(devices)} devices together."
+        )
+    groups = np.asarray(devices[: replicas * parts]).reshape(replicas, 1, parts)
+    return [partitioning.Mesh(group, (partitioning.DATA, partitioning.MODEL)) for group in groups]

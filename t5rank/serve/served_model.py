@@ -1,0 +1,208 @@
+"""One model by its name: scores requests, and is replaced when there is a new one."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from t5rank import model_folder
+from t5rank.checkpoints.paths import path
+from t5rank.serve.engine import Computed, Engine
+from t5rank.serve.errors import invalid, not_ready, overloaded
+from t5rank.serve.loading import Progress, Stopped, load_replicas
+from t5rank.serve.queue import Closed, Full, Request
+from t5rank.serve.settings import Settings
+from t5rank.serve.work import Inputs, Work, best, encode
+
+Observe = Callable[[str, Computed], None]
+
+_TOKENS_A_LETTER = 0.3  # a guess at what a text will take, until it is tokenized
+_LOG = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):
+    """The client did not wait for its answer."""
+
+
+class Scored(NamedTuple):
+    """Scores of some `Work`.
+
+    Attributes:
+      scores: `[documents]` float32.
+      probabilities: the same from 0 to 1.
+      inputs: what was scored.
+      waited: seconds in the queue.
+      computed: seconds from the first batch to the last.
+    """
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+    inputs: Inputs
+    waited: float
+    computed: float
+
+
+class ServedModel:
+    """One model by its name.
+
+    Attributes:
+      name: of requests.
+      folder: the model folder.
+      engine: what scores now, or None before the first is ready.
+      created: when the engine was ready, in seconds since 1970.
+      reloads: how often a new model has taken over, and how often one could not.
+    """
+
+    def __init__(self, name: str, folder: str, settings: Settings, observe: "Observe"):
+        self.name = name
+        self.folder = folder
+        self.engine: Engine | None = None
+        self.created = 0
+        self.reloads = {"succeeded": 0, "failed": 0}
+        self._settings = settings
+        self._observe = observe
+        self._version: object = None
+        self._compiles = 0
+
+    @property
+    def compiles(self) -> int:
+        """Programs compiled after the model was ready, by this engine and those before."""
+        return self._compiles + (self.engine.compiles if self.engine else 0)
+
+    def load(self, progress: Progress) -> None:
+        """Loads and compiles the folder's model; then it takes over.
+
+        Args:
+          progress: told of every compiled shape.
+
+        Raises:
+          ValueError: as `Reranker.from_pretrained`.
+        """
+        self._version = self.version()
+        like = self.engine.replicas if self.engine else ()
+        replicas = load_replicas(self.folder, self._settings, like, progress)
+        engine = Engine(replicas, self._settings.max_wait, self._count)
+        old, self.engine = self.engine, engine
+        self.created = int(time.time())
+        if old is not None:
+            old.close()
+            self._compiles += old.compiles
+
+    def reload(self, progress: Progress) -> None:
+        """Loads the folder anew; what is served stays if that fails."""
+        try:
+            self.load(progress)
+        except Stopped:
+            raise
+        except Exception:
+            self.reloads["failed"] += 1
+            _LOG.exception(
+                "Model '%s' could not be loaded anew: the one before goes on.", self.name
+            )
+        else:
+            self.reloads["succeeded"] += 1
+            _LOG.info("Model '%s' has been loaded anew from %s.", self.name, self.folder)
+
+    def has_changed(self) -> bool:
+        """Whether the folder has other files than those that were loaded."""
+        try:
+            return self.version() != self._version
+        except (OSError, ValueError):
+            return False  # being written
+
+    def version(self) -> object:
+        """Changes with the folder's configuration and checkpoint."""
+        weights = model_folder.weights_path(self.folder)
+        config = (path(self.folder) / model_folder.CONFIG).read_bytes()
+        return config, weights, weights.stat().mtime
+
+    async def score(self, work: Work, gone: asyncio.Event) -> Scored:
+        """Scores the documents of a request.
+
+        Args:
+          work: the request.
+          gone: set when the client has left; what waits of its work is dropped then.
+
+        Raises:
+          Refusal: the model is not ready or has too much to do, or the request is wrong.
+          ClientGone: the client has left.
+        """
+        engine, reserved = self._reserve(work)
+        loop = asyncio.get_running_loop()
+        try:
+            inputs = await loop.run_in_executor(None, encode, engine.reranker.encoder, work)
+        except ValueError as error:
+            engine.queue.release(reserved)
+            raise invalid(str(error)) from error
+        except BaseException:
+            engine.queue.release(reserved)
+            raise
+        return await _scored(engine, inputs, reserved, work.documents(), gone)
+
+    def _reserve(self, work: Work) -> tuple[Engine, int]:
+        while True:
+            engine = self.engine
+            if engine is None:
+                raise not_ready(self.name)
+            tokens = _guess(work, engine.reranker.encoder.max_length)
+            try:
+                engine.queue.reserve(tokens)
+            except Full:
+                raise overloaded(engine.seconds_waiting) from None
+            except Closed:
+                if self.engine is engine:
+                    raise not_ready(self.name) from None
+                continue  # its successor is there
+            return engine, tokens
+
+    def _count(self, batch: Computed) -> None:
+        self._observe(self.name, batch)
+
+
+async def _scored(
+    engine: Engine, inputs: Inputs, reserved: int, documents: int, gone: asyncio.Event
+) -> Scored:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    request = Request(inputs.rows, lambda _: _call(loop, done.set))
+    put = time.perf_counter()
+    engine.queue.put(request, reserved)
+    waits = [asyncio.ensure_future(event.wait()) for event in (done, gone)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        if not done.is_set():
+            engine.queue.drop(request)
+    if not done.is_set():
+        raise ClientGone
+    if request.error is not None:
+        raise request.error
+    scores = best(request.scores, inputs, documents)
+    finished = time.perf_counter()
+    return Scored(
+        scores,
+        engine.reranker.probability(scores),
+        inputs,
+        waited=request.started - put,
+        computed=finished - request.started,
+    )
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+        loop.call_soon_threadsafe(function)
+
+
+def _guess(work: Work, most: int) -> int:
+    """About how many tokens a request will have."""
+    return sum(
+        min(most * work.max_chunks, 1 + int(_TOKENS_A_LETTER * (len(query) + len(document))))
+        for query, documents in work.lists
+        for document in documents
+    )
