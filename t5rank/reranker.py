@@ -17,7 +17,14 @@ from t5rank.models.heads import EncoderHead, Head
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx.session import OnnxScorer
 from t5rank.prompts import EncodedPair, PairEncoder
-from t5rank.scoring import ModelScorer, PairScorer, ScoreTokens, prefetched, score_chunks
+from t5rank.scoring import (
+    IN_FLIGHT,
+    ModelScorer,
+    PairScorer,
+    ScoreTokens,
+    prefetched,
+    score_chunks,
+)
 from t5rank.types import PyTree
 
 T = TypeVar("T")
@@ -144,19 +151,21 @@ class Reranker:
         return scorer if same else None
 
     def warm_up(self, progress: tqdm | None = None) -> int:
-        """Compiles every shape, so that none is compiled later; returns how many.
+        """Computes every shape once, so that none is compiled later; returns how many.
 
-        The first, which needs most memory, is computed, too. A backend that takes any shape has
-        none to compile.
+        One is computed while the next is being compiled. A backend that takes any shape has none
+        to compile.
         """
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
-        for i, shape in enumerate(shapes):
-            if isinstance(self.score_tokens, ModelScorer) and i:
-                self.score_tokens.program(shape)
-            else:
-                np.asarray(self.score_tokens(padded([], shape)))
+        running: collections.deque = collections.deque()
+        for shape in shapes:
+            running.append(self.score_tokens(padded([], shape)))
+            if len(running) > IN_FLIGHT:
+                np.asarray(running.popleft())
             if progress is not None:
                 progress.update()
+        for scores in running:
+            np.asarray(scores)
         return len(shapes)
 
     def score(self, query: str, documents: Sequence[str]) -> np.ndarray:

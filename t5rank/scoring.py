@@ -57,16 +57,7 @@ class PairScorer:
 
     def __call__(self, params: PyTree, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""
-        return self._score(params, self.on_device(tokens))
-
-    def on_device(self, tokens: np.ndarray) -> Array:
-        """Tokens where they are computed."""
-        return jax.device_put(tokens, self._sharding)
-
-    def program(self, params: PyTree, shape: tuple[int, ...]) -> Any:
-        """The program for tokens of a shape and such parameters, compiled and not run."""
-        tokens = jax.ShapeDtypeStruct(shape, np.int32, sharding=self._sharding)
-        return self._score.lower(params, tokens).compile()
+        return self._score(params, jax.device_put(tokens, self._sharding))
 
     def score(self, params: PyTree, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
         """Float32 scores `[len(rows)]`.
@@ -88,23 +79,15 @@ class ModelScorer:
       model: what is computed.
       params: its parameters.
       pairs: how.
-      programs: the compiled one of each shape of tokens.
     """
 
     model: Any
     params: PyTree
     pairs: PairScorer
-    programs: dict[tuple[int, ...], Any] = dataclasses.field(default_factory=dict)
 
     def __call__(self, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""
-        return self.program(tokens.shape)(self.params, self.pairs.on_device(tokens))
-
-    def program(self, shape: tuple[int, ...]) -> Any:
-        """The program for tokens of a shape, compiled if it has not been; it is not run."""
-        if shape not in self.programs:
-            self.programs[shape] = self.pairs.program(self.params, shape)
-        return self.programs[shape]
+        return self.pairs(self.params, tokens)
 
     def with_params(self, params: PyTree) -> "ModelScorer":
         """The same programs with other parameters."""
