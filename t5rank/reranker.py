@@ -111,7 +111,8 @@ class Reranker:
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step, mesh)
         model = _for_this_device(model)
-        scorer = like._scorer_of(model) if like is not None else None
+        same_shapes = like is not None and like.encoder.max_length == encoder.max_length
+        scorer = like._scorer_of(model) if like is not None and same_shapes else None
         if like is not None and scorer is not None:
             return cls(encoder, scorer.with_params(params), like.shapes, model.head)
         return cls.from_model(model, params, encoder, batch_tokens, mesh)

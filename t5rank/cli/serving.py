@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import signal
 
 from t5rank.cli.options import add_command
 
@@ -72,6 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from t5rank.compilation_cache import use_compilation_cache
     from t5rank.serve.settings import Settings, named_models, read_api_keys
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
     given = {name: getattr(arguments, name) for name in _NUMBERS}
     settings = Settings(
         named_models(arguments.model),

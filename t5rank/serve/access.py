@@ -18,6 +18,12 @@ from t5rank.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
 _LOG = logging.getLogger("t5rank.access")
+_TWO_LENGTHS = Refusal(
+    400,
+    "validation",
+    "Request has Content-Length and Transfer-Encoding; expected one.",
+    {"Connection": "close"},
+)
 _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -50,7 +56,8 @@ class AccessLog:
         entry["request_id"] = _request_id(Headers(scope=scope))
         try:
             with self._metrics.in_progress.track_inprogress():
-                await self.app(scope, receive, _noting(send, entry))
+                app = _TWO_LENGTHS.response() if _has_two_lengths(scope) else self.app
+                await app(scope, receive, _noting(send, entry))
         except Exception:
             entry["status"] = 500
             raise
@@ -74,6 +81,11 @@ class AccessLog:
             "seconds": round(seconds, 4),
         }
         _LOG.info("%s", json.dumps(line))
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Servers on the way could take different ends for the end of the body."""
+    return {b"transfer-encoding", b"content-length"} <= {name for name, _ in scope["headers"]}
 
 
 def _noting(send: Send, entry: dict[str, Any]) -> Send:

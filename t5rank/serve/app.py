@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from t5rank.serve import access, dialects, openapi
-from t5rank.serve.body import Disconnected, read_body
+from t5rank.serve.body import Bodies, Disconnected
 from t5rank.serve.errors import Refusal
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
@@ -37,6 +37,8 @@ class State:
       settings: of the server.
       models: what scores.
       metrics: what is counted.
+      keys: who may ask.
+      bodies: what is being asked.
       draining: whether the server is about to end.
     """
 
@@ -46,6 +48,7 @@ class State:
         self.models = Models(settings, self.metrics.observe, failed)
         self.metrics.watch(self.models)
         self.keys = access.ApiKeys(settings.api_keys)
+        self.bodies = Bodies(settings)
         self.draining = False
 
 
@@ -76,6 +79,7 @@ def make_app(
         middleware=_middleware(settings, state, [route.path for route in routes]),
         exception_handlers={Refusal: _refused, HTTPException: _http_error, Exception: _failed},
     )
+    app.router.redirect_slashes = False
     app.state.t5rank = state
     return app
 
@@ -112,9 +116,12 @@ class _Rerank:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        self._state.keys.check(scope)
+        async with self._state.bodies.read(scope, receive) as body:
+            return await self._scored(scope, receive, dialects.parse(scope["path"], body))
+
+    async def _scored(self, scope: Scope, receive: Receive, dialect: dialects.Dialect) -> Response:
         state, entry = self._state, access.record(scope)
-        state.keys.check(scope)
-        dialect = dialects.parse(scope["path"], await read_body(scope, receive, state.settings))
         entry["dialect"] = dialect.name
         model = state.models.choose(dialect.request.model)
         entry["model"] = model.name
@@ -242,14 +249,15 @@ def _json(value: object, status: int = 200, headers: dict[str, str] | None = Non
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return _json(error.body(), error.status, error.headers)
+    return error.response()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    what = f"{request.method} {request.url.path[:200]}"
+    path = request.scope["path"][:200]
+    what = f"{request.method} {path}"
     message = {
-        404: f"Path '{request.url.path[:200]}' is not served; expected one that /docs lists.",
+        404: f"Path '{path}' is not served; expected one that /docs lists.",
         405: f"Request '{what}' is not served; expected another method, as /docs lists.",
     }.get(error.status_code, error.detail)
     kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")

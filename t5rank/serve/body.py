@@ -1,6 +1,8 @@
 """Reads a request's body, within limits of size and time."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Scope
 
@@ -8,6 +10,8 @@ from t5rank.serve.errors import Refusal, invalid
 from t5rank.serve.settings import Settings
 
 _PATIENCE = 4  # so many times the limit is read and thrown away: clients listen when they have sent
+_BODIES = 32  # so many of the largest bodies are held at once
+_HELD = "Server holds too many bodies; expected fewer. Try again later."
 _CLOSE = {"Connection": "close"}
 
 
@@ -15,52 +19,64 @@ class Disconnected(Exception):
     """The client left before its request was whole."""
 
 
-async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytearray:
-    """The whole body.
+class Bodies:
+    """The bodies of all requests that have no answer yet.
 
-    Raises:
-      Refusal: it is too large (413), comes too slowly (408), or its length is stated twice (400).
-      Disconnected: the client left.
+    Attributes:
+      held: bytes of them.
     """
-    headers = dict(scope["headers"])
-    if b"transfer-encoding" in headers and b"content-length" in headers:
-        # Servers on the way could take different ends for the body's end.
-        raise Refusal(
-            400,
-            "validation",
-            "Request has Content-Length and Transfer-Encoding; expected one.",
-            _CLOSE,
-        )
-    limit = settings.max_body_bytes
-    length = int(headers.get(b"content-length", b"0"))
-    if length > _PATIENCE * limit:
-        raise _too_large(limit)
-    try:
-        async with asyncio.timeout(settings.body_timeout):
-            return await _read(receive, limit)
-    except TimeoutError:
-        message = f"Body has not come within {settings.body_timeout:g} s; expected all of it."
-        raise Refusal(408, "timeout", message, _CLOSE) from None
 
+    def __init__(self, settings: Settings):
+        self.held = 0
+        self._limit = settings.max_body_bytes
+        self._timeout = settings.body_timeout
 
-async def _read(receive: Receive, limit: int) -> bytearray:
-    body, size, more = bytearray(), 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        part = message.get("body", b"")
-        size += len(part)
-        more = message.get("more_body", False)
-        if size > _PATIENCE * limit:
-            raise _too_large(limit)
-        if size <= limit:
-            body += part
-    if size > limit:
-        raise _too_large(limit)
-    if not size:
-        raise invalid("Body has 0 bytes; expected a JSON object.")
-    return body
+    @contextlib.asynccontextmanager
+    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[bytearray]:
+        """The whole body of a request; it counts as held until the request is answered.
+
+        Raises:
+          Refusal: it is too large (413), comes too slowly (408), or many others are held (429).
+          Disconnected: the client left.
+        """
+        length = int(dict(scope["headers"]).get(b"content-length", b"0"))
+        if length > _PATIENCE * self._limit:
+            raise _too_large(self._limit)
+        body = bytearray()
+        try:
+            await self._read_in_time(receive, body)
+            yield body
+        finally:
+            self.held -= len(body)
+
+    async def _read_in_time(self, receive: Receive, body: bytearray) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._read(receive, body)
+        except TimeoutError:
+            message = f"Body has not come within {self._timeout:g} s; expected all of it."
+            raise Refusal(408, "timeout", message, _CLOSE) from None
+
+    async def _read(self, receive: Receive, body: bytearray) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            part = message.get("body", b"")
+            size += len(part)
+            more = message.get("more_body", False)
+            if size > _PATIENCE * self._limit:
+                raise _too_large(self._limit)
+            if self.held + len(part) > _BODIES * self._limit:
+                raise Refusal(429, "overloaded", _HELD, {**_CLOSE, "Retry-After": "1"})
+            if size <= self._limit:
+                body += part
+                self.held += len(part)
+        if size > self._limit:
+            raise _too_large(self._limit)
+        if not size:
+            raise invalid("Body has 0 bytes; expected a JSON object.")
 
 
 def _too_large(limit: int) -> Refusal:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+from starlette.responses import Response
+
 
 class Refusal(Exception):
     """An answer other than 200.
@@ -22,6 +25,11 @@ class Refusal(Exception):
         self.kind = kind
         self.message = message
         self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The answer."""
+        body = msgspec.json.encode(self.body())
+        return Response(body, self.status, self.headers, media_type="application/json")
 
     def body(self) -> dict[str, Any]:
         """The keys in which Cohere's, Jina's, Voyage's and TEI's clients look for the message."""

@@ -20,6 +20,7 @@ from t5rank.serve.work import Inputs, Work, best, encode
 
 Observe = Callable[[str, Computed], None]
 
+_CHUNKS = 10  # times the documents of a request, as many inputs may it have
 _TOKENS_A_LETTER = 0.3  # a guess at what a text will take, until it is tokenized
 _LOG = logging.getLogger(__name__)
 
@@ -82,12 +83,12 @@ class ServedModel:
         Raises:
           ValueError: as `Reranker.from_pretrained`.
         """
-        self._version = self.version()
+        version = self.version()
         like = self.engine.replicas if self.engine else ()
         replicas = load_replicas(self.folder, self._settings, like, progress)
         engine = Engine(replicas, self._settings.max_wait, self._count)
         old, self.engine = self.engine, engine
-        self.created = int(time.time())
+        self.created, self._version = int(time.time()), version
         if old is not None:
             old.close()
             self._compiles += old.compiles
@@ -111,8 +112,9 @@ class ServedModel:
         """Whether the folder has other files than those that were loaded."""
         try:
             return self.version() != self._version
-        except (OSError, ValueError):
-            return False  # being written
+        except Exception:
+            _LOG.exception("Model '%s': its folder %s cannot be looked at.", self.name, self.folder)
+            return False
 
     def version(self) -> object:
         """Changes with the folder's configuration and checkpoint."""
@@ -134,7 +136,9 @@ class ServedModel:
         engine, reserved = self._reserve(work)
         loop = asyncio.get_running_loop()
         try:
-            inputs = await loop.run_in_executor(None, encode, engine.reranker.encoder, work)
+            inputs = await loop.run_in_executor(
+                None, encode, engine.reranker.encoder, work, _CHUNKS * self._settings.max_documents
+            )
         except ValueError as error:
             engine.queue.release(reserved)
             raise invalid(str(error)) from error
@@ -201,8 +205,12 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None
 
 def _guess(work: Work, most: int) -> int:
     """About how many tokens a request will have."""
-    return sum(
-        min(most * work.max_chunks, 1 + int(_TOKENS_A_LETTER * (len(query) + len(document))))
-        for query, documents in work.lists
-        for document in documents
-    )
+    tokens = 0
+    for query, documents in work.lists:
+        around = 1 + int(_TOKENS_A_LETTER * len(query))
+        room = max(1, min(most - around, work.max_document_tokens or most))
+        for document in documents:
+            size = int(_TOKENS_A_LETTER * len(document))
+            chunks = min(work.max_chunks, 1 + size // room)
+            tokens += chunks * around + min(size, chunks * room)
+    return tokens

@@ -19,6 +19,7 @@ from t5rank.serve.errors import Refusal
 from t5rank.serve.settings import Settings
 
 _LINGER = 1.0  # seconds
+_BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,7 +47,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         app,
         host=host,
         port=port,
-        http=_protocol(settings.header_timeout),
+        http=_protocol(settings.header_timeout, settings.body_timeout),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -81,9 +82,9 @@ class _Server(uvicorn.Server):
         if self._state.draining:
             self.force_exit = True  # asked twice
         self._state.draining = True
-        _LOG.info("Draining: what was accepted will be answered.")
         loop = asyncio.get_running_loop()
         loop.call_later(self._state.settings.drain_delay, setattr, self, "should_exit", True)
+        _LOG.info("Draining: what was accepted will be answered.")
 
     def _log_started_message(self, listeners: Any) -> None:
         host, port = listeners[0].getsockname()[:2]
@@ -94,13 +95,14 @@ def _phrase(refusal: Refusal) -> bytes:
     return http.HTTPStatus(refusal.status).phrase.encode()
 
 
-def _protocol(header_timeout: float) -> type[H11Protocol]:
-    """HTTP/1.1 in which headers must come within a time."""
+def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
+    """HTTP/1.1 in which headers must come, and answers be read, within a time."""
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self._deadline: asyncio.TimerHandle | None = None
+            self._unread: asyncio.TimerHandle | None = None
             self._refused = False
             self._watch_headers()
 
@@ -112,11 +114,24 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
+            if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+                self._linger()  # answered before its body came
             self._watch_headers()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = self.loop.call_later(write_timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._unread is not None:
+                self._unread.cancel()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._forget()
+            if self._unread is not None:
+                self._unread.cancel()
 
         def _watch_headers(self) -> None:
             """Sets the deadline while a request has begun and its headers are not there."""
@@ -141,6 +156,9 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
             self._refuse(Refusal(400, "validation", f"Request has no valid HTTP: {msg}"))
 
         def _refuse(self, refusal: Refusal) -> None:
+            if self.transport.is_closing() or self.conn.our_state not in _BEFORE_ANSWER:
+                self.transport.close()
+                return
             body = json.dumps(refusal.body()).encode()
             headers = [
                 (b"content-type", b"application/json"),
@@ -153,10 +171,14 @@ def _protocol(header_timeout: float) -> type[H11Protocol]:
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-            # What still comes is read for a moment: closing at once would take the answer away.
-            self._refused = True
             self.transport.write_eof()
+            self._linger()
+
+        def _linger(self) -> None:
+            """Reads what still comes for a moment: closing at once would take the answer away."""
+            self._refused = True
             self._forget()
+            self._unset_keepalive_if_required()
             self._deadline = self.loop.call_later(_LINGER, self.transport.close)
 
     return Protocol

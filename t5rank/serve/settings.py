@@ -44,7 +44,7 @@ class Settings:
     replicas: int | None = None
     model_parallel: int = 1
     watch: float = 0.0
-    drain_delay: float = 0.0
+    drain_delay: float = 1.0
     log_texts: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ def named_models(arguments: list[str]) -> dict[str, str]:
     models: dict[str, str] = {}
     for argument in arguments:
         name, is_named, folder = argument.partition("=")
-        if not is_named:
+        if not is_named or not name or os.sep in name:  # a folder may have = in its path
             name, folder = Path(argument).absolute().name, argument
         if name in models:
             raise ValueError(
@@ -93,10 +93,12 @@ def read_api_keys(file: str | None) -> tuple[str, ...]:
     """Keys of a file, one a line, or else of the environment variable, separated by commas.
 
     Raises:
-      ValueError: the file is missing or has no key, or a key has spaces within.
+      ValueError: there is a file or a variable without a key, or a key has spaces within.
     """
+    if file is None and KEYS_VARIABLE not in os.environ:
+        return ()
     if file is None:
-        keys = os.environ.get(KEYS_VARIABLE, "").split(",")
+        keys = os.environ[KEYS_VARIABLE].split(",")
     else:
         try:
             keys = Path(file).read_text(encoding="utf-8").splitlines()
@@ -105,6 +107,7 @@ def read_api_keys(file: str | None) -> tuple[str, ...]:
     found = tuple(key.strip() for key in keys if key.strip())
     if any(len(key.split()) > 1 or not key.isascii() for key in found):
         raise ValueError("An API key has spaces or letters beyond ASCII; expected one a line.")
-    if file is not None and not found:
-        raise ValueError(f"API keys file '{file}' has no key; expected one a line.")
+    if not found:
+        where = f"file '{file}'" if file is not None else f"variable '{KEYS_VARIABLE}'"
+        raise ValueError(f"API keys {where} has no key; expected at least one.")
     return found

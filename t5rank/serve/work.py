@@ -50,11 +50,17 @@ class Inputs:
     tokens: int
 
 
-def encode(encoder: PairEncoder, work: Work) -> Inputs:
+def encode(encoder: PairEncoder, work: Work, most: int) -> Inputs:
     """Tokenizes; see `t5rank.prompts.PairEncoder`.
 
+    Args:
+      encoder: the model's.
+      work: what to tokenize.
+      most: rows that are taken.
+
     Raises:
-      ValueError: a query leaves no room, or a document is too long and must not be cut.
+      ValueError: a query leaves no room, a document is too long and must not be cut, or there are
+        too many chunks.
     """
     rows: list[np.ndarray] = []
     owners: list[int] = []
@@ -64,7 +70,12 @@ def encode(encoder: PairEncoder, work: Work) -> Inputs:
         pieces = encoder.pieces(query)
         room = min(pieces.room, work.max_document_tokens or pieces.room)
         for document in encoder.vocabulary.encode_batch(documents):
-            chunks = _chunks(document, room, work.max_chunks, work.keep_end)
+            # One more than may be, so that too many are known before they are made.
+            chunks = _chunks(
+                document, room, min(work.max_chunks, most + 1 - len(rows)), work.keep_end
+            )
+            if len(rows) + len(chunks) > most:
+                raise ValueError(_too_many(most))
             if len(document) > (covered := _covered(room, len(chunks))):
                 cut.append(count)
                 if not work.may_cut:
@@ -97,6 +108,13 @@ def _chunks(tokens: list[int], room: int, most: int, keep_end: bool) -> list[lis
     start = max(0, len(tokens) - _covered(room, count)) if keep_end else 0
     starts = (start + i * _stride(room) for i in range(count))
     return [tokens[i : i + room] for i in starts]
+
+
+def _too_many(most: int) -> str:
+    return (
+        f"Request has more than {most:,} chunks of documents; expected fewer. Lower "
+        "'max_chunks_per_doc', or send fewer documents at a time."
+    )
 
 
 def _must_not_cut(document: int, tokens: int, room: int) -> str:

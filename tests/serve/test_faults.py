@@ -70,6 +70,11 @@ def test_wrong_bodies(server, name):
 
 
 HTTP = {
+    "CL and TE elsewhere": (
+        b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        "expected one",
+    ),
     "CL and TE": (
         b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
@@ -125,6 +130,31 @@ def test_slow_headers_do_not_win_time_by_coming_in_drops(server):
                 break
             time.sleep(0.1)
         assert time.monotonic() - start < 3
+
+
+def test_who_is_answered_before_his_body_has_come_is_cut_off(server):
+    data = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+    status, _ = answer_of(server, data)
+    assert status == 404
+
+
+def test_who_does_not_read_is_cut_off(server):
+    texts = ["a list of int " * 500] * 1000
+    body = json.dumps({"query": "q", "documents": texts, "return_documents": True}).encode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(request(body))
+        wait_for(lambda: server.metric("t5rank_requests_in_progress") == 1, seconds=60)
+        time.sleep(2.5)  # longer than an answer may take to be read
+        received = 0
+        try:
+            while part := connection.recv(1 << 20):
+                received += len(part)
+        except ConnectionResetError:
+            pass
+    assert 0 < received < len(body)
 
 
 def test_a_connection_is_used_again_after_its_first_request(server):

@@ -87,7 +87,11 @@ def test_what_cannot_be_served_ends_with_an_error(options, message, model_dir, c
 
 
 def test_models_have_the_names_of_their_folders_or_others():
-    assert named_models(["models/a/", "b=models/a"]) == {"a": "models/a/", "b": "models/a"}
+    assert named_models(["models/a/", "b=models/a", "runs/lr=1"]) == {
+        "a": "models/a/",
+        "b": "models/a",
+        "lr=1": "runs/lr=1",
+    }
 
 
 def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
@@ -95,6 +99,9 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("T5RANK_API_KEYS", "three, four")
     assert read_api_keys(str(tmp_path / "keys")) == ("one", "two")
     assert read_api_keys(None) == ("three", "four")
+    monkeypatch.setenv("T5RANK_API_KEYS", ",")
+    with pytest.raises(ValueError, match="variable 'T5RANK_API_KEYS' has no key"):
+        read_api_keys(None)
     monkeypatch.delenv("T5RANK_API_KEYS")
     assert read_api_keys(None) == ()
     (tmp_path / "keys").write_text("\n")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from t5rank.prompts import RANKT5, PairEncoder, Prompt
-from t5rank.serve.work import Work, best, encode
+from t5rank.serve import work as work_module
+from t5rank.serve.work import Work, best
 from t5rank.vocabulary import Vocabulary
 
 LONG = " ".join(f"word{i}" for i in range(100))
@@ -13,6 +14,10 @@ def encoder(vocabulary_file):
     return PairEncoder(Vocabulary(vocabulary_file), Prompt(RANKT5), 40)
 
 
+def encode(encoder, work, most: int = 1000):
+    return work_module.encode(encoder, work, most)
+
+
 def document_tokens(encoder, rows, query: str) -> list[list[int]]:
     pieces = encoder.pieces(query)
     return [row[len(pieces.prefix) : -len(pieces.suffix)].tolist() for row in rows]
@@ -20,7 +25,7 @@ def document_tokens(encoder, rows, query: str) -> list[list[int]]:
 
 def test_without_options_inputs_are_those_of_offline_scoring(encoder):
     documents = ["a list", "", LONG]
-    inputs = encode(encoder, Work([("q", documents)]))
+    inputs = encode(encoder, work=Work([("q", documents)]))
     expected = encoder.encode("q", documents)
     for row, pair in zip(inputs.rows, expected, strict=True):
         np.testing.assert_array_equal(row, pair.tokens)
@@ -29,7 +34,7 @@ def test_without_options_inputs_are_those_of_offline_scoring(encoder):
 
 
 def test_chunks_overlap_and_cover_the_document(encoder):
-    inputs = encode(encoder, Work([("q", [LONG])], max_chunks=99))
+    inputs = encode(encoder, work=Work([("q", [LONG])], max_chunks=99))
     chunks = document_tokens(encoder, inputs.rows, "q")
     room = encoder.pieces("q").room
     stride = room - room // 4
@@ -40,25 +45,25 @@ def test_chunks_overlap_and_cover_the_document(encoder):
 
 
 def test_no_more_chunks_than_asked_for(encoder):
-    inputs = encode(encoder, Work([("q", ["short", LONG])], max_chunks=3))
+    inputs = encode(encoder, work=Work([("q", ["short", LONG])], max_chunks=3))
     assert inputs.owners.tolist() == [0, 1, 1, 1]
     assert inputs.cut == [1]
 
 
 def test_the_best_chunk_counts(encoder):
-    inputs = encode(encoder, Work([("q", ["short", LONG])], max_chunks=3))
+    inputs = encode(encoder, work=Work([("q", ["short", LONG])], max_chunks=3))
     scores = best(np.asarray([-5.0, -3.0, -1.0, -2.0], np.float32), inputs, 2)
     assert scores.tolist() == [-5.0, -1.0]
 
 
 def test_the_end_can_be_kept(encoder):
-    inputs = encode(encoder, Work([("q", [LONG])], keep_end=True))
+    inputs = encode(encoder, work=Work([("q", [LONG])], keep_end=True))
     (chunk,) = document_tokens(encoder, inputs.rows, "q")
     assert chunk == encoder.vocabulary.encode(LONG)[-len(chunk) :]
 
 
 def test_documents_can_be_cut_shorter(encoder):
-    inputs = encode(encoder, Work([("q", [LONG, "a"])], max_document_tokens=5))
+    inputs = encode(encoder, work=Work([("q", [LONG, "a"])], max_document_tokens=5))
     chunks = document_tokens(encoder, inputs.rows, "q")
     assert chunks[0] == encoder.vocabulary.encode(LONG)[:5]
     assert inputs.cut == [0]
@@ -66,17 +71,17 @@ def test_documents_can_be_cut_shorter(encoder):
 
 def test_what_must_not_be_cut_is_refused(encoder):
     with pytest.raises(ValueError, match=r"Document 1 has .* tokens; expected at most"):
-        encode(encoder, Work([("q", ["a", LONG])], may_cut=False))
+        encode(encoder, work=Work([("q", ["a", LONG])], may_cut=False))
 
 
 def test_documents_are_counted_over_all_lists(encoder):
-    inputs = encode(encoder, Work([("q", ["a"]), ("other", [LONG, "b"])]))
+    inputs = encode(encoder, work=Work([("q", ["a"]), ("other", [LONG, "b"])]))
     assert inputs.owners.tolist() == [0, 1, 2] and inputs.cut == [1]
 
 
 def test_a_query_that_leaves_no_room_is_refused(encoder):
     with pytest.raises(ValueError, match="Only documents are cut"):
-        encode(encoder, Work([(LONG, ["a"])]))
+        encode(encoder, work=Work([(LONG, ["a"])]))
 
 
 def test_a_query_that_leaves_nothing_for_the_document_scores(encoder):
@@ -85,5 +90,11 @@ def test_a_query_that_leaves_nothing_for_the_document_scores(encoder):
         query += " a"
     query += " a"
     assert encoder.pieces(query).room == 0
-    inputs = encode(encoder, Work([(query, ["b", ""])], max_chunks=4))
+    inputs = encode(encoder, work=Work([(query, ["b", ""])], max_chunks=4))
     assert inputs.owners.tolist() == [0, 1] and inputs.cut == [0]
+
+
+@pytest.mark.parametrize("documents", [["a"] * 11, [LONG * 99], [LONG, LONG]])
+def test_too_many_chunks_are_refused(encoder, documents):
+    with pytest.raises(ValueError, match="more than 10 chunks"):
+        encode(encoder, Work([("q", documents)], max_chunks=10**9), most=10)

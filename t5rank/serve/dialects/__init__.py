@@ -1,7 +1,7 @@
 """The rerank APIs that are spoken, told apart by the keys of the body.
 
-A dialect is a module with `Request` (with `work()` and the fields that an answer needs) and
-`Response`; `answer` makes one from the other.
+A dialect is a module with a Struct for its request: `work` says what is to be scored, `answer`
+makes the response of the scores.
 """
 
 from t5rank.serve.dialects.common import Answer, Dialect

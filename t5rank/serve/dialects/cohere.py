@@ -39,7 +39,7 @@ class CohereRequest(Struct, kw_only=True):
 
     def work(self) -> Work:
         """Documents as texts."""
-        fields = self.rank_fields or ["text"]
+        fields = list(dict.fromkeys(self.rank_fields or ["text"]))
         texts = [_text(i, document, fields) for i, document in enumerate(self.documents)]
         return Work(
             [(self.query, texts)],
