@@ -23,6 +23,7 @@ LAYERS = {
         "t5rank.rerank",
         "t5rank.checkpoints",
         "t5rank.convert",
+        "t5rank.serve.server",
     ): TRAINING | {"t5x", "torch", "transformers", "safetensors", "onnx", "onnxruntime"},
 }
 
