@@ -118,6 +118,16 @@ def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
                 self._linger()  # answered before its body came
             self._watch_headers()
 
+        def shutdown(self) -> None:
+            if self.cycle is None:  # its first request may be on its way
+                self.loop.call_later(_LINGER, self._shutdown)
+            else:
+                self._shutdown()
+
+        def _shutdown(self) -> None:
+            if not self.transport.is_closing():
+                super().shutdown()
+
         def pause_writing(self) -> None:
             super().pause_writing()
             self._unread = self.loop.call_later(write_timeout, self.transport.abort)
