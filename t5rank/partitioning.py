@@ -48,28 +48,28 @@ def logical_axis_rules(parameter_partitioning_dims: int = 1) -> LogicalAxisRules
     return (*_RULES, ("embed", DATA if parameter_partitioning_dims == 2 else None))
 
 
-def make_mesh(model_parallel: int = 1) -> Mesh:
-    """All devices as `[data, model]`.
+def make_mesh(model_parallel: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Devices as `[data, model]`.
 
     Args:
       model_parallel: devices that share one copy of the parameters.
+      devices: all by default.
 
     Raises:
       ValueError: the devices cannot be divided so.
     """
-    devices = np.asarray(jax.devices())
-    if model_parallel < 1 or devices.size % model_parallel:
+    grid = np.asarray(jax.devices() if devices is None else devices)
+    if model_parallel < 1 or grid.size % model_parallel:
         raise ValueError(
-            f"Mesh has {devices.size} devices and model_parallel {model_parallel}; "
+            f"Mesh has {grid.size} devices and model_parallel {model_parallel}; "
             "expected a divisor of the number of devices."
         )
-    return Mesh(devices.reshape(-1, model_parallel), (DATA, MODEL))
+    return Mesh(grid.reshape(-1, model_parallel), (DATA, MODEL))
 
 
-def one_device(device: jax.Device | None = None) -> Mesh:
-    """A mesh of the first device, or of another."""
-    devices = np.asarray([device or jax.local_devices()[0]]).reshape(1, 1)
-    return Mesh(devices, (DATA, MODEL))
+def one_device() -> Mesh:
+    """A mesh of the first device."""
+    return make_mesh(devices=jax.local_devices()[:1])
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from tqdm import tqdm
 
 from t5rank import model_folder, partitioning
@@ -12,7 +11,7 @@ from t5rank.reranker import Reranker
 from t5rank.serve.settings import Settings
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """The server ends before a model is ready."""
 
 
@@ -73,5 +72,5 @@ def _meshes(folder: str, settings: Settings) -> list[partitioning.Mesh | None]:
             f"Settings 'replicas' and 'model_parallel' have {replicas} and {parts}; expected no "
             f"more than the {len(devices)} devices together."
         )
-    groups = np.asarray(devices[: replicas * parts]).reshape(replicas, 1, parts)
-    return [partitioning.Mesh(group, (partitioning.DATA, partitioning.MODEL)) for group in groups]
+    starts = range(0, replicas * parts, parts)
+    return [partitioning.make_mesh(parts, devices[start : start + parts]) for start in starts]

@@ -74,8 +74,6 @@ class Models:
         with contextlib.suppress(Stopped):
             try:
                 self._load_all()
-            except Stopped:
-                raise
             except Exception as error:
                 self._failed(error)
                 return

@@ -13,7 +13,7 @@ from t5rank import model_folder
 from t5rank.checkpoints.paths import path
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
-from t5rank.serve.loading import Progress, Stopped, load_replicas
+from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
 from t5rank.serve.settings import Settings
 from t5rank.serve.work import Inputs, Work, best, encode
@@ -97,8 +97,6 @@ class ServedModel:
         """Loads the folder anew; what is served stays if that fails."""
         try:
             self.load(progress)
-        except Stopped:
-            raise
         except Exception:
             self.reloads["failed"] += 1
             _LOG.exception(

@@ -11,29 +11,9 @@ from t5rank.serve.work import Work
 Texts = str | Annotated[list[str], Meta(min_length=1)]
 
 
-class _Pairs(Struct, kw_only=True):
+class _Scored(Struct, kw_only=True):
     model: Name | None = None
     raw_scores: Raw | None = None
-
-    def texts(self) -> tuple[Texts, Texts]:
-        """Queries and documents."""
-        raise NotImplementedError
-
-    def work(self) -> Work:
-        """One list of one query, or a list a query.
-
-        Raises:
-          Refusal: there are several queries, and another number of documents.
-        """
-        queries, documents = map(_listed, self.texts())
-        if len(queries) == 1:
-            return Work([(queries[0], documents)])
-        if len(queries) != len(documents):
-            raise invalid(
-                f"Request has {len(queries)} queries and {len(documents)} documents; expected one "
-                "query, or as many of both."
-            )
-        return Work([(q, [d]) for q, d in zip(queries, documents, strict=True)])
 
     def answer(self, answer: Answer) -> "ScoreResponse":
         """Scores in the order of the documents."""
@@ -42,26 +22,26 @@ class _Pairs(Struct, kw_only=True):
         return ScoreResponse(model=answer.model, data=data, usage=answer.usage())
 
 
-class ScoreRequest(_Pairs, kw_only=True):
+class ScoreRequest(_Scored, kw_only=True):
     """vLLM's request: one query with one or many documents, or as many queries as documents."""
 
     text_1: Annotated[Texts, Meta(description="Queries.")]
     text_2: Annotated[Texts, Meta(description="Documents.")]
 
-    def texts(self) -> tuple[Texts, Texts]:
-        """Queries and documents."""
-        return self.text_1, self.text_2
+    def work(self) -> Work:
+        """One list of one query, or a list a query."""
+        return _paired(_listed(self.text_1), _listed(self.text_2))
 
 
-class QueriesRequest(_Pairs, kw_only=True):
+class QueriesRequest(_Scored, kw_only=True):
     """The same under the names of vLLM's later versions."""
 
     queries: Texts
     documents: Texts
 
-    def texts(self) -> tuple[Texts, Texts]:
-        """Queries and documents."""
-        return self.queries, self.documents
+    def work(self) -> Work:
+        """One list of one query, or a list a query."""
+        return _paired(_listed(self.queries), _listed(self.documents))
 
 
 class ScoreResult(Struct, kw_only=True):
@@ -81,6 +61,17 @@ class ScoreResponse(Struct, kw_only=True):
     model: str
     data: list[ScoreResult]
     usage: Usage
+
+
+def _paired(queries: list[str], documents: list[str]) -> Work:
+    if len(queries) == 1:
+        return Work([(queries[0], documents)])
+    if len(queries) != len(documents):
+        raise invalid(
+            f"Request has {len(queries)} queries and {len(documents)} documents; expected one "
+            "query, or as many of both."
+        )
+    return Work([(q, [d]) for q, d in zip(queries, documents, strict=True)])
 
 
 def _listed(texts: Texts) -> list[str]:
