@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import http
-import json
 import logging
 import signal
 from collections.abc import Iterator
@@ -91,10 +90,6 @@ class _Server(uvicorn.Server):
         _LOG.info("Listening on http://%s:%d", host, port)
 
 
-def _phrase(refusal: Refusal) -> bytes:
-    return http.HTTPStatus(refusal.status).phrase.encode()
-
-
 def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
     """HTTP/1.1 in which headers must come, and answers be read, within a time."""
 
@@ -169,15 +164,12 @@ def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
             if self.transport.is_closing() or self.conn.our_state not in _BEFORE_ANSWER:
                 self.transport.close()
                 return
-            body = json.dumps(refusal.body()).encode()
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                (b"connection", b"close"),
-            ]
+            answer = refusal.response()
+            headers = [*answer.raw_headers, (b"connection", b"close")]
+            phrase = http.HTTPStatus(answer.status_code).phrase.encode()
             for event in (
-                h11.Response(status_code=refusal.status, headers=headers, reason=_phrase(refusal)),
-                h11.Data(data=body),
+                h11.Response(status_code=answer.status_code, headers=headers, reason=phrase),
+                h11.Data(data=bytes(answer.body)),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
