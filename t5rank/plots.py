@@ -52,3 +52,35 @@ def learning_curves(
 def _curve(records: list[dict[str, Any]], part: str, name: str) -> tuple[list, list] | None:
     points = [(r["step"], r[name]) for r in records if r["part"] == part and name in r]
     return ([p[0] for p in points], [p[1] for p in points]) if points else None
+
+
+def histograms(
+    values: Mapping[str, Mapping[str, int]], output: str | os.PathLike[str], bins: int = 60
+) -> None:
+    """Draws one panel of bars for each histogram, as a PNG.
+
+    Args:
+      values: title to how often each number came, the number as text.
+      output: the picture's file.
+      bins: the most bars of a panel; more numbers share them.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    count = len(values)
+    figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.2 * count, 3.4), squeeze=False)
+    for panel, (title, histogram) in zip(panels, values.items(), strict=True):
+        numbers = [float(number) for number in histogram]
+        if len(numbers) <= 12:
+            panel.bar(list(histogram), list(histogram.values()), width=0.7)
+        else:
+            panel.hist(numbers, bins=bins, weights=list(histogram.values()))
+        panel.set(title=title.replace("_", " "), ylabel="count")
+        panel.grid(alpha=0.3, axis="y")
+        panel.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    figure.tight_layout()
+    with epath.Path(output).open("wb") as picture:
+        figure.savefig(picture, format="png", dpi=120)
+    pyplot.close(figure)

@@ -69,6 +69,10 @@ class Collection:
             where = location(self.path, self._line_number(start))
             return decode_line(raw, where=where, strict=self._strict, counts=self._counts)
 
+    def doc_ids(self) -> Iterator[str]:
+        """All ids, sorted by their bytes."""
+        return (doc_id.decode("utf-8", "replace") for doc_id in self._ids)
+
     def __enter__(self) -> Collection:
         return self
 
