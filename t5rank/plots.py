@@ -1,6 +1,7 @@
 """Pictures of runs."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +61,8 @@ def histograms(
     """Draws one panel of bars for each histogram, as a PNG.
 
     Args:
-      values: title to how often each number came, the number as text.
+      values: title to how often each number came, the number as text. Of more than 12 different
+        numbers, those of a bin are added up; they should be whole.
       output: the picture's file.
       bins: the most bars of a panel; more numbers share them.
     """
@@ -76,9 +78,15 @@ def histograms(
         if len(numbers) <= 12:
             panel.bar(list(histogram), list(histogram.values()), width=0.7)
         else:
-            panel.hist(numbers, bins=bins, weights=list(histogram.values()))
+            width = max(
+                1, math.ceil((max(numbers) - min(numbers)) / bins)
+            )  # whole: no bin is favoured
+            edges = [min(numbers) - 0.5 + width * i for i in range(bins + 2)]
+            panel.hist(numbers, bins=edges, weights=list(histogram.values()))
+            panel.set_xlim(edges[0], max(numbers) + 0.5)
         panel.set(title=title.replace("_", " "), ylabel="count")
         panel.grid(alpha=0.3, axis="y")
+        panel.set_axisbelow(True)
         panel.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: f"{y:,.0f}"))
     figure.tight_layout()
     with epath.Path(output).open("wb") as picture:

@@ -1,6 +1,8 @@
 """`t5rank lists`."""
 
 import argparse
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 from t5rank.cli.options import add_command, check_at_least_one
@@ -133,7 +135,7 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
 
 
 def _lists(arguments: argparse.Namespace) -> int:
-    from t5rank.lists.building import build_lists
+    from t5rank.lists.building import LocalRunner, build_lists
     from t5rank.lists.report import described
     from t5rank.lists.shards import Writer
 
@@ -144,16 +146,13 @@ def _lists(arguments: argparse.Namespace) -> int:
     writer = Writer(
         source,
         arguments.output,
+        arguments.lists_per_shard,
         drop_without_relevant=arguments.drop_without_relevant,
         evaluation_sets=_evaluation_sets(arguments, source),
         exclude_contaminated=arguments.exclude_contaminated,
     )
-    manifest = build_lists(
-        writer,
-        lists_per_shard=arguments.lists_per_shard,
-        workers=arguments.workers,
-        write_all=_beam(arguments.beam_options) if arguments.beam else None,
-    )
+    local = LocalRunner(arguments.workers)
+    manifest = build_lists(writer, _beam(arguments.beam_options) if arguments.beam else local)
     print(described(manifest, arguments.output))
     return 0
 
@@ -222,8 +221,15 @@ def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
     return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)
 
 
-def _beam(options: str) -> Any:
-    raise ValueError("Option '--beam' is not there yet.")
+def _beam(options: str) -> Callable[[Any], None]:
+    try:
+        from t5rank.lists.beam import BeamRunner
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"Option '--beam' has no package '{error.name}'; expected Apache Beam. "
+            "Install it: pip install 't5rank[beam]'"
+        ) from None
+    return BeamRunner(tuple(shlex.split(options)))
 
 
 def _refuse(arguments: argparse.Namespace, mode: str, *names: str) -> None:

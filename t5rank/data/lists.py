@@ -60,7 +60,7 @@ class RankedList:
         lengths = [len(column) for column in columns if column is not None]
         if len(set(lengths)) != 1:
             raise ValueError(
-                f"List '{self.query_id}' has {lengths} doc_ids, documents, labels and so on; "
+                f"List '{self.query_id}' has {tuple(lengths)} doc_ids, documents, labels, ...; "
                 "expected as many of each."
             )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +21,24 @@ from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
 from t5rank.lists.shards import Statistics, Writer, unfinished_folder, unfinished_shard, write_json
 
 _CHUNK_BYTES = 1 << 22
-Blocks = Iterable[tuple[int, Any]]
-WriteAll = Callable[[Writer, Blocks, tqdm], int]  # returns how many blocks there are
+WriteAll = Callable[[Writer], None]
 
 
-def build_lists(
-    writer: Writer,
-    *,
-    lists_per_shard: int = 1000,
-    write_all: WriteAll | None = None,
-    workers: int = 1,
-) -> dict[str, Any]:
+def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
     """Writes the folder of `writer` and returns its manifest.
 
     Args:
       writer: the lists, and the folder.
-      lists_per_shard: queries of a shard; it has fewer lists where some are left out.
-      write_all: writes all blocks, such as `t5rank.lists.beam` does; the default uses `workers`.
-      workers: processes.
+      write_all: writes all blocks: `LocalRunner`, or the one of `t5rank.lists.beam`.
 
     Raises:
       ValueError: the folder has lists of other options or files, there are no lists, or a source
         file changed meanwhile.
     """
-    folder, source = Path(writer.folder), writer.source
-    options = {
-        **source.settings(),
-        "lists_per_shard": lists_per_shard,
-        "drop_without_relevant": writer.drop_without_relevant,
-        "exclude_contaminated": writer.exclude_contaminated,
-        "evaluation": [other.name for other in writer.evaluation_sets],
-    }
-    options = json.loads(json.dumps(options))
+    folder = Path(writer.folder)
     made_of = {
         "t5rank": t5rank.__version__,
-        "options": options,
+        "options": writer.options(),
         "files": fingerprint(writer.paths.values()),
     }
     if (folder / MANIFEST).is_file():
@@ -63,33 +46,37 @@ def build_lists(
         _check_same(folder, made_of, {**manifest, "files": manifest["fingerprint"]})
         return manifest
     _claim(folder, made_of)
-    write_all = write_all or functools.partial(_write_locally, workers=workers)
-    with tqdm(total=source.total(), desc="lists", unit=" lists", disable=None) as progress:
-        number = write_all(writer, enumerate(source.blocks(lists_per_shard)), progress)
-    return _finish(writer, number, made_of)
+    write_all(writer)
+    return _finish(writer, made_of)
 
 
-def _write_locally(writer: Writer, blocks: Blocks, progress: tqdm, workers: int) -> int:
-    number = 0
-    written = _in_processes(writer, blocks, workers) if workers > 1 else _in_turn(writer, blocks)
-    for lists in written:
-        progress.update(lists)
-        number += 1
-    return number
+@dataclass(frozen=True)
+class LocalRunner:
+    """Writes all blocks on this machine, in so many processes."""
+
+    workers: int = 1
+
+    def __call__(self, writer: Writer) -> None:
+        """Shows the progress."""
+        total = writer.source.total()
+        written = _in_turn(writer) if self.workers == 1 else _in_processes(writer, self.workers)
+        with tqdm(total=total, desc="lists", unit=" lists", disable=None) as progress:
+            for lists in written:
+                progress.update(lists)
 
 
-def _in_turn(writer: Writer, blocks: Blocks) -> Iterator[int]:
-    for index, block in blocks:
+def _in_turn(writer: Writer) -> Iterator[int]:
+    for index, block in writer.blocks():
         writer.write(index, block)
         yield len(block)
 
 
-def _in_processes(writer: Writer, blocks: Blocks, workers: int) -> Iterator[int]:
+def _in_processes(writer: Writer, workers: int) -> Iterator[int]:
     """Hands out two blocks a worker at a time, so that a stream is not read ahead of them."""
     with ProcessPoolExecutor(workers, initializer=_adopt, initargs=(writer,)) as pool:
         waiting: dict[Any, int] = {}
         try:
-            for index, block in blocks:
+            for index, block in writer.blocks():
                 waiting[pool.submit(_write_adopted, index, block)] = len(block)
                 while len(waiting) >= 2 * workers:
                     yield from _finished(waiting)
@@ -147,9 +134,9 @@ def _check_same(folder: Path, made_of: dict[str, Any], before: dict[str, Any]) -
         )
 
 
-def _finish(writer: Writer, number: int, made_of: dict[str, Any]) -> dict[str, Any]:
+def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
     """Brings all shards to their places, and writes the picture and the manifest."""
-    folder = Path(writer.folder)
+    folder, number = Path(writer.folder), writer.number()
     statistics, shards = Statistics(), []
     statistics.counts.update(writer.source.counts)
     for index in range(number):

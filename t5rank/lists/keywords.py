@@ -9,7 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -54,7 +54,6 @@ class KeywordSource:
     seed: int = 0
     only_ids: str | None = None
     folds: Folds = ALL
-    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self):
         if self.near and self.run is None:
@@ -62,6 +61,7 @@ class KeywordSource:
         low, high = self.query_words
         if not 1 <= low <= high:
             raise ValueError(f"Option '--query_words' has {low} {high}; expected 1 <= MIN <= MAX.")
+        self.counts: Counter[str] = Counter()
         self.paths = {"collection": self.collection}
         if self.near and self.run is not None:
             self.paths["run"] = self.run.path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from t5rank.data.lists import RankedList
@@ -46,7 +47,6 @@ class PassageSource:
     seed: int = 0
     folds: Folds = ALL
     only_ids: str | None = None
-    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self):
         if self.negatives is None and len(self.runs) != 1:
@@ -76,12 +76,16 @@ class PassageSource:
 
     def total(self) -> int:
         """See `Source`."""
-        return len(self._query_ids(Counter()))
+        return len(self._planned[0])
+
+    @property
+    def counts(self) -> Counter[str]:
+        """See `Source`."""
+        return self._planned[1]
 
     def blocks(self, size: int) -> Iterator[list[str]]:
         """See `Source`; a block is the ids of its queries."""
-        self.counts.clear()
-        query_ids = self._query_ids(self.counts)
+        query_ids, _ = self._planned
         for start in range(0, len(query_ids), size):
             yield query_ids[start : start + size]
 
@@ -93,10 +97,13 @@ class PassageSource:
             if ranked is not None:
                 yield ranked
 
-    def _query_ids(self, counts: Counter[str]) -> list[str]:
+    @cached_property
+    def _planned(self) -> tuple[list[str], Counter[str]]:
+        """The queries, and what is left out of the runs and the qrels."""
+        counts: Counter[str] = Counter()
         query_ids = [query_id for query_id in all_query_ids(self.runs) if self.folds(query_id)]
         if self.negatives is None:
-            return query_ids
+            return query_ids, counts
         relevant = {
             q for q, judged in (self.dataset.qrels or {}).items() if max(judged.values()) > 0
         }
@@ -104,7 +111,10 @@ class PassageSource:
         counts["lists_without_relevant_dropped"] += len(query_ids) - len(kept)
         missing = [query_id for query_id in relevant.difference(kept) if self.folds(query_id)]
         counts["qrels_queries_not_in_run"] += len(missing)
-        return kept
+        return kept, counts
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_planned"}
 
     def _evaluation_list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
         doc_ids = self._candidates(query_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from t5rank.data.lists import RankedList
@@ -37,12 +37,12 @@ class QnaSource:
     files: Sequence[str]
     folds: Folds = ALL
     labelled: bool = True
-    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self):
         names = (
             ["qna"] if len(self.files) == 1 else [f"qna {i + 1}" for i in range(len(self.files))]
         )
+        self.counts: Counter[str] = Counter()
         self.paths = dict(zip(names, self.files, strict=True))
 
     def settings(self) -> dict[str, Any]:

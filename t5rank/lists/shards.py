@@ -20,6 +20,7 @@ from t5rank.lists.contamination import Contamination, EvaluationSet
 from t5rank.lists.sources import Source
 
 COMPRESSION = 5  # of 1 to 9
+_NUMBER = "number_of_blocks.json"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Writer:
     Attributes:
       source: what makes the lists.
       folder: the lists folder; unfinished work is in its sub-folder `unfinished`.
+      lists_per_shard: queries of a block; its shard has fewer lists where some are left out.
       drop_without_relevant: whether lists without a label above 0 are left out.
       evaluation_sets: what the lists are compared with.
       exclude_contaminated: whether lists of which something is found there are left out.
@@ -36,6 +38,7 @@ class Writer:
 
     source: Source
     folder: str
+    lists_per_shard: int = 1000
     drop_without_relevant: bool = False
     evaluation_sets: tuple[EvaluationSet, ...] = ()
     exclude_contaminated: bool = False
@@ -46,6 +49,29 @@ class Writer:
         named = [*self.source.paths.items()]
         named += [item for other in self.evaluation_sets for item in other.paths.items()]
         return {name: path for path, name in reversed({p: n for n, p in reversed(named)}.items())}
+
+    def options(self) -> dict[str, Any]:
+        """What decides on the shards besides the files, as JSON has it."""
+        options = {
+            **self.source.settings(),
+            "lists_per_shard": self.lists_per_shard,
+            "drop_without_relevant": self.drop_without_relevant,
+            "exclude_contaminated": self.exclude_contaminated,
+            "evaluation": [other.name for other in self.evaluation_sets],
+        }
+        return json.loads(json.dumps(options))
+
+    def blocks(self) -> Iterator[tuple[int, Any]]:
+        """All blocks with their numbers; having given the last, it notes how many there are."""
+        number = 0
+        for block in self.source.blocks(self.lists_per_shard):
+            yield number, block
+            number += 1
+        write_json(unfinished_folder(self.folder) / _NUMBER, number)
+
+    def number(self) -> int:
+        """How many blocks there are, when `blocks` has ended."""
+        return json.loads((unfinished_folder(self.folder) / _NUMBER).read_text())
 
     def write(self, index: int, block: Any) -> dict[str, Any]:
         """Writes a block if that is not done yet; returns its record.

@@ -13,15 +13,17 @@ from t5rank.trec import Qrels, read_qrels, read_queries
 
 
 class Source(Protocol):
-    """Gives blocks of queries, and the lists of a block; can be pickled.
+    """Gives blocks of queries, and the lists of a block; can be pickled."""
 
-    Attributes:
-      paths: the files that it reads, by what they are; for the manifest.
-      counts: what `blocks` left out.
-    """
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """The files that it reads, by what they are; for the manifest."""
+        ...
 
-    paths: Mapping[str, str]
-    counts: Counter[str]
+    @property
+    def counts(self) -> Counter[str]:
+        """What has no block: queries without a relevant document, and the like."""
+        ...
 
     def settings(self) -> dict[str, Any]:
         """What decides on the lists besides the files, as JSON takes it."""
