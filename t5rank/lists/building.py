@@ -168,8 +168,10 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
         "fingerprint": made_of["files"],
     }
     plots.histograms(manifest["histograms"], folder / SUMMARY)
-    write_json(folder / MANIFEST, manifest)
-    shutil.rmtree(unfinished_folder(writer.folder))
+    unfinished = unfinished_folder(writer.folder)
+    write_json(unfinished / MANIFEST, manifest)
+    os.replace(unfinished / MANIFEST, folder / MANIFEST)
+    shutil.rmtree(unfinished)
     return manifest
 
 

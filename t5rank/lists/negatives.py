@@ -54,19 +54,28 @@ class NearDuplicates:
     def __init__(self, texts: Iterable[str], threshold: float):
         self._threshold = threshold
         self._documents = [shingles(text) for text in texts] if threshold else []
+        self._signs = [self._signs_of(document) for document in self._documents]
 
     def __contains__(self, text: str) -> bool:
-        if not self._documents:
+        folded = text.casefold()
+        if not any(sign in folded for signs in self._signs for sign in signs):
             return False
         own = shingles(text)
         return any(self._alike(own, other) for other in self._documents)
 
+    def _signs_of(self, document: set[tuple[str, ...]]) -> set[str]:
+        """Words of which a near-duplicate has one: looking for them is fast, and settles most.
+
+        It lacks at most (1 - threshold) of the document's shingles, so of one more than that it has
+        one, with its longest word. Long words are rare: they are taken from where they are longest.
+        """
+        number = int((1 - self._threshold) * len(document) + 1e-9) + 1
+        longest = (max(shingle, key=lambda word: (len(word), word)) for shingle in document)
+        return set(sorted(longest, key=len, reverse=True)[:number])
+
     def _alike(self, one: set, other: set) -> bool:
-        smaller, larger = sorted((len(one), len(other)))
-        if smaller < self._threshold * larger:  # even if all were common
-            return False
         common = len(one & other)
-        return common >= self._threshold * (smaller + larger - common)
+        return common >= self._threshold * (len(one) + len(other) - common)
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -76,4 +85,8 @@ def shingles(text: str) -> set[tuple[str, ...]]:
     [('is', 'a', 'list'), ('what', 'is', 'a')]
     """
     found = words(text)
-    return {tuple(found)} if len(found) < 3 else set(zip(found, found[1:], found[2:], strict=False))
+    return (
+        {tuple(found or [""])}
+        if len(found) < 3
+        else set(zip(found, found[1:], found[2:], strict=False))
+    )

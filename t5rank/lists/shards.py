@@ -19,7 +19,7 @@ from t5rank.data.lists import RankedList
 from t5rank.lists.contamination import Contamination, EvaluationSet
 from t5rank.lists.sources import Source
 
-COMPRESSION = 5  # of 1 to 9
+COMPRESSION = 3  # of 1 to 9: 5 takes a tenth longer for files 6% smaller
 _NUMBER = "number_of_blocks.json"
 
 
