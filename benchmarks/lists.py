@@ -4,10 +4,12 @@
         [--candidates 100] [--negatives 35] [--output results/lists]
 
 For each size: a collection of made-up passages with MS MARCO's lengths, queries in proportion to it
-(503 for 8,842 passages), each with one relevant passage and a run of `--candidates`; then `t5rank lists --negatives` in a process of its own. Measured are the seconds of the whole
-command and of its first part, the indexing; the most memory that only the process has (`RssAnon`,
-asked for ten times a second) and the most that is resident at all (`maxrss`), which counts pages of
-the mapped files that the system would give to others. What was made is removed after each size.
+(503 for 8,842 passages), each with one relevant passage and a run of `--candidates`; then `t5rank
+lists --negatives` in a process of its own. Measured are the seconds of the whole command and until
+its first shard is there (the indexing); the most memory that only the process has (`RssAnon`, asked
+for ten times a second); and the most that is resident at all (`VmHWM`, the maxrss of getrusage),
+which counts pages of the mapped files that the system takes back when it needs them. What was made
+is removed after each size.
 """
 
 import subprocess

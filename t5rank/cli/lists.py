@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-from collections.abc import Callable
 from typing import Any
 
 from t5rank.cli.options import add_command, check_at_least_one
@@ -135,7 +134,7 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
 
 
 def _lists(arguments: argparse.Namespace) -> int:
-    from t5rank.lists.building import LocalRunner, build_lists
+    from t5rank.lists.building import build_lists
     from t5rank.lists.report import described
     from t5rank.lists.shards import Writer
 
@@ -151,10 +150,17 @@ def _lists(arguments: argparse.Namespace) -> int:
         evaluation_sets=_evaluation_sets(arguments, source),
         exclude_contaminated=arguments.exclude_contaminated,
     )
-    local = LocalRunner(arguments.workers)
-    manifest = build_lists(writer, _beam(arguments.beam_options) if arguments.beam else local)
-    print(described(manifest, arguments.output))
+    print(described(build_lists(writer, _runner(arguments)), arguments.output))
     return 0
+
+
+def _runner(arguments: argparse.Namespace) -> Any:
+    from t5rank.lists.beam import BeamRunner
+    from t5rank.lists.building import LocalRunner
+
+    if arguments.beam:
+        return BeamRunner(tuple(shlex.split(arguments.beam_options)))
+    return LocalRunner(arguments.workers)
 
 
 def _source(arguments: argparse.Namespace) -> Any:
@@ -219,17 +225,6 @@ def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
     own = getattr(source, "dataset", None)
     parsed = [parse_evaluation(text, arguments.collection) for text in arguments.evaluation]
     return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)
-
-
-def _beam(options: str) -> Callable[[Any], None]:
-    try:
-        from t5rank.lists.beam import BeamRunner
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"Option '--beam' has no package '{error.name}'; expected Apache Beam. "
-            "Install it: pip install 't5rank[beam]'"
-        ) from None
-    return BeamRunner(tuple(shlex.split(options)))
 
 
 def _refuse(arguments: argparse.Namespace, mode: str, *names: str) -> None:

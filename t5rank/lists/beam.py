@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from t5rank.lists.shards import Writer
 
@@ -20,27 +16,28 @@ class BeamRunner:
 
     Attributes:
       options: Beam's own, such as `("--runner=DirectRunner", "--direct_num_workers=4")`.
+
+    Raises:
+      ValueError: Beam is not installed.
     """
 
     options: tuple[str, ...] = ()
 
     def __call__(self, writer: Writer) -> None:
         """Writes all blocks."""
+        try:
+            import apache_beam as beam
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"Package '{error.name}' is not installed; expected Apache Beam. "
+                "Install it in an environment of its own: pip install 't5rank[beam]'"
+            ) from None
         with beam.Pipeline(options=PipelineOptions(list(self.options))) as pipeline:
             _ = (
                 pipeline
                 | beam.Create([writer])
                 | "blocks" >> beam.FlatMap(Writer.blocks)
                 | beam.Reshuffle()
-                | "write" >> beam.ParDo(_Write(writer))
+                | "write" >> beam.MapTuple(writer.write)
             )
-
-
-class _Write(beam.DoFn):
-    """Writes a block; keeps the writer, and so what its source has indexed."""
-
-    def __init__(self, writer: Writer):
-        self._writer = writer
-
-    def process(self, numbered: tuple[int, Any]) -> None:
-        self._writer.write(*numbered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
 from t5rank.lists.shards import Statistics, Writer, unfinished_folder, unfinished_shard, write_json
 
 _CHUNK_BYTES = 1 << 22
+# Not fork: who calls this may have threads, those of JAX for one.
+_START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 WriteAll = Callable[[Writer], None]
 
 
@@ -44,6 +47,7 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)
         _check_same(folder, made_of, {**manifest, "files": manifest["fingerprint"]})
+        shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
         return manifest
     _claim(folder, made_of)
     write_all(writer)
@@ -73,7 +77,8 @@ def _in_turn(writer: Writer) -> Iterator[int]:
 
 def _in_processes(writer: Writer, workers: int) -> Iterator[int]:
     """Hands out two blocks a worker at a time, so that a stream is not read ahead of them."""
-    with ProcessPoolExecutor(workers, initializer=_adopt, initargs=(writer,)) as pool:
+    context = multiprocessing.get_context(_START)
+    with ProcessPoolExecutor(workers, context, initializer=_adopt, initargs=(writer,)) as pool:
         waiting: dict[Any, int] = {}
         try:
             for index, block in writer.blocks():

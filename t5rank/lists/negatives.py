@@ -15,7 +15,7 @@ def shuffled(items: Iterable[str], seed: int, name: str) -> Iterator[str]:
     Only `Random.random` is used, which Python promises never to change.
 
     >>> list(shuffled("abcd", 0, "q1"))
-    ['c', 'b', 'a', 'd']
+    ['a', 'b', 'd', 'c']
     """
     generator = random.Random(f"{seed}:{name}")
     left = list(items)

@@ -115,7 +115,7 @@ class Folds(NamedTuple):
     """A part of the queries that depends on their ids alone: those whose crc32 falls into `chosen`.
 
     >>> [query_id for query_id in "abcdef" if Folds(2, (0,))(query_id)]
-    ['c', 'd', 'e']
+    ['d', 'e', 'f']
     """
 
     number: int = 1
