@@ -83,8 +83,8 @@ def _files(task: str, split: str | None) -> dict[str, dict[str, str]]:
     found = {}
     for name in lists.task_names(task):
         splits = lists.split_files(name)
-        folders = {os.path.dirname(file) for files in splits.values() for file in files.values()}
-        common = os.path.commonpath(folders) if folders else ""
+        files = [os.path.abspath(file) for kinds in splits.values() for file in kinds.values()]
+        common = os.path.commonpath(map(os.path.dirname, files)) if files else ""
         if split in splits:
             found[name] = {k: os.path.relpath(file, common) for k, file in splits[split].items()}
     return found

@@ -118,6 +118,26 @@ def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
     assert config.configured_trainer([str(recipe)], bindings).train().step == 1
 
 
+def test_a_mixture_of_tasks_trains_and_validates_task_by_task(files, tmp_path, vocabulary_file):
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(
+        "include 't5rank/configs/recipes/msmarco_qna_softmax_tiny.gin'\n"
+        "include 't5rank/configs/tasks/mixture.gin'\n"
+        "from __gin__ import dynamic_registration\n"
+        "from t5rank.tasks import msmarco\n"
+        "TASKS = [@web/msmarco.qna_task(), @support/msmarco.qna_task()]\n"
+        "RATES = [3.0, 1.0]\n"
+        "web/msmarco.qna_task.name = 'web'\n"
+        "support/msmarco.qna_task.name = 'support'\n"
+    )
+    bindings = [*SHRUNK, f"MODEL_DIR={tmp_path / 'm'}", f"DATA_DIR={files}", *splits("qna")]
+    bindings += [f"VOCABULARY_FILE={vocabulary_file}", "BEST_METRIC=support/mrr@10"]
+    trainer = config.configured_trainer([str(recipe)], bindings)
+    metrics = trainer.train().metrics
+    assert metrics["lists"] == metrics["web/lists"] + metrics["support/lists"]
+    assert model_folder.load_best(trainer.model_dir)["metric"] == "support/mrr@10"
+
+
 @pytest.mark.parametrize("folder", ["models", "losses", "tasks", "runs"])
 def test_every_file_says_what_it_is(folder):
     for file in (ROOT / "gin" / folder).glob("*.gin"):
