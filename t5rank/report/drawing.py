@@ -102,22 +102,15 @@ def gains(name: str, title: str, differences: Sequence[float]) -> Picture:
         axes.set_xlabel("queries, sorted")
         axes.set_ylabel("difference")
         axes.grid(axis="y", linewidth=0.7)
-        axes.text(
-            0.98, 0.96, f"{wins:,} better", color=color("gain"), **_CORNER(axes, "right", "top")
-        )
-        axes.text(
-            0.02, 0.04, f"{losses:,} worse", color=color("loss"), **_CORNER(axes, "left", "bottom")
-        )
+        corner = {"transform": axes.transAxes, "va": "center"}
+        axes.text(0.98, 0.94, f"{wins:,} better", color=color("gain"), ha="right", **corner)
+        axes.text(0.02, 0.06, f"{losses:,} worse", color=color("loss"), ha="left", **corner)
 
     alt = (
         f"{title}: {wins:,} of {len(values):,} queries better, {losses:,} worse, "
         f"{len(values) - wins - losses:,} equal; from {values[0]:+.3f} to {values[-1]:+.3f}."
     )
     return picture(name, title, alt, draw)
-
-
-def _CORNER(axes: Any, ha: str, va: str) -> dict[str, Any]:  # noqa: N802
-    return {"transform": axes.transAxes, "ha": ha, "va": va}
 
 
 def distribution(name: str, title: str, by_grade: Mapping[int, np.ndarray]) -> Picture:
@@ -135,7 +128,8 @@ def distribution(name: str, title: str, by_grade: Mapping[int, np.ndarray]) -> P
             label = grade_name(grade)
             style = {"color": shade, "linewidth": 1.5, "label": label}
             axes.stairs(heights, bins, **style)
-            axes.stairs(heights, bins, fill=True, color=shade, alpha=0.13, linewidth=0)
+            if not grade:
+                axes.stairs(heights, bins, fill=True, color=shade, alpha=0.15, linewidth=0)
         axes.set_xlabel("score")
         axes.set_ylabel("density")
         axes.set_ylim(0)
@@ -170,7 +164,7 @@ def rank_movement(name: str, title: str, moved: Movement, depth: int) -> Picture
                 style = {"alpha": 0.1 + 0.5 * count / counts.max(), "linewidth": 0}
                 axes.add_patch(Rectangle((column, row), 1, 1, color=color(shade), **style))
                 where = (column + 0.5, row + 0.5)
-                axes.text(*where, _count(count), ha="center", va="center", fontsize=8)
+                axes.text(*where, _count(count, moved.seeds), ha="center", va="center", fontsize=8)
         axes.set_xlim(0, len(edges))
         axes.set_ylim(len(edges), 0)
         axes.set_xticks(np.arange(len(edges)) + 0.5, labels, fontsize=8)
@@ -196,5 +190,5 @@ def _labels(edges: Sequence[int]) -> list[str]:
     ]
 
 
-def _count(count: float) -> str:
-    return f"{count:,.0f}" if count >= 10 or count == round(count) else f"{count:.1f}"
+def _count(count: float, seeds: int) -> str:
+    return f"{count:,.0f}" if count >= 10 or seeds == 1 else f"{count:.1f}"

@@ -11,7 +11,7 @@ from t5rank.report.ranking import SetResults
 from t5rank.trec import Run
 
 SHOWN = 5  # of the gains and of the losses
-LONGEST = 320  # characters of a document
+LONGEST = 280  # characters of a document
 
 
 @dataclass(frozen=True)

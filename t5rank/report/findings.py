@@ -9,6 +9,11 @@ from t5rank.report.experiment import Experiment
 from t5rank.report.ranking import FIRST_STAGE, SetResults
 
 LEVEL = 0.05
+LEGEND = (
+    "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
+    "p-values of a paired t-test and of a randomization test, both corrected by Holm. A difference "
+    "is called one where both are below 5%."
+)
 
 
 def is_significant(comparison: Comparison) -> bool:
@@ -47,11 +52,9 @@ _FIRST = f"the {FIRST_STAGE}'s own order"
 
 def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
     """One comparison in words."""
-    tests = (
-        f"(difference {compared.difference:+.4f}, 95% interval {compared.interval[0]:+.4f} to "
-        f"{compared.interval[1]:+.4f}; p {p_value(compared.p_value)} by paired t-test, "
-        f"{p_value(compared.randomization_p_value)} by randomization)."
-    )
+    low, high = compared.interval
+    p_values = (p_value(compared.p_value), p_value(compared.randomization_p_value))
+    tests = f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; p {' and '.join(p_values)})."
     if is_significant(compared):
         word = "better" if compared.difference > 0 else "worse"
         return f"{ours} is {word} than {theirs} in {measure} {tests}"

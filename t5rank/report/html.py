@@ -49,7 +49,8 @@ def _parts(several: Iterable[Block]) -> Iterator[str]:
 def _part(block: Block) -> Iterator[str]:
     match block:
         case blocks.Heading(level, text):
-            yield f'<h{level} id="{_anchor(text)}">{escape(text)}</h{level}>'
+            name = f' id="{_anchor(text)}"' if level == 2 else ""
+            yield f"<h{level}{name}>{escape(text)}</h{level}>"
         case blocks.Paragraph(text, kind):
             strong = "<strong>Incomplete.</strong> " if kind == "warning" else ""
             yield f"<p{_class(kind)}>{strong}{escape(text)}</p>"
@@ -79,15 +80,16 @@ def _svg(picture: blocks.Picture) -> str:
 
 def _table(table: blocks.Table) -> Iterator[str]:
     label = escape(table.caption)
-    yield f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table>'
-    yield f"<caption>{label}</caption><thead><tr>"
+    yield f'<figure class="table"><figcaption>{label}</figcaption>'
+    yield f'<div class="scroll" role="region" aria-label="{label}" tabindex="0">'
+    yield f'<table aria-label="{label}"><thead><tr>'
     for n, name in enumerate(table.header):
         yield f'<th scope="col"{_kind(table, n)}>{escape(name)}</th>'
     yield "</tr></thead><tbody>"
     for n, row in enumerate(table.rows):
         cells = "".join(_cell(table, column, cell) for column, cell in enumerate(row))
         yield f"<tr{_class('quiet' if n in table.quiet else '')}>{cells}</tr>"
-    yield "</tbody></table></div>"
+    yield "</tbody></table></div></figure>"
 
 
 def _kind(table: blocks.Table, column: int) -> str:

@@ -24,7 +24,7 @@ COLORS = {
     "loss": ("#c23b3b", "#ff8a84"),
 }
 WIDTH, HEIGHT = 4.6, 3.1  # inches; a picture is one panel, so that a phone shows it whole
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # words, not outlines
     "svg.hashsalt": "t5rank",  # the same picture gives the same file
     "font.size": 9.5,

@@ -10,6 +10,7 @@ import numpy as np
 from t5rank import evaluation
 from t5rank.evaluation import Comparison, SeedEvaluation
 from t5rank.report.experiment import EvaluationSet, Experiment
+from t5rank.report.missing import Missing
 from t5rank.trec import Qrels, Run, read_qrels, read_run
 
 FIRST_STAGE, RANDOM, PERFECT = "first stage", "random order", "perfect order"
@@ -68,7 +69,7 @@ class SetResults:
         return {query_id: doc_ids for query_id, doc_ids in found.items() if doc_ids}
 
 
-def set_results(experiment: Experiment, each: EvaluationSet, missing: list[str]) -> SetResults:
+def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -> SetResults:
     """Evaluates one set; what is not there, or not whole, is added to `missing`.
 
     Raises:
@@ -97,17 +98,17 @@ def set_results(experiment: Experiment, each: EvaluationSet, missing: list[str])
 
 
 def _whole_run(
-    experiment: Experiment, name: str, arm: str, seed: int, first_stage: Run, missing: list[str]
+    experiment: Experiment, name: str, arm: str, seed: int, first_stage: Run, missing: Missing
 ) -> Run | None:
     file = experiment.run(name, arm, seed)
-    what = f"run of arm '{arm}', seed {seed}, on set '{name}'"
+    what = f"run of arm '{arm}' on set '{name}'"
     if not file.is_file():
-        missing.append(f"the {what}")
+        missing.add(f"the {what}", seed)
         return None
     run = read_run(file)
     lacking = len(first_stage.keys() - run.keys())
     if lacking:
-        missing.append(f"{lacking:,} of {len(first_stage):,} queries of the {what}")
+        missing.add(f"{lacking:,} of {len(first_stage):,} queries of the {what}", seed)
         return None
     for query_id, scored in run.items():
         if scored.keys() != first_stage.get(query_id, {}).keys():

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from t5rank.report.experiment import Experiment
+from t5rank.report.missing import Missing
 from t5rank.report.ranking import SetResults, set_results
-from t5rank.report.training import TrainedModel, read_model
+from t5rank.report.training import RUN, TrainedModel, read_model
 
 MANIFEST = "manifest.json"
 
@@ -40,14 +41,14 @@ def results(experiment: Experiment) -> Results:
     Raises:
       ValueError: a file is malformed, or there is no run at all.
     """
-    missing: list[str] = []
+    missing = Missing()
     models = _models(experiment, missing)
     sets = []
     for each in experiment.sets:
         files = (experiment.qrels(each.name), experiment.first_stage(each.name))
         absent = [file.name for file in files if not file.is_file()]
         if absent:
-            missing.append(f"{' and '.join(absent)} of set '{each.name}'")
+            missing.add(f"{' and '.join(absent)} of set '{each.name}'")
             continue
         found = set_results(experiment, each, missing)
         if found.runs:
@@ -55,7 +56,7 @@ def results(experiment: Experiment) -> Results:
     if not sets:
         raise ValueError(
             f"Experiment '{experiment.folder}' has no whole run; expected at least one. Missing: "
-            f"{'; '.join(missing)}."
+            f"{'; '.join(missing.pieces())}."
         )
     names = ["train", *(each.name for each in experiment.sets)]
     manifests = {
@@ -63,21 +64,20 @@ def results(experiment: Experiment) -> Results:
         for name in names
         if (file := experiment.lists(name) / MANIFEST).is_file()
     }
-    return Results(experiment, sets, models, manifests, missing)
+    return Results(experiment, sets, models, manifests, missing.pieces())
 
 
-def _models(experiment: Experiment, missing: list[str]) -> dict[str, dict[int, TrainedModel]]:
+def _models(experiment: Experiment, missing: Missing) -> dict[str, dict[int, TrainedModel]]:
     models: dict[str, dict[int, TrainedModel]] = {}
     for arm in experiment.arms:
         for seed in experiment.seeds:
-            what = f"arm '{arm.name}', seed {seed}"
             folder = experiment.model(arm.name, seed)
             if not folder.is_dir():
-                missing.append(f"the model of {what}")
+                missing.add(f"the model of arm '{arm.name}'", seed)
                 continue
             models.setdefault(arm.name, {})[seed] = model = read_model(folder)
             if not model.run:
-                missing.append(f"the end of the training of {what} (run.json)")
+                missing.add(f"{RUN} (the end of training) of arm '{arm.name}'", seed)
     return models
 
 

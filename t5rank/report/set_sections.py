@@ -70,7 +70,7 @@ def _share(part: int, whole: int) -> str:
 def _figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterator[Block]:
     over = _SCOPES[scope.name].format(queries=scope.queries)
     if len(results.scopes) > 1:
-        yield Heading(3, f"Over {over}: {results.evaluation_set.title}")
+        yield Heading(3, f"Over {over}")
     yield _main_table(experiment, results, scope, over)
     yield Pictures(
         f"Means over {over} and seeds with 95% bootstrap intervals over queries and seeds; dashed: "
@@ -80,10 +80,10 @@ def _figures(experiment: Experiment, results: SetResults, scope: Scope) -> Itera
     rows = [*_comparisons(experiment, results, scope)]
     if rows:
         yield Table(
-            f"{results.evaluation_set.title}, {over}: differences with 95% bootstrap intervals over queries "
-            "and seeds. p-values are two-sided, of a paired t-test and of a randomization test "
-            "(signs of the queries' differences), both corrected by Holm within a measure. Bold: "
-            "both are below 5%.",
+            f"{results.evaluation_set.title}, {over}: differences with 95% bootstrap intervals "
+            "over queries and seeds. p-values are two-sided, of a paired t-test and of a "
+            "randomization test (signs of the queries' differences), both corrected by Holm within "
+            "a measure. Bold: both are below 5%.",
             ("Measure", "Compared", "Difference", "95% interval", "p, t-test", "p, randomization"),
             rows,
             text_columns=2,
@@ -95,7 +95,7 @@ def _main_table(experiment: Experiment, results: SetResults, scope: Scope, over:
         [name.capitalize(), *(_reference(scope.references[name], m) for m in results.measures)]
         for name in (RANDOM, FIRST_STAGE, PERFECT)
     ]
-    arms = [
+    arms: list[list[Cell | str]] = [
         [
             seeds_title(experiment, results, arm.name),
             *(_figure(scope, arm.name, measure) for measure in results.measures),
@@ -105,8 +105,8 @@ def _main_table(experiment: Experiment, results: SetResults, scope: Scope, over:
     ]
     ordered = [*rows[:2], *arms, rows[2]]
     return Table(
-        f"{results.evaluation_set.title}, {over}: means over queries and seeds ± the standard deviation "
-        "over seeds, with 95% bootstrap intervals over queries and seeds. Bold: differs "
+        f"{results.evaluation_set.title}, {over}: means over queries and seeds ± the standard "
+        "deviation over seeds, with 95% bootstrap intervals over queries and seeds. Bold: differs "
         f"significantly from {experiment.arm(experiment.baseline).title}. {RANDOM.capitalize()} is "
         f"the mean of {len(RANDOM_SEEDS)} shuffles.",
         ("System", *results.measures),
@@ -253,12 +253,13 @@ def _queries(experiment: Experiment, results: SetResults, with_texts: bool) -> I
     if not pictures:
         return
     over = _SCOPES[scope.name].format(queries=scope.queries)
-    yield Heading(3, f"Gains and losses, query by query: {results.evaluation_set.title}")
+    yield Heading(3, "Gains and losses, query by query")
     yield Pictures(
         f"Differences in {measure} of {over}, each the mean over seeds, sorted.", pictures
     )
     yield Table(
-        f"Queries of {results.evaluation_set.title} that gain and lose in {measure} (means over seeds).",
+        f"Queries of {results.evaluation_set.title} by their difference in {measure} (means over "
+        "seeds).",
         ("Compared", "Better", "Equal", "Worse"),
         rows,
     )
@@ -303,9 +304,9 @@ def _example_table(
 
     ours, theirs = names
     return Table(
-        f"{title} in {results.measures[0]} on {results.evaluation_set.title}: the largest gains, then the "
-        f"largest losses (means over seeds), the best relevant candidate, and what stands at rank "
-        f"1 with seed {seed}.",
+        f"{title} in {results.measures[0]} on {results.evaluation_set.title}: the largest gains, "
+        f"then the largest losses (means over seeds), the best relevant candidate, and what stands "
+        f"at rank 1 with seed {seed}.",
         ("Query", "Relevant", f"Rank 1, {ours}", f"Rank 1, {theirs}", "Difference"),
         [row(each) for each in found],
         text_columns=4,
@@ -335,7 +336,7 @@ def _ranks(experiment: Experiment, results: SetResults) -> Iterator[Block]:
             ]
         )
     if pictures:
-        yield Heading(3, f"Where the relevant documents go: {results.evaluation_set.title}")
+        yield Heading(3, "Where the relevant documents go")
         yield Pictures(
             "Relevant candidates by their rank in the first stage (rows) and after reranking "
             "(columns): counts, means over seeds. Green moved up, red moved down.",
@@ -355,7 +356,7 @@ def _scores(experiment: Experiment, results: SetResults) -> Iterator[Block]:
             name = f"{results.evaluation_set.name}-scores-{plain(arm.name)}"
             title = f"{arm.title}, seed {seed}"
             pictures.append(drawing.distribution(name, title, scores_by_grade(results, run)))
-    yield Heading(3, f"Scores: {results.evaluation_set.title}")
+    yield Heading(3, "Scores")
     yield Pictures(
         "Scores by grade, each an outline of area 1. Every model has a scale of its own: only the "
         "distance between outlines says something.",

@@ -15,7 +15,8 @@ CONFIG = "config.gin"
 METRICS = "metrics.jsonl"
 RUN = "run.json"
 _BINDING = re.compile(r"^(\S+) = ?(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
-_ABSOLUTE = re.compile(r"""(?<=["'])(?:\w+://|/)[^"'\n]*?([^"'/\n]+)/?(?=["'])""")
+_QUOTED = re.compile(r"""(?<=["'])(?:\w+://|/)[^"'\n]*?([^"'/\n]+)/?(?=["'])""")
+_BARE = re.compile(r"""(?<![\w./"'])(?:\w+://|/)(?:[^\s/"']+/)+([^\s/"']+)/?""")
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,14 @@ def read_model(folder: Path) -> TrainedModel:
 
 
 def without_folders(text: str) -> str:
-    """Text in which quoted absolute paths are cut to their last name.
+    """Text in which absolute paths are cut to their last name.
 
     >>> without_folders("DATA_DIR = '/home/me/data'")
     "DATA_DIR = '.../data'"
+    >>> without_folders("t5rank report /home/me/experiment --without_texts")
+    't5rank report .../experiment --without_texts'
     """
-    return _ABSOLUTE.sub(r".../\1", text)
+    return _BARE.sub(r".../\1", _QUOTED.sub(r".../\1", text))
 
 
 def validation_metrics(models: Sequence[TrainedModel]) -> list[str]:

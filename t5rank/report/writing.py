@@ -10,7 +10,7 @@ from pathlib import Path
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Details, Document, Heading, Items, Paragraph, Pictures
 from t5rank.report.experiment import read_experiment
-from t5rank.report.findings import findings
+from t5rank.report.findings import LEGEND, findings
 from t5rank.report.html import page
 from t5rank.report.markdown import markdown
 from t5rank.report.results import Results, results
@@ -77,6 +77,7 @@ def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
     yield Paragraph(said[0], "lead")
     if said[1:]:
         yield Items(said[1:])
+    yield Paragraph(LEGEND, "note")
     yield from _about(found)
     for each in found.sets:
         yield from set_section(experiment, each, with_texts)
