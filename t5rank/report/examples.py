@@ -8,7 +8,7 @@ from pathlib import Path
 
 from t5rank.data.jsonl import read_jsonl
 from t5rank.report.ranking import SetResults
-from t5rank.trec import Run
+from t5rank.report.run_facts import RunFacts
 
 SHOWN = 5  # of the gains and of the losses
 LONGEST = 280  # characters of a document
@@ -60,7 +60,7 @@ def extremes(differences: Mapping[str, float]) -> list[str]:
 
 
 def examples(
-    results: SetResults, differences: Mapping[str, float], ours: Run, theirs: Run
+    results: SetResults, differences: Mapping[str, float], ours: RunFacts, theirs: RunFacts
 ) -> list[Example]:
     """The examples of one comparison."""
     return [
@@ -68,21 +68,17 @@ def examples(
             query_id,
             differences[query_id],
             _best(results, query_id),
-            _first(ours, query_id),
-            _first(theirs, query_id),
+            ours.first.get(query_id, ""),
+            theirs.first.get(query_id, ""),
         )
         for query_id in extremes(differences)
     ]
 
 
-def _first(run: Run, query_id: str) -> str:
-    return next(iter(run.get(query_id, ())), "")
-
-
 def _best(results: SetResults, query_id: str) -> str:
-    judged = results.qrels[query_id]
-    found = [doc for doc in results.first_stage.get(query_id, ()) if judged.get(doc, 0) > 0]
-    return max(found, key=judged.__getitem__, default="")
+    judged, ranks = results.qrels[query_id], results.first_stage.ranks
+    found = [doc for doc in results.relevant.get(query_id, ()) if (query_id, doc) in ranks]
+    return max(found, key=lambda doc: (judged[doc], -ranks[query_id, doc]), default="")
 
 
 def read_texts(lists: Path, wanted: Iterable[Sequence[Example]]) -> Texts:

@@ -53,8 +53,9 @@ _FIRST = f"the {FIRST_STAGE}'s own order"
 def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
     """One comparison in words."""
     low, high = compared.interval
-    p_values = (p_value(compared.p_value), p_value(compared.randomization_p_value))
-    tests = f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; p {' and '.join(p_values)})."
+    both = (compared.p_value, compared.randomization_p_value)
+    p_values = " and ".join("< .001" if p < 0.001 else f"= {p_value(p)}" for p in both)
+    tests = f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; p {p_values})."
     if is_significant(compared):
         word = "better" if compared.difference > 0 else "worse"
         return f"{ours} is {word} than {theirs} in {measure} {tests}"

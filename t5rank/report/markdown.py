@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Cell, Document
 
-_SPECIAL = re.compile(r"([\\`*_\[\]#|~$@!])")
+_SPECIAL = re.compile(r"([\\`*\[\]#|~$!]|(?<!\w)[_@]|_(?!\w)|^[-+](?= )|(?<=^\d)[.)](?= ))")
 
 
 def markdown(document: Document) -> str:

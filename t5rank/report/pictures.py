@@ -84,6 +84,15 @@ def picture(
     return Picture(name, alt, _inline(svg.getvalue().decode()), png.getvalue())
 
 
+def file_name(name: str) -> str:
+    """A name for a file.
+
+    >>> plain("AP(rel=2)@10")
+    'AP-rel-2-10'
+    """
+    return "-".join("".join(c if c.isalnum() else " " for c in name).split())
+
+
 def _inline(svg: str) -> str:
     """The SVG element alone, with the page's colors and font, and only the ids it refers to."""
     svg = svg[svg.index("<svg ") :]

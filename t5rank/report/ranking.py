@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from t5rank import evaluation
 from t5rank.evaluation import Comparison, SeedEvaluation
 from t5rank.report.experiment import EvaluationSet, Experiment
 from t5rank.report.missing import Missing
+from t5rank.report.run_facts import Relevant, RunFacts, Runs, relevant_documents, run_facts
 from t5rank.trec import Qrels, Run, read_qrels, read_run
 
 FIRST_STAGE, RANDOM, PERFECT = "first stage", "random order", "perfect order"
@@ -47,8 +49,10 @@ class SetResults:
       measures: their names as `t5rank.evaluation` writes them; the first is the one that counts.
       relevant_grade: the grade from which a document is relevant, the largest `rel` of measures.
       qrels: the judgements.
-      first_stage: the candidates in their order.
-      runs: by arm and seed, those that are whole.
+      relevant: the relevant documents of each query that has one.
+      candidates: how many there are of each query.
+      first_stage: what is kept of the candidates in their order.
+      runs: what is kept of the runs that are whole, by arm and seed.
       scopes: "all", and "answerable" where it is less.
     """
 
@@ -56,45 +60,57 @@ class SetResults:
     measures: Sequence[str]
     relevant_grade: int
     qrels: Qrels
-    first_stage: Run
-    runs: Mapping[str, Mapping[int, Run]]
+    relevant: Relevant
+    candidates: Mapping[str, int]
+    first_stage: RunFacts
+    runs: Mapping[str, Mapping[int, RunFacts]]
     scopes: Sequence[Scope]
 
-    def relevant(self) -> dict[str, set[str]]:
-        """The relevant documents of each query that has one."""
-        found = {
-            query_id: {doc_id for doc_id, grade in judged.items() if grade >= self.relevant_grade}
-            for query_id, judged in self.qrels.items()
-        }
-        return {query_id: doc_ids for query_id, doc_ids in found.items() if doc_ids}
 
-
-def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -> SetResults:
+def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -> SetResults | None:
     """Evaluates one set; what is not there, or not whole, is added to `missing`.
+
+    Returns:
+      The results; None where there is no whole run.
 
     Raises:
       ValueError: a run has other candidates than the first stage.
     """
     qrels = read_qrels(experiment.qrels(each.name))
     first_stage = read_run(experiment.first_stage(each.name))
-    runs: dict[str, dict[int, Run]] = {}
+    measures = evaluation.parse_measures(each.measures)
+    grade = max(int(measure.params.get("rel", 1)) for measure in measures)
+    relevant = relevant_documents(qrels, grade)
+    runs: dict[str, dict[int, RunFacts]] = {}
     for arm in experiment.arms:
         for seed in experiment.seeds:
             run = _whole_run(experiment, each.name, arm.name, seed, first_stage, missing)
             if run is not None:
-                runs.setdefault(arm.name, {})[seed] = run
-    answerable = {q: judged for q, judged in qrels.items() if max(judged.values()) > 0}
-    chosen = {"all": qrels}
+                runs.setdefault(arm.name, {})[seed] = run_facts(run, qrels, relevant)
+    if not runs:
+        return None
+    return SetResults(
+        evaluation_set=each,
+        measures=[str(measure) for measure in measures],
+        relevant_grade=grade,
+        qrels=qrels,
+        relevant=relevant,
+        candidates={query_id: len(scored) for query_id, scored in first_stage.items()},
+        first_stage=run_facts(first_stage, qrels, relevant),
+        runs=runs,
+        scopes=[
+            _scope(name, experiment, each, part, first_stage, runs)
+            for name, part in _parts(qrels).items()
+        ],
+    )
+
+
+def _parts(qrels: Qrels) -> dict[str, Qrels]:
+    answerable = relevant_documents(qrels, 1)
+    parts = {"all": qrels}
     if 0 < len(answerable) < len(qrels):
-        chosen["answerable"] = answerable
-    scopes = [
-        _scope(name, experiment, part, first_stage, runs, each.measures)
-        for name, part in chosen.items()
-    ]
-    measures = evaluation.parse_measures(each.measures)
-    relevant_grade = max([int(measure.params.get("rel", 1)) for measure in measures])
-    names = [str(measure) for measure in measures]
-    return SetResults(each, names, relevant_grade, qrels, first_stage, runs, scopes)
+        parts["answerable"] = {query_id: qrels[query_id] for query_id in answerable}
+    return parts
 
 
 def _whole_run(
@@ -111,11 +127,12 @@ def _whole_run(
         missing.add(f"{lacking:,} of {len(first_stage):,} queries of the {what}", seed)
         return None
     for query_id, scored in run.items():
-        if scored.keys() != first_stage.get(query_id, {}).keys():
+        candidates = first_stage.get(query_id, {})
+        if scored.keys() != candidates.keys():
             raise ValueError(
                 f"Query '{query_id}' of file '{file}' has {len(scored)} documents that are not "
-                f"the {len(first_stage.get(query_id, {}))} of the first stage; expected the same "
-                "candidates in another order. Rerank the set again."
+                f"the {len(candidates)} of the first stage; expected the same candidates in "
+                "another order. Rerank the set again."
             )
     return run
 
@@ -123,20 +140,27 @@ def _whole_run(
 def _scope(
     name: str,
     experiment: Experiment,
+    each: EvaluationSet,
     qrels: Qrels,
     first_stage: Run,
-    runs: Mapping[str, Mapping[int, Run]],
-    measures: str,
+    runs: Mapping[str, Mapping[int, RunFacts]],
 ) -> Scope:
+    shuffled = [
+        functools.partial(evaluation.random_run, first_stage, seed) for seed in RANDOM_SEEDS
+    ]
     references = {
         FIRST_STAGE: [first_stage],
-        RANDOM: [evaluation.random_run(first_stage, seed) for seed in RANDOM_SEEDS],
+        RANDOM: Runs(shuffled),
         PERFECT: [_perfect(first_stage, qrels)],
     }
-    known = evaluation.evaluate_seeds(references, qrels, measures)
-    arms = evaluation.evaluate_seeds(
-        {arm: list(by_seed.values()) for arm, by_seed in runs.items()}, qrels, measures
-    )
+    files = {
+        arm: Runs(
+            [functools.partial(read_run, experiment.run(each.name, arm, seed)) for seed in by_seed]
+        )
+        for arm, by_seed in runs.items()
+    }
+    known = evaluation.evaluate_seeds(references, qrels, each.measures)
+    arms = evaluation.evaluate_seeds(files, qrels, each.measures)
     whole = {arm: arms[arm] for arm in arms if len(runs[arm]) == len(experiment.seeds)}
     return Scope(
         name=name,
@@ -173,35 +197,6 @@ def query_differences(one: SeedEvaluation, two: SeedEvaluation, measure: str) ->
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How many relevant documents the candidates hold: no reranker finds others.
-
-    Attributes:
-      relevant, found: relevant documents, and those among the candidates.
-      queries, queries_found: queries with a relevant document, and with one among the candidates.
-    """
-
-    relevant: int
-    found: int
-    queries: int
-    queries_found: int
-
-
-def coverage(results: SetResults) -> Coverage:
-    """The first stage's coverage."""
-    found = {
-        query_id: len(doc_ids & results.first_stage.get(query_id, {}).keys())
-        for query_id, doc_ids in results.relevant().items()
-    }
-    return Coverage(
-        relevant=sum(map(len, results.relevant().values())),
-        found=sum(found.values()),
-        queries=len(found),
-        queries_found=sum(count > 0 for count in found.values()),
-    )
-
-
-@dataclass(frozen=True)
 class Movement:
     """Ranks of the relevant candidates before and after, over all seeds of an arm.
 
@@ -217,26 +212,11 @@ class Movement:
 
 def movement(results: SetResults, arm: str) -> Movement:
     """Where an arm moves the relevant candidates."""
-    before: list[int] = []
-    after: list[int] = []
-    for run in results.runs[arm].values():
-        for query_id, doc_ids in results.relevant().items():
-            old = _ranks(results.first_stage.get(query_id, {}))
-            new = _ranks(run.get(query_id, {}))
-            for doc_id in sorted(doc_ids & old.keys()):
-                before.append(old[doc_id])
-                after.append(new[doc_id])
-    return Movement(np.array(before, int), np.array(after, int), len(results.runs[arm]))
-
-
-def _ranks(scored: Mapping[str, float]) -> dict[str, int]:
-    return {doc_id: rank for rank, doc_id in enumerate(scored, start=1)}
-
-
-def scores_by_grade(results: SetResults, run: Run) -> dict[int, np.ndarray]:
-    """The scores of judged queries by grade, ascending; grade 0 has the unjudged documents too."""
-    found: dict[int, list[float]] = {}
-    for query_id, judged in results.qrels.items():
-        for doc_id, score in run.get(query_id, {}).items():
-            found.setdefault(max(judged.get(doc_id, 0), 0), []).append(score)
-    return {grade: np.array(found[grade]) for grade in sorted(found)}
+    before = results.first_stage.ranks
+    pairs = [
+        (before[document], rank)
+        for run in results.runs[arm].values()
+        for document, rank in run.ranks.items()
+    ]
+    old, new = np.array(pairs, int).reshape(-1, 2).T
+    return Movement(old, new, len(results.runs[arm]))

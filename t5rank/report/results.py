@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from t5rank.report.experiment import Experiment
@@ -51,7 +50,7 @@ def results(experiment: Experiment) -> Results:
             missing.add(f"{' and '.join(absent)} of set '{each.name}'")
             continue
         found = set_results(experiment, each, missing)
-        if found.runs:
+        if found is not None:
             sets.append(found)
     if not sets:
         raise ValueError(
@@ -79,8 +78,3 @@ def _models(experiment: Experiment, missing: Missing) -> dict[str, dict[int, Tra
             if not model.run:
                 missing.add(f"{RUN} (the end of training) of arm '{arm.name}'", seed)
     return models
-
-
-def has_texts(experiment: Experiment, name: str) -> bool:
-    """Whether a set has lists to read texts from."""
-    return Path(experiment.lists(name)).exists()

@@ -8,8 +8,8 @@ from typing import Any
 
 from t5rank.report import drawing
 from t5rank.report.blocks import Block, Cell, Code, Details, Heading, Paragraph, Pictures, Table
+from t5rank.report.pictures import file_name
 from t5rank.report.results import Results
-from t5rank.report.set_sections import plain
 from t5rank.report.training import (
     Cost,
     TrainedModel,
@@ -61,7 +61,7 @@ def _validation(results: Results, name: str):
         found = curve([*results.models.get(arm.name, {}).values()], "validation", name)
         if found is not None:
             lines[arm.title] = (index, found)
-    return drawing.curves(f"curve-{plain(name)}", name, lines) if lines else None
+    return drawing.curves(f"curve-{file_name(name)}", name, lines) if lines else None
 
 
 def _losses(results: Results):
@@ -70,7 +70,7 @@ def _losses(results: Results):
         if found is not None:
             lines = {arm.title: (index, found)}
             title = f"training loss, {arm.title}"
-            yield drawing.curves(f"loss-{plain(arm.name)}", title, lines, is_loss=True)
+            yield drawing.curves(f"loss-{file_name(arm.name)}", title, lines, is_loss=True)
 
 
 def cost_section(results: Results) -> Iterator[Block]:

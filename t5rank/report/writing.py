@@ -12,9 +12,10 @@ from t5rank.report.blocks import Block, Details, Document, Heading, Items, Parag
 from t5rank.report.experiment import read_experiment
 from t5rank.report.findings import LEGEND, findings
 from t5rank.report.html import page
+from t5rank.report.literature import headlines, is_about
 from t5rank.report.markdown import markdown
 from t5rank.report.results import Results, results
-from t5rank.report.set_sections import headlines, is_about, set_section
+from t5rank.report.set_sections import set_section
 from t5rank.report.training import without_folders
 from t5rank.report.training_sections import (
     configuration_section,
