@@ -39,15 +39,15 @@ def figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterat
         yield Heading(3, f"Over {over(scope)}")
     yield _main_table(experiment, results, scope)
     yield Pictures(
-        f"Means over {over(scope)} and seeds with 95% bootstrap intervals over queries and seeds; dashed: "
-        "the first stage's own order.",
+        f"Means over {over(scope)} and seeds with 95% bootstrap intervals over queries and "
+        "seeds; dashed: the first stage's own order.",
         [_interval_picture(experiment, results, scope, measure) for measure in results.measures],
     )
     rows = [*_comparisons(experiment, results, scope)]
     if rows:
         yield Table(
-            f"{results.evaluation_set.title}, {over(scope)}: differences with 95% bootstrap intervals "
-            "over queries and seeds. p-values are two-sided, of a paired t-test and of a "
+            f"{results.evaluation_set.title}, {over(scope)}: differences with 95% bootstrap "
+            "intervals over queries and seeds. p-values are two-sided, of a paired t-test and of a "
             "randomization test (signs of the queries' differences), both corrected by Holm within "
             "a measure. Bold: both are below 5%.",
             ("Measure", "Compared", "Difference", "95% interval", "p, t-test", "p, randomization"),
@@ -71,10 +71,10 @@ def _main_table(experiment: Experiment, results: SetResults, scope: Scope) -> Ta
     ]
     ordered = [*rows[:2], *arms, rows[2]]
     return Table(
-        f"{results.evaluation_set.title}, {over(scope)}: means over queries and seeds ± the standard "
-        "deviation over seeds, with 95% bootstrap intervals over queries and seeds. Bold: differs "
-        f"significantly from {experiment.arm(experiment.baseline).title}. {RANDOM.capitalize()} is "
-        f"the mean of {len(RANDOM_SEEDS)} shuffles.",
+        f"{results.evaluation_set.title}, {over(scope)}: means over queries and seeds ± the "
+        "standard deviation over seeds, with 95% bootstrap intervals over queries and seeds. Bold: "
+        f"differs significantly from {experiment.arm(experiment.baseline).title}. "
+        f"{RANDOM.capitalize()} is the mean of {len(RANDOM_SEEDS)} shuffles.",
         ("System", *results.measures),
         ordered,
         quiet=frozenset({0, 1, len(ordered) - 1}),

@@ -11,8 +11,8 @@ from t5rank.report.ranking import FIRST_STAGE, SetResults
 LEVEL = 0.05
 LEGEND = (
     "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
-    "p-values of a paired t-test and of a randomization test, both corrected by Holm. A difference "
-    "is called one where both are below 5%."
+    "p-values of a paired t-test and of a randomization test over the queries, both corrected by "
+    "Holm. A difference is called one where both are below 5%."
 )
 
 
@@ -28,6 +28,10 @@ def p_value(value: float) -> str:
     ('<.001', '.250')
     """
     return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def _p(value: float) -> str:
+    return "p < .001" if value < 0.001 else f"p = {p_value(value)}"
 
 
 def findings(experiment: Experiment, results: SetResults) -> Iterator[str]:
@@ -53,9 +57,10 @@ _FIRST = f"the {FIRST_STAGE}'s own order"
 def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
     """One comparison in words."""
     low, high = compared.interval
-    both = (compared.p_value, compared.randomization_p_value)
-    p_values = " and ".join("< .001" if p < 0.001 else f"= {p_value(p)}" for p in both)
-    tests = f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; p {p_values})."
+    tests = (
+        f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; t-test {_p(compared.p_value)}, "
+        f"randomization {_p(compared.randomization_p_value)})."
+    )
     if is_significant(compared):
         word = "better" if compared.difference > 0 else "worse"
         return f"{ours} is {word} than {theirs} in {measure} {tests}"

@@ -84,9 +84,7 @@ def gains(experiment: Experiment, results: SetResults, with_texts: bool) -> Iter
     lists = experiment.lists(results.evaluation_set.name)
     texts = read_texts(lists, found) if with_texts and lists.exists() else NO_TEXTS
     if texts is NO_TEXTS:
-        yield Paragraph(
-            "Queries and documents are shown by their ids, without their texts.", "note"
-        )
+        yield Paragraph("Queries and documents are shown by their ids, without texts.", "note")
     for pair, several in zip(pairs, found, strict=True):
         table = _example_table(results, pair, several, texts, experiment.seeds[0])
         yield Details(f"{pair.title}: the largest gains and losses", [table])
@@ -106,7 +104,7 @@ def _counts(values: Sequence[float]) -> list[str]:
 def _example_table(
     results: SetResults, pair: _Pair, several: Sequence[Example], texts: Texts, seed: int
 ) -> Table:
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             _query(each, texts),
             *(_document(results, each, d, texts) for d in (each.relevant, each.ours, each.theirs)),
