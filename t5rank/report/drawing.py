@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from t5rank.report.blocks import Picture
-from t5rank.report.pictures import HEIGHT, color, picture, series
+from t5rank.report.pictures import HEIGHT, LABEL, color, picture, series
 from t5rank.report.ranking import Movement
 from t5rank.report.training import Curve
 
@@ -65,6 +66,9 @@ def intervals(
       lines: reference figures by label.
     """
 
+    labels = [textwrap.fill(label, LABEL) for label in points]
+    lines_each = max(label.count("\n") for label in labels)
+
     def draw(axes: Any) -> None:
         for row, (value, interval, index) in enumerate(points.values()):
             shade = color("faint") if index is None else series(index)
@@ -74,7 +78,7 @@ def intervals(
             axes.plot([value], [row], marker=marker, color=shade, markersize=6.5, linestyle="")
         for value in lines.values():
             axes.axvline(value, color=color("faint"), linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.set_yticks(range(len(points)), points, color=color("ink"))
+        axes.set_yticks(range(len(points)), labels, color=color("ink"))
         axes.set_ylim(len(points) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -84,7 +88,9 @@ def intervals(
         f"{label} {value:.4f}" + (f" ({between[0]:.4f} to {between[1]:.4f})" if between else "")
         for label, (value, between, _) in points.items()
     )
-    return picture(name, title, f"{title}: {said}.", draw, 0.9 + 0.36 * len(points))
+    return picture(
+        name, title, f"{title}: {said}.", draw, 0.9 + (0.36 + 0.13 * lines_each) * len(points)
+    )
 
 
 def gains(name: str, title: str, differences: Sequence[float]) -> Picture:

@@ -92,6 +92,12 @@ class Experiment:
         """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    def label(self, arm: str, seeds: int) -> str:
+        """An arm's title, with its seeds where they are not all."""
+        wanted = len(self.seeds)
+        said = "" if seeds == wanted else f" ({seeds} of {wanted} seeds)"
+        return self.arm(arm).title + said
+
     @property
     def others(self) -> tuple[Arm, ...]:
         """The arms that are compared with the baseline."""

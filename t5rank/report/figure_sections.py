@@ -108,7 +108,8 @@ def _interval_picture(
     for index, arm in enumerate(experiment.arms):
         if arm.name in scope.arms:
             evaluated = scope.arms[arm.name]
-            points[arm.title] = (evaluated.aggregate[measure], evaluated.interval[measure], index)
+            label = experiment.label(arm.name, len(results.runs[arm.name]))
+            points[label] = (evaluated.aggregate[measure], evaluated.interval[measure], index)
     name = f"{results.evaluation_set.name}-{scope.name}-{file_name(measure)}"
     return drawing.intervals(name, measure, points, {FIRST_STAGE: first})
 

@@ -38,6 +38,8 @@ def findings(experiment: Experiment, results: SetResults) -> Iterator[str]:
     """One sentence for each arm against the baseline and, then, against the first stage."""
     scope, measure = results.scopes[0], results.measures[0]
     place = f"On {results.evaluation_set.title}"
+    if len(results.scopes) > 1:
+        place += f" (all {scope.queries:,} queries)"
     base = experiment.arm(experiment.baseline).title
     for arm in experiment.others:
         compared = scope.to_baseline.get(arm.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ COLORS = {
     "loss": ("#c23b3b", "#ff8a84"),
 }
 WIDTH, HEIGHT = 4.6, 3.1  # inches; a picture is one panel, so that a phone shows it whole
+TITLE, LABEL = 46, 26  # characters of a line
 _STYLE: Any = {
     "svg.fonttype": "none",  # words, not outlines
     "svg.hashsalt": "t5rank",  # the same picture gives the same file
@@ -76,7 +78,7 @@ def picture(
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        axes.set_title(title)
+        axes.set_title(textwrap.fill(title, TITLE))
         draw(axes)
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})

@@ -25,8 +25,9 @@ def ranks(experiment: Experiment, results: SetResults) -> Iterator[Block]:
         moved = movement(results, arm.name)
         if not len(moved.before):
             continue
+        label = experiment.label(arm.name, moved.seeds)
         name = f"{results.evaluation_set.name}-ranks-{file_name(arm.name)}"
-        pictures.append(drawing.rank_movement(name, arm.title, moved, depth))
+        pictures.append(drawing.rank_movement(name, label, moved, depth))
         rows.append(
             [
                 seeds_title(experiment, results, arm.name),

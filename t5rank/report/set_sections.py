@@ -43,7 +43,15 @@ def _about(results: SetResults) -> str:
         f"the {documents:,} {relevant} documents ({_share(len(found), documents)}), and at least "
         f"one for {answered:,} of the {asked:,} queries that have one ({_share(answered, asked)}): "
         f"a reranker finds no others, and the row '{PERFECT}' is what one could reach at best."
+        f"{_gaps(results)}"
     )
+
+
+def _gaps(results: SetResults) -> str:
+    judged, given = results.qrels.keys(), results.candidates.keys()
+    lacking, ignored = len(judged - given), len(given - judged)
+    said = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
+    return said + (f" {ignored:,} queries are not judged and left out." if ignored else "")
 
 
 def _share(part: int, whole: int) -> str:

@@ -34,7 +34,7 @@ def curves_section(results: Results) -> Iterator[Block]:
     if drawn:
         yield Pictures(
             "Validation during training: means over seeds, bands from the lowest to the highest "
-            f"seed. {_ends(results)}",
+            "seed. Only steps that every seed has are drawn.",
             drawn,
         )
     if losses:
@@ -45,22 +45,12 @@ def curves_section(results: Results) -> Iterator[Block]:
         )
 
 
-def _ends(results: Results) -> str:
-    partial = [
-        f"{results.experiment.arm(arm).title} has {len(by_seed)} of {len(results.experiment.seeds)}"
-        for arm, by_seed in results.models.items()
-        if len(by_seed) < len(results.experiment.seeds)
-    ]
-    said = f" Not all seeds are there: {', '.join(partial)}." if partial else ""
-    return f"Only steps that every seed has are drawn.{said}"
-
-
 def _validation(results: Results, name: str):
     lines = {}
     for index, arm in enumerate(results.experiment.arms):
         found = curve([*results.models.get(arm.name, {}).values()], "validation", name)
         if found is not None:
-            lines[arm.title] = (index, found)
+            lines[results.experiment.label(arm.name, found.seeds)] = (index, found)
     return drawing.curves(f"curve-{file_name(name)}", name, lines) if lines else None
 
 
@@ -68,8 +58,9 @@ def _losses(results: Results):
     for index, arm in enumerate(results.experiment.arms):
         found = curve([*results.models.get(arm.name, {}).values()], "train", "loss")
         if found is not None:
-            lines = {arm.title: (index, found)}
-            title = f"training loss, {arm.title}"
+            label = results.experiment.label(arm.name, found.seeds)
+            lines = {label: (index, found)}
+            title = f"training loss, {label}"
             yield drawing.curves(f"loss-{file_name(arm.name)}", title, lines, is_loss=True)
 
 

@@ -41,7 +41,8 @@ def test_nothing_is_wrong_with_it(browser):
 
 def test_a_table_is_sorted_by_a_column(browser):
     sorted_column = """
-        const table = [...document.querySelectorAll("table")].find(t => t.tBodies[0].rows.length > 4);
+        const tables = [...document.querySelectorAll("table")];
+        const table = tables.find(table => table.tBodies[0].rows.length > 4);
         const button = table.querySelector("thead th:nth-child(2) button");
         for (let n = 0; n < arguments[0]; n++) button.click();
         return [...table.tBodies[0].rows].map(row => parseFloat(row.cells[1].textContent));
