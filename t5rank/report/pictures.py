@@ -89,7 +89,7 @@ def picture(
 def file_name(name: str) -> str:
     """A name for a file.
 
-    >>> plain("AP(rel=2)@10")
+    >>> file_name("AP(rel=2)@10")
     'AP-rel-2-10'
     """
     return "-".join("".join(c if c.isalnum() else " " for c in name).split())
