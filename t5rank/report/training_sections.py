@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from t5rank.report import drawing
 from t5rank.report.blocks import Block, Cell, Code, Details, Heading, Paragraph, Pictures, Table
@@ -154,21 +152,10 @@ def _unequal_seeds(title: str, by_seed: Mapping[int, TrainedModel]) -> Iterator[
 
 
 def sources_section(results: Results) -> Iterator[Block]:
-    """Lists, inputs and versions."""
-    yield Heading(2, "Data and versions")
-    for name, manifest in results.manifests.items():
-        yield Details(
-            f"Lists '{name}': counts, options, contamination",
-            [
-                Table(
-                    f"Manifest of the lists '{name}'.",
-                    ("Entry", "Value"),
-                    [[key, value] for key, value in entries(manifest)],
-                    text_columns=2,
-                )
-            ],
-        )
-    inputs = results.experiment.inputs
+    """Inputs and versions."""
+    inputs, versions = results.experiment.inputs, results.experiment.versions
+    if inputs or versions:
+        yield Heading(2, "Inputs and versions")
     if inputs:
         yield Table(
             "Input files.",
@@ -176,20 +163,6 @@ def sources_section(results: Results) -> Iterator[Block]:
             [[str(i["path"]), str(i["sha256"]), f"{i['size']:,}"] for i in inputs],
             text_columns=2,
         )
-    versions = results.experiment.versions
     if versions:
         rows: Sequence[Sequence[str]] = [[*item] for item in versions.items()]
         yield Table("Versions.", ("Package", "Version"), rows, text_columns=2)
-
-
-def entries(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of a nested dict, by dotted name; lists and texts as JSON.
-
-    >>> [*entries({"counts": {"lists": 2}, "seed": 0})]
-    [('counts.lists', '2'), ('seed', '0')]
-    """
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from entries(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value)

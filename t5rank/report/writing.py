@@ -12,6 +12,7 @@ from t5rank.report.blocks import Block, Details, Document, Heading, Items, Parag
 from t5rank.report.experiment import read_experiment
 from t5rank.report.findings import LEGEND, findings
 from t5rank.report.html import page
+from t5rank.report.lists_sections import lists_section
 from t5rank.report.literature import headlines, is_about
 from t5rank.report.markdown import markdown
 from t5rank.report.results import Results, results
@@ -89,6 +90,7 @@ def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
     yield from curves_section(found)
     yield from cost_section(found)
     yield from configuration_section(found)
+    yield from lists_section(found.manifests)
     yield from sources_section(found)
 
 
