@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from t5rank.evaluation import Comparison, SeedEvaluation
 from t5rank.report import drawing
-from t5rank.report.blocks import Block, Cell, Heading, Picture, Pictures, Table
+from t5rank.report.blocks import Block, Cell, Details, Heading, Picture, Pictures, Table
 from t5rank.report.experiment import Experiment
 from t5rank.report.findings import is_significant, p_value
 from t5rank.report.pictures import file_name
@@ -43,6 +43,7 @@ def figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterat
         "seeds; dashed: the first stage's own order.",
         [_interval_picture(experiment, results, scope, measure) for measure in results.measures],
     )
+    yield Details(f"Figures of each seed, {over(scope)}", [_seed_table(experiment, results, scope)])
     rows = [*_comparisons(experiment, results, scope)]
     if rows:
         yield Table(
@@ -94,6 +95,44 @@ def _figure(scope: Scope, arm: str, measure: str) -> Cell:
     compared = scope.to_baseline.get(arm, {}).get(measure)
     return Cell(
         value, f"{low:.4f} to {high:.4f}", strong=compared is not None and is_significant(compared)
+    )
+
+
+def _seed_table(experiment: Experiment, results: SetResults, scope: Scope) -> Table:
+    rows: list[list[Cell | str]] = [
+        [
+            experiment.arm(arm).title,
+            str(seed),
+            *(f"{evaluated.per_seed[measure][n]:.4f}" for measure in results.measures),
+        ]
+        for arm, evaluated in scope.arms.items()
+        for n, seed in enumerate(results.runs[arm])
+    ]
+    caption = f"{results.evaluation_set.title}, {over(scope)}: means over queries."
+    return Table(caption, ("System", "Seed", *results.measures), rows)
+
+
+def overview(experiment: Experiment, sets: Sequence[SetResults]) -> Table:
+    """Each set's first measure, of all systems."""
+    first = [(each.scopes[0], each.measures[0]) for each in sets]
+    rows: list[list[Cell | str]] = [
+        [name.capitalize(), *(_reference(scope.references[name], m) for scope, m in first)]
+        for name in (RANDOM, FIRST_STAGE)
+    ]
+    for arm in experiment.arms:
+        cells = [
+            _figure(scope, arm.name, measure) if arm.name in scope.arms else Cell("-")
+            for scope, measure in first
+        ]
+        found = {len(each.runs.get(arm.name, ())) for each in sets}
+        rows.append([experiment.label(arm.name, min(found)), *cells])
+    return Table(
+        "The measure that counts on each set: mean ± standard deviation over seeds, and 95% "
+        f"bootstrap interval. Bold: differs significantly from "
+        f"{experiment.arm(experiment.baseline).title}. Each column has a first stage of its own.",
+        ("System", *(f"{each.evaluation_set.title}: {each.measures[0]}" for each in sets)),
+        rows,
+        quiet=frozenset({0, 1}),
     )
 
 

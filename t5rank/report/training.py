@@ -58,6 +58,7 @@ class Cost:
     Attributes:
       device_hours: hours of training, validation left out, times devices.
       mfu: operations per second as a share of the devices' peak.
+      best: the step of the checkpoint that is used.
       measured: False where run.json is missing and the logged steps were added up.
     """
 
@@ -68,6 +69,7 @@ class Cost:
     tokens_per_second: float | None = None
     mfu: float | None = None
     device: str | None = None
+    best: int | None = None
     measured: bool = True
 
 
@@ -133,6 +135,7 @@ def cost(model: TrainedModel) -> Cost:
         tokens_per_second=run["tokens"] / seconds if seconds else None,
         mfu=run["operations"] / seconds / peak if peak and seconds else None,
         device=f"{run['devices']} x {run['device_kind']}",
+        best=run["best"]["step"] if run.get("best") else None,
     )
 
 

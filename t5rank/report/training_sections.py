@@ -94,9 +94,9 @@ def cost_section(results: Results) -> Iterator[Block]:
         )
 
 
-def _cost_cells(spent: Cost) -> list[str]:
+def _cost_cells(spent: Cost) -> list[Cell | str]:
     return [
-        _number(spent.steps, ",.0f"),
+        Cell(_number(spent.steps, ",.0f"), f"best: {spent.best:,}" if spent.best else ""),
         _number(spent.documents, ",.0f"),
         _number(spent.tokens, ",.0f"),
         _number(spent.device_hours, ".3f"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Details, Document, Heading, Items, Paragraph, Pictures
 from t5rank.report.experiment import read_experiment
+from t5rank.report.figure_sections import overview
 from t5rank.report.findings import LEGEND, findings
 from t5rank.report.html import page
 from t5rank.report.lists_sections import lists_section
@@ -80,6 +81,8 @@ def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
     if said[1:]:
         yield Items(said[1:])
     yield Paragraph(LEGEND, "note")
+    if len(found.sets) > 1:
+        yield overview(experiment, found.sets)
     yield from _about(found)
     for each in found.sets:
         yield from set_section(experiment, each, with_texts)
