@@ -50,7 +50,7 @@ def figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterat
             f"{results.evaluation_set.title}, {over(scope)}: differences with 95% bootstrap "
             "intervals over queries and seeds. p-values are two-sided, of a paired t-test and of a "
             "randomization test (signs of the queries' differences), both corrected by Holm within "
-            "a measure. Bold: both are below 5%.",
+            "a measure. Bold: both are below 5% and the interval leaves out 0.",
             ("Measure", "Compared", "Difference", "95% interval", "p, t-test", "p, randomization"),
             rows,
             text_columns=2,

@@ -12,13 +12,18 @@ LEVEL = 0.05
 LEGEND = (
     "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
     "p-values of a paired t-test and of a randomization test over the queries, both corrected by "
-    "Holm. A difference is called one where both are below 5%."
+    "Holm. A difference is called one where both are below 5% and the interval leaves out 0."
 )
 
 
 def is_significant(comparison: Comparison) -> bool:
-    """Whether both tests, corrected, reject at the 5% level."""
-    return max(comparison.p_value, comparison.randomization_p_value) < LEVEL
+    """Whether both tests, corrected, reject at the 5% level, and the interval leaves out 0.
+
+    The tests are over queries, with the seeds as they are; the interval is over seeds, too.
+    """
+    low, high = comparison.interval
+    reject = max(comparison.p_value, comparison.randomization_p_value) < LEVEL
+    return reject and (low > 0 or high < 0)
 
 
 def p_value(value: float) -> str:
@@ -68,7 +73,7 @@ def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
         return f"{ours} is {word} than {theirs} in {measure} {tests}"
     if min(compared.p_value, compared.randomization_p_value) < LEVEL:
         return (
-            f"the two tests disagree on whether {ours} differs from {theirs} in {measure}, so that "
-            f"nothing is claimed {tests}"
+            f"the tests and the interval disagree on whether {ours} differs from {theirs} in "
+            f"{measure}: nothing is claimed {tests}"
         )
     return f"{ours} does not differ significantly from {theirs} in {measure} {tests}"

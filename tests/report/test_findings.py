@@ -6,10 +6,10 @@ from t5rank.evaluation import Comparison
 from t5rank.report.findings import is_significant, sentence
 
 
-def compared(difference, p_value, randomization_p_value):
+def compared(difference, p_value, randomization_p_value, width=0.1):
     return Comparison(
         difference=difference,
-        interval=(difference - 0.1, difference + 0.1),
+        interval=(difference - width, difference + width),
         p_value=p_value,
         randomization_p_value=randomization_p_value,
     )
@@ -21,7 +21,8 @@ def compared(difference, p_value, randomization_p_value):
         (compared(0.2, 0.01, 0.02), "A is better than B in RR"),
         (compared(-0.2, 0.0001, 0.02), "A is worse than B in RR"),
         (compared(0.2, 0.3, 0.2), "A does not differ significantly from B in RR"),
-        (compared(0.2, 0.04, 0.06), "the two tests disagree on whether A differs from B"),
+        (compared(0.2, 0.04, 0.06), "the tests and the interval disagree on whether A differs"),
+        (compared(0.2, 0.01, 0.01, width=0.3), "the tests and the interval disagree on whether"),
         (compared(0.2, 0.05, 0.05), "A does not differ significantly"),
     ],
 )
