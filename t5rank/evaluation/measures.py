@@ -116,6 +116,17 @@ def evaluate_runs(
     return results
 
 
+def is_sum(measure: str) -> bool:
+    """Whether the aggregate figure is a sum over the queries, not their mean.
+
+    >>> is_sum("NumRet"), is_sum("nDCG@10")
+    (True, False)
+    """
+    import ir_measures
+
+    return isinstance(ir_measures.parse_measure(measure).aggregator(), ir_measures.SumAgg)
+
+
 def _tie_free(run: Run) -> Run:
     """The run with the scores n, n - 1, ..., 1 in the one order."""
     return {
