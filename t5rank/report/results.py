@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from t5rank.report.ranking import SetResults, set_results
 from t5rank.report.training import RUN, TrainedModel, read_model
 
 MANIFEST = "manifest.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def results(experiment: Experiment) -> Results:
         if absent:
             missing.add(f"{' and '.join(absent)} of set '{each.name}'")
             continue
+        _log.info("Evaluating on %s.", each.title)
         found = set_results(experiment, each, missing)
         if found is not None:
             sets.append(found)
