@@ -62,7 +62,9 @@ def _contamination(manifests: Manifests) -> Iterator[Block]:
         yield Table("Contamination.", header, rows, text_columns=3)
     clean = [f"'{name}' and '{other}'" for name, other, findings in checked if not findings]
     if clean:
-        yield Paragraph(f"Nothing in common, neither queries nor documents: {', '.join(clean)}.")
+        yield Paragraph(
+            f"No query and no relevant document in common was found: {', '.join(clean)}."
+        )
     if not checked:
         yield Paragraph("These lists were not compared with any evaluation set.", "note")
 
