@@ -167,7 +167,9 @@ def _check(experiment: Experiment, file: Path) -> None:
         )
     for kind, values in (
         ("arm", names),
+        ("arms' title", [arm.title for arm in experiment.arms]),
         ("set", [each.name for each in experiment.sets]),
+        ("sets' title", [each.title for each in experiment.sets]),
         ("seed", list(experiment.seeds)),
     ):
         if not values or len(set(values)) < len(values):

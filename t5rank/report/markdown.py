@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Cell, Document
@@ -28,8 +28,8 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", line)
 
 
-def _parts(several: object) -> Iterator[str]:
-    for block in several:  # type: ignore[attr-defined]
+def _parts(several: Iterable[Block]) -> Iterator[str]:
+    for block in several:
         yield from _part(block)
 
 

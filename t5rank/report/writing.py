@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,11 @@ def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
         )
         yield Items(found.missing, "warning")
     said = [sentence for each in found.sets for sentence in findings(experiment, each)]
-    yield Paragraph(said[0], "lead")
+    if said:
+        yield Paragraph(said[0], "lead")
+        yield Paragraph(LEGEND, "note")
     if said[1:]:
         yield Items(said[1:])
-    yield Paragraph(LEGEND, "note")
     if len(found.sets) > 1:
         yield overview(experiment, found.sets)
     yield from _about(found)
@@ -112,8 +113,8 @@ def _about(found: Results) -> Iterator[Block]:
     yield blocks.Code(without_folders(experiment.command))
 
 
-def _pictures(several: object) -> Iterator[blocks.Picture]:
-    for block in several:  # type: ignore[attr-defined]
+def _pictures(several: Iterable[Block]) -> Iterator[blocks.Picture]:
+    for block in several:
         if isinstance(block, Pictures):
             yield from block.pictures
         elif isinstance(block, Details):

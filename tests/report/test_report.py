@@ -113,6 +113,16 @@ def test_an_arm_without_a_seed_is_not_compared(experiment, undrawn):
     assert "Softmax against" not in page.text
 
 
+def test_one_arm_is_compared_with_the_first_stage(experiment, undrawn):
+    file = experiment / "experiment.json"
+    described = json.loads(file.read_text())
+    file.write_text(json.dumps(described | {"arms": described["arms"][:1]}))
+    text = write_report(experiment).markdown.read_text()
+    assert "Sigmoid does not differ significantly from the first stage's own order" in text
+    (experiment / "runs/dev/sigmoid-seed_1.txt").unlink()
+    assert write_report(experiment).missing
+
+
 def test_half_a_run_is_none(experiment, undrawn):
     lines = [*run_lines([1] * len(QUERIES))]
     half = "".join(lines[: 4 * len(DOCUMENTS)])
