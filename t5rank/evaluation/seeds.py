@@ -52,10 +52,11 @@ class SeedEvaluation:
 
         The n-th resample has the same queries for every arm.
         """
+        means = resampled_queries(np.concatenate([*map(self._matrix, self.per_query)]))
+        by_measure = np.split(means, len(self.per_query), axis=1)
         return {
-            measure: resampled_queries(self._matrix(measure))
-            * (self.queries if is_sum(measure) else 1)
-            for measure in self.per_query
+            measure: values * (self.queries if is_sum(measure) else 1)
+            for measure, values in zip(self.per_query, by_measure, strict=True)
         }
 
     @cached_property
