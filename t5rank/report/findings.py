@@ -12,7 +12,8 @@ LEVEL = 0.05
 LEGEND = (
     "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
     "p-values of a paired t-test and of a randomization test over the queries, both corrected by "
-    "Holm over the arms. A difference is called one where both are below 5% and the interval leaves out 0."
+    "Holm over the arms. A difference is called one where both are below 5% and the interval "
+    "leaves out 0."
 )
 
 
