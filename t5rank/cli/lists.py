@@ -75,7 +75,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--folds", type=int, metavar="N", help="parts of the queries, by crc32 of their ids"
     )
     group.add_argument(
-        "--fold", type=int, action="append", metavar="I", help="which part, from 0; may be repeated"
+        "--fold",
+        type=_fold_range,
+        action="append",
+        metavar="I[-J]",
+        help="which part, from 0, or parts; may be repeated",
     )
     group.add_argument(
         "--drop_without_relevant",
@@ -203,15 +207,20 @@ def _source(arguments: argparse.Namespace) -> Any:
     )
 
 
+def _fold_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
 def _folds(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.sources import Folds
 
     if arguments.folds is None and arguments.fold is None:
         return Folds()
-    chosen = sorted(set(arguments.fold or ()))
+    chosen = sorted({fold for some in arguments.fold or () for fold in some})
     if arguments.folds is None or not chosen or not 0 <= chosen[0] <= chosen[-1] < arguments.folds:
         raise ValueError(
-            f"Options '--folds' and '--fold' have {arguments.folds} and {arguments.fold}; expected "
+            f"Options '--folds' and '--fold' have {arguments.folds} and {chosen}; expected "
             "--folds N with each --fold from 0 to N - 1."
         )
     return Folds(arguments.folds, tuple(chosen))
