@@ -74,6 +74,10 @@ class PassageSource:
             )
         if self.negatives is not None and "qrels" not in self.dataset.paths:
             raise ValueError("Training lists have no qrels; expected --qrels with --negatives.")
+        if not 0 <= self.near_duplicates <= 1:
+            raise ValueError(
+                f"Option '--near_duplicates' has {self.near_duplicates}; expected 0 to 1."
+            )
         self.paths = dict(self.dataset.paths)
         for number, run in enumerate(self.runs, start=1):
             self.paths["run" if len(self.runs) == 1 else f"run {number}"] = run.path
