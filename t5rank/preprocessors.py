@@ -1,7 +1,8 @@
 """seqio preprocessors: a list of texts becomes a list of token rows, labels and a mask.
 
 They take the examples of `t5rank.tasks.lists.list_source`: one query's candidates, with the keys
-`query_id`, `query`, `doc_ids`, `documents`, `labels` and `is_training`.
+`query_id`, `query`, `doc_ids`, `documents`, `labels`, `is_training` and, where a teacher's scores
+are learned, `targets_of_loss`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from t5rank.prompts import Prompt
 from t5rank.vocabulary import EOS_ID
 
 Example = dict[str, tf.Tensor]
-_PER_DOCUMENT = ("doc_ids", "documents", "labels")
+_PER_DOCUMENT = ("doc_ids", "documents", "labels", "targets_of_loss")
 UNCUT = 2**30  # tokens: more than any input has
 
 
@@ -64,7 +65,8 @@ def sample_documents(
     order = tf.gather(order, tf.argsort(tf.random.stateless_uniform(tf.shape(order), seeds[1])))
     whole = tf.range(tf.size(keys))
     order = tf.cond(example["is_training"] != 0, lambda: order, lambda: whole)
-    return {**example, **{key: tf.gather(example[key], order) for key in _PER_DOCUMENT}}
+    per_document = [key for key in _PER_DOCUMENT if key in example]
+    return {**example, **{key: tf.gather(example[key], order) for key in per_document}}
 
 
 @seqio.map_over_dataset
@@ -131,6 +133,6 @@ def tokenize_pairs(
         "targets_pretokenized": example["query_id"],  # else seqio decodes the targets
         "inputs": inputs.to_tensor(),
         "targets": tf.fill([tf.cast(count, tf.int32), 1], target_token_id),
-        "label": example["labels"],
+        "label": example.get("targets_of_loss", example["labels"]),
         "mask": tf.ones_like(example["labels"], tf.bool),
     }

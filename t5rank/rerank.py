@@ -1,7 +1,6 @@
 """Reranks a whole run, query by query, and can be interrupted and continued."""
 
 import collections
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -69,12 +68,6 @@ def rerank_run(
     unfinished.replace(output)
     partial.unlink()
     return Written(len(done), documents)
-
-
-def fingerprint(files: Iterable[str | os.PathLike[str]], *values: object) -> str:
-    """A short text that changes with the values, and with the files' paths, sizes and times."""
-    parts = [(os.path.abspath(f), os.stat(f).st_size, os.stat(f).st_mtime_ns) for f in files]
-    return hashlib.sha256(repr((parts, values)).encode()).hexdigest()[:16]
 
 
 class _Candidates(NamedTuple):

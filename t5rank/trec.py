@@ -108,7 +108,8 @@ def read_qrels(path: PathLike) -> Qrels:
     The same judgement twice is read once; two different ones are an error.
     """
     qrels: Qrels = {}
-    for row, (number, columns) in enumerate(_columns(path, _QRELS_COLUMNS)):
+    rows = _columns(path, read_lines(path), _QRELS_COLUMNS)
+    for row, (number, columns) in enumerate(rows):
         if row == 0 and len(columns) == 3:
             _check_beir_columns(path, number, columns)
             continue
@@ -133,7 +134,12 @@ def read_run(path: PathLike) -> Run:
     the score is minus the rank, and the ranks of a query are 1 to n, as the official evaluation
     counts them (from a gap, it would get other figures).
     """
-    return _run_of(path, _columns(path, _RUN_COLUMNS))
+    return parse_run(path, read_lines(path))
+
+
+def parse_run(path: PathLike, lines: Iterable[tuple[int, bytes]]) -> Run:
+    """What `read_run` makes of these (number, line) of the file."""
+    return _run_of(path, _columns(path, lines, _RUN_COLUMNS))
 
 
 def iterate_run(path: PathLike) -> Iterator[tuple[str, dict[str, float]]]:
@@ -144,7 +150,8 @@ def iterate_run(path: PathLike) -> Iterator[tuple[str, dict[str, float]]]:
     if not _is_grouped(path):
         yield from read_run(path).items()
         return
-    for _, rows in itertools.groupby(_columns(path, _RUN_COLUMNS), key=lambda row: row[1][0]):
+    columns = _columns(path, read_lines(path), _RUN_COLUMNS)
+    for _, rows in itertools.groupby(columns, key=lambda row: row[1][0]):
         yield from _run_of(path, rows).items()
 
 
@@ -249,9 +256,11 @@ def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) ->
                 file.write(f"{_writable(query_id)}\t{_writable(doc_id)}\t{rank}\n")
 
 
-def _columns(path: PathLike, layouts: Mapping[int, str]) -> Iterator[tuple[int, list[str]]]:
+def _columns(
+    path: PathLike, lines: Iterable[tuple[int, bytes]], layouts: Mapping[int, str]
+) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, columns); the first line chooses the layout for all others."""
-    for number, raw in read_lines(path):
+    for number, raw in lines:
         # Split as bytes: a string would also split at Unicode spaces, which ids may hold.
         columns = decode_line(b"\t".join(raw.split()), where=location(path, number)).split("\t")
         if len(columns) not in layouts:

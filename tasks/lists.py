@@ -25,6 +25,7 @@ from t5rank.prompts import RANKT5, Prompt
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
+LABELS = ("label", "teacher_score")
 SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
 ReadLists = Callable[[], Iterable[RankedList]]
 # Our checks' sentences hold "expected"; the id of a query may hold brackets.
@@ -48,18 +49,21 @@ def jsonl_task(
     one_positive: bool = False,
     keep_without_relevant: bool = True,
     labelled: bool = True,
+    label: str = "label",
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
     Args:
       data_dir: the folder of the files.
-      splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`.
+      splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`, or
+        to the name of a folder that `t5rank lists` wrote.
       vocabulary_file: a SentencePiece model.
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       keep_without_relevant: whether lists without a relevant document stay.
       labelled: whether every document must have a label; without, only scores make sense.
+      label: see `register_task`.
     """
     readers = {
         split: functools.partial(
@@ -70,7 +74,7 @@ def jsonl_task(
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive)
+    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
 
 
 def register_task(
@@ -80,6 +84,7 @@ def register_task(
     prompt: str = RANKT5,
     one_positive: bool = False,
     target_token: str = "<extra_id_10>",
+    label: str = "label",
 ) -> str:
     """Registers a task over any readers of `RankedList` and returns its name.
 
@@ -90,11 +95,18 @@ def register_task(
       prompt: see `t5rank.prompts`.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       target_token: the token of the `targets` feature.
+      label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
+        Validation keeps the labels, and so does what `one_positive` calls relevant.
 
     Raises:
       ValueError: a task of this name is registered with other settings.
     """
-    settings = (_reader_settings(readers), vocabulary_file, prompt, one_positive, target_token)
+    if label not in LABELS:
+        raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
+    settings = (
+        *(_reader_settings(readers), vocabulary_file, prompt),
+        *(one_positive, target_token, label),
+    )
     if name in _registered:
         if _registered[name] != settings:
             raise ValueError(
@@ -105,7 +117,7 @@ def register_task(
     vocabulary = seqio_vocabulary(vocabulary_file)
     seqio.TaskRegistry.add(
         name,
-        source=list_source(readers),
+        source=list_source(readers, teacher=label == "teacher_score"),
         preprocessors=[
             seqio.CacheDatasetPlaceholder(),
             functools.partial(preprocessors.sample_documents, one_positive=one_positive),
@@ -157,13 +169,17 @@ def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:
     }
 
 
-def list_source(readers: Mapping[str, ReadLists]) -> seqio.DataSource:
-    """A seqio source of one example per list; the train split is marked as training data."""
+def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqio.DataSource:
+    """A seqio source of one example per list; the train split is marked as training data.
+
+    With `teacher`, examples have `targets_of_loss`, which in training are the teacher's scores.
+    """
+    of_loss = {"targets_of_loss": tf.TensorSpec([None], tf.float32)} if teacher else {}
 
     def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed
         return tf.data.Dataset.from_generator(
-            functools.partial(_examples, readers[split], split == TRAIN),
+            functools.partial(_examples, readers[split], split == TRAIN, teacher),
             output_signature={
                 "query_id": tf.TensorSpec([], tf.string),
                 "query": tf.TensorSpec([], tf.string),
@@ -171,16 +187,17 @@ def list_source(readers: Mapping[str, ReadLists]) -> seqio.DataSource:
                 "documents": tf.TensorSpec([None], tf.string),
                 "labels": tf.TensorSpec([None], tf.float32),
                 "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
+                **of_loss,
             },
         )
 
     return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
 
 
-def _examples(read: ReadLists, is_training: bool) -> Iterator[dict[str, Any]]:
+def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dict[str, Any]]:
     try:
         for ranked_list in read():
-            yield {
+            example = {
                 "query_id": ranked_list.query_id,
                 "query": ranked_list.query,
                 "doc_ids": list(ranked_list.doc_ids),
@@ -188,9 +205,22 @@ def _examples(read: ReadLists, is_training: bool) -> Iterator[dict[str, Any]]:
                 "labels": np.asarray(ranked_list.labels, np.float32),
                 "is_training": int(is_training),
             }
+            if teacher:
+                of_loss = _teacher_scores(ranked_list) if is_training else ranked_list.labels
+                example["targets_of_loss"] = np.asarray(of_loss, np.float32)
+            yield example
     except Exception as error:
         _reader_errors.append(error)  # TensorFlow would bury it; see clear_errors
         raise
+
+
+def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
+    if ranked_list.teacher_scores is None:
+        raise ValueError(
+            f"List '{ranked_list.query_id}' has no teacher_score; expected one of each document. "
+            "Build the lists with 't5rank lists --teacher RUN'."
+        )
+    return ranked_list.teacher_scores
 
 
 @contextlib.contextmanager

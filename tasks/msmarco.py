@@ -2,12 +2,14 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
+from t5rank.data.jsonl import read_jsonl
+from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
 from t5rank.data.passages import read_passage_lists
 from t5rank.prompts import RANKT5
-from t5rank.tasks.lists import TRAIN, register_task
+from t5rank.tasks.lists import TRAIN, ReadLists, register_task
 
 QNA_SPLITS = {"train": "train_v2.1.json.gz", "validation": "dev_v2.1.json.gz"}
 
@@ -21,6 +23,7 @@ def qna_task(
     one_positive: bool = False,
     keep_without_relevant: bool = True,
     labelled: bool = True,
+    label: str = "label",
 ) -> str:
     """Registers the task of MS MARCO QnA v2.1 and returns its name.
 
@@ -29,33 +32,42 @@ def qna_task(
     Args:
       data_dir: the folder of the files.
       vocabulary_file: a SentencePiece model.
-      splits: split to file name: raw columnar JSON, plain or gzipped, or `.jsonl` rows.
+      splits: split to the name of a file (raw columnar JSON, plain or gzipped, or `.jsonl` rows) or
+        of a folder that `t5rank lists` wrote.
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       keep_without_relevant: whether lists with nothing selected (38% of train) stay.
       labelled: whether every passage must have `is_selected`; those of the eval split have none.
+      label: see `t5rank.tasks.lists.register_task`.
     """
     readers = {
         split: functools.partial(
-            read_qna_rows if ".jsonl" in file else read_qna_columnar,
+            _qna_reader(os.path.join(data_dir, file)),
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
             labelled=labelled,
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive)
+    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+
+
+def _qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
+    if os.path.isdir(path):
+        return read_jsonl
+    return read_qna_rows if ".jsonl" in path else read_qna_columnar
 
 
 def passage_task(
     data_dir: str,
     vocabulary_file: str,
-    splits: Mapping[str, Mapping[str, str]],
+    splits: Mapping[str, Mapping[str, str] | str],
     prompt: str = RANKT5,
     name: str = "msmarco_passage",
     one_positive: bool = True,
     topn: int | None = None,
+    label: str = "label",
 ) -> str:
     """Registers the task of MS MARCO passage ranking and returns its name.
 
@@ -65,22 +77,37 @@ def passage_task(
     Args:
       data_dir: the folder of the files.
       vocabulary_file: a SentencePiece model.
-      splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`; a
-        split without `qrels` has no labels, and only scores make sense.
+      splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`, or
+        to the name of a folder that `t5rank lists` wrote. A split without `qrels` has no labels,
+        and only scores make sense.
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
-      topn: how many of the run's passages; None takes all.
+      topn: how many of the run's passages; None takes all. Not for folders: their lists are made.
+      label: see `t5rank.tasks.lists.register_task`.
     """
     readers = {
-        split: functools.partial(
-            read_passage_lists,
-            **{"qrels": None}
-            | {kind: os.path.join(data_dir, file) for kind, file in files.items()},
-            add_missing_relevant=split == TRAIN,
-            keep_without_relevant=split != TRAIN,
-            topn=topn,
-        )
+        split: _passage_reader(data_dir, files, split == TRAIN, topn)
         for split, files in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive)
+    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+
+
+def _passage_reader(
+    data_dir: str, files: Mapping[str, str] | str, is_training: bool, topn: int | None
+) -> ReadLists:
+    if isinstance(files, str):
+        if topn is not None:
+            raise ValueError(
+                f"Argument 'topn' has the value {topn} for the folder '{files}'; expected None. "
+                "Choose ranks where the lists are built: --run RUN:1-N."
+            )
+        folder = os.path.join(data_dir, files)
+        return functools.partial(read_jsonl, folder, keep_without_relevant=not is_training)
+    return functools.partial(
+        read_passage_lists,
+        **{"qrels": None} | {kind: os.path.join(data_dir, file) for kind, file in files.items()},
+        add_missing_relevant=is_training,
+        keep_without_relevant=not is_training,
+        topn=topn,
+    )

@@ -12,8 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank import trec
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -255,26 +253,3 @@ def test_approx_metrics_are_smooth_ndcg():
     expected = np.array(gains) @ discounts / (np.array([3, 3, 1, 0, 0]) @ discounts)
     for values in at.values():
         np.testing.assert_allclose(values, expected, rtol=1e-4)
-
-
-def test_keyword_lists_ask_for_words_of_a_passage(tmp_path):
-    words = [f"{first}{last}" for first in ("ant", "bee", "cat") for last in "abcde"]
-    texts = {f"d{i}": " ".join(words[i % 5 :] + words[: i % 5]) for i in range(30)}
-    source = tmp_path / "source"
-    source.mkdir()
-    trec.write_queries(source / "collection.tsv", texts)
-    candidates = {f"q{i}": {f"d{j}": -float(j) for j in range(i, i + 10)} for i in range(20)}
-    trec.write_run(source / "run.bm25.txt", candidates)
-    arguments = ["--words", "8", "--query-words", "2", "3", "--near", "4", "--random", "5"]
-    run("from_scratch/keyword_lists.py", source, tmp_path / "lists", *arguments, folder=tmp_path)
-    windows = trec.read_queries(tmp_path / "lists/collection.tsv")
-    queries = trec.read_queries(tmp_path / "lists/queries.tsv")
-    assert windows.keys() == texts.keys()
-    assert len(queries) == 2 * len(texts)
-    lists = trec.read_run(tmp_path / "lists/run.txt")
-    for query_id, labels in trec.read_qrels(tmp_path / "lists/qrels.txt").items():
-        ((sought, _),) = labels.items()
-        assert set(queries[query_id].split()) <= set(windows[sought].split())
-        assert len(windows[sought].split()) == 8
-        assert sought in lists[query_id]
-        assert 5 <= len(lists[query_id]) <= 10

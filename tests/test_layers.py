@@ -16,6 +16,12 @@ LAYERS = {
     ("t5rank.vocabulary", "t5rank.prompts"): TRAINING | {"jax", "flax"},
     ("t5rank.onnx.session",): TRAINING | {"jax", "flax", "onnx"},
     (
+        "t5rank.cli.lists",
+        "t5rank.lists.building",
+        "t5rank.lists.passages",
+        "t5rank.lists.qna",
+    ): TRAINING | {"jax", "flax", "scipy"},
+    (
         "t5rank.reranker",
         "t5rank.scoring",
         "t5rank.model_folder",

@@ -307,13 +307,29 @@ def test_evaluate_on_the_published_run(shared_data, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["quickstart", "train", "rerank", "score", "evaluate", "export"]
+    "command", ["quickstart", "train", "lists", "rerank", "score", "evaluate", "export"]
 )
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])
     assert stopped.value.code == 0
     assert f"t5rank {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("depth", [[], ["--depth=3"]])
+def test_a_folder_of_lists_is_reranked_as_its_run(files, model_dir, depth):
+    names = {"queries": "queries.tsv", "collection": "collection.tsv", "run": "run.txt"}
+    options = [f"--{name}={files / file}" for name, file in names.items()]
+    assert cli.main(["lists", str(files / "lists"), *options]) == 0
+    assert rerank_command(files, model_dir, *depth) == 0
+    options = [f"--lists={files / 'lists'}", f"--output={files / 'of_lists.txt'}", *depth]
+    assert cli.main(["rerank", f"--model={model_dir}", *options]) == 0
+    assert (files / "of_lists.txt").read_bytes() == (files / "out.txt").read_bytes()
+
+
+def test_rerank_wants_lists_or_files(files, model_dir, capsys):
+    assert rerank_command(files, model_dir, f"--lists={files}") == 1
+    assert "expected the three, or --lists alone" in capsys.readouterr().err
 
 
 def test_lists_without_qrels_score(files, model_dir):

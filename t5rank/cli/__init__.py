@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import t5rank
 from t5rank.cli.converting import add_convert, add_export
 from t5rank.cli.evaluating import add_evaluate
+from t5rank.cli.lists import add_lists
 from t5rank.cli.scoring import add_merge, add_rerank, add_score
 from t5rank.cli.serving import add_serve
 from t5rank.cli.terminal import set_up_logging
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         add_quickstart,
+        add_lists,
         add_train,
         add_rerank,
         add_merge,

@@ -3,8 +3,13 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from t5rank.cli.options import add_command, add_model, check_at_least_one, load_model
+
+if TYPE_CHECKING:
+    from t5rank.data.lists import RankedList
 
 
 def add_score(commands) -> None:
@@ -53,9 +58,12 @@ def add_rerank(commands) -> None:
         """,
     )
     add_model(parser)
-    parser.add_argument("--queries", required=True, metavar="FILE", help="query id TAB text")
-    parser.add_argument("--collection", required=True, metavar="FILE", help="document id TAB text")
-    parser.add_argument("--run", required=True, metavar="FILE", help="candidates, TREC or MS MARCO")
+    parser.add_argument("--queries", metavar="FILE", help="query id TAB text")
+    parser.add_argument("--collection", metavar="FILE", help="document id TAB text")
+    parser.add_argument("--run", metavar="FILE", help="candidates, TREC or MS MARCO")
+    parser.add_argument(
+        "--lists", metavar="DIR", help="what 't5rank lists' wrote, in place of these three"
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="the TREC run to write")
     parser.add_argument("--depth", type=int, metavar="N", help="rerank the N best of the run [all]")
     parser.add_argument("--topn", type=int, metavar="N", help="write the N best documents [all]")
@@ -64,23 +72,16 @@ def add_rerank(commands) -> None:
 
 
 def _rerank(arguments: argparse.Namespace) -> int:
-    from t5rank import model_folder, trec
-    from t5rank.data.passages import read_passage_lists
-    from t5rank.rerank import fingerprint, rerank_run
+    from t5rank import model_folder
+    from t5rank.data.files import fingerprint
+    from t5rank.rerank import rerank_run
 
     check_at_least_one(arguments, "depth", "topn")
-    sizes = trec.count_documents(arguments.run).values()
-    total = sum(min(size, arguments.depth or size) for size in sizes)
-    files = [
-        arguments.queries,
-        arguments.collection,
-        arguments.run,
+    lists, files, sizes = _candidates(arguments)
+    files += [
         os.path.join(arguments.model, model_folder.CONFIG),
         model_folder.weights_path(arguments.model, arguments.step),
     ]
-    lists = read_passage_lists(
-        arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
-    )
     written = rerank_run(
         load_model(arguments),
         lists,
@@ -88,13 +89,42 @@ def _rerank(arguments: argparse.Namespace) -> int:
         settings=fingerprint(files, arguments.depth),
         topn=arguments.topn,
         tag=arguments.tag,
-        total=total,
+        total=sum(min(size, arguments.depth or size) for size in sizes),
     )
     print(
         f"Wrote {written.documents:,} documents of {written.queries:,} queries to "
         f"{arguments.output}."
     )
     return 0
+
+
+def _candidates(
+    arguments: argparse.Namespace,
+) -> tuple[Iterable["RankedList"], list[str], Iterable[int]]:
+    """The lists, the files that they are read from, and how many documents each has."""
+    from t5rank import trec
+    from t5rank.data.folder import MANIFEST, read_manifest
+    from t5rank.data.jsonl import read_jsonl
+    from t5rank.data.passages import read_passage_lists
+
+    files = {name: getattr(arguments, name) for name in ("queries", "collection", "run")}
+    given = [file for file in files.values() if file]
+    if len(given) != (0 if arguments.lists else len(files)):
+        raise ValueError(
+            f"Options have {len(given)} of --{', --'.join(files)}, and {arguments.lists!r} for "
+            "--lists; expected the three, or --lists alone."
+        )
+    if arguments.lists:
+        histogram = read_manifest(arguments.lists)["histograms"]["list_length"]
+        sizes = [int(size) for size, count in histogram.items() for _ in range(count)]
+        whole = read_jsonl(arguments.lists)
+        cut = (ranked.first(arguments.depth) for ranked in whole)
+        return cut, [os.path.join(arguments.lists, MANIFEST)], sizes
+    counts = trec.count_documents(arguments.run).values()
+    lists = read_passage_lists(
+        arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
+    )
+    return lists, given, counts
 
 
 def add_merge(commands) -> None:

@@ -69,6 +69,10 @@ class Collection:
             where = location(self.path, self._line_number(start))
             return decode_line(raw, where=where, strict=self._strict, counts=self._counts)
 
+    def doc_ids(self) -> Iterator[str]:
+        """All ids, sorted by their bytes."""
+        return (doc_id.decode("utf-8", "replace") for doc_id in self._ids)
+
     def __enter__(self) -> Collection:
         return self
 
@@ -82,7 +86,7 @@ class Collection:
     def _find(self, doc_id: str) -> int | None:
         key = doc_id.encode("utf-8", "surrogatepass")
         # Cut to the ids' width: else numpy would widen a copy of all ids to compare a longer key.
-        at = int(np.searchsorted(self._ids, np.array(key, self._ids.dtype)))
+        at = int(self._ids.searchsorted(np.array(key, self._ids.dtype)))
         return at if at < len(self._ids) and self._ids[at] == key else None
 
     def _line(self, start: int) -> bytes:

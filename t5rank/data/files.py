@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 PathLike = str | os.PathLike[str]
@@ -172,3 +173,9 @@ def shards(folder: PathLike, extension: str) -> list[str]:
             f"all {number}."
         )
     return [os.path.join(folder, name) for name in expected]
+
+
+def fingerprint(files: Iterable[PathLike], *values: object) -> str:
+    """A short text that changes with the values, and with the files' paths, sizes and times."""
+    parts = [(os.path.abspath(f), os.stat(f).st_size, os.stat(f).st_mtime_ns) for f in files]
+    return hashlib.sha256(repr((parts, values)).encode()).hexdigest()[:16]

@@ -2,21 +2,29 @@
 
 {"query_id": "q1", "query": "cost of sales",
  "documents": [{"doc_id": "d1", "text": "The accumulated total of ...", "label": 1.0}, ...]}
+
+A document may have `"judged": false` (nobody judged it; true by default) and, like all others of
+its list, `"teacher_score": 1.25`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from t5rank.data.files import PathLike, location, open_text_writer, read_lines
+from t5rank.data.files import PathLike, location, open_text_writer, read_lines, repaired
+from t5rank.data.folder import lists_files
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
 _LIST_KEYS = {"query_id": str, "query": str, "documents": list}
 _DOCUMENT_KEYS = {"doc_id": str, "text": str, "label": int | float}
-_TYPE_NAMES = {str: "a string", list: "a list", int | float: "a number"}
+_OPTIONAL_KEYS = {"judged": bool, "teacher_score": int | float}
+_TYPE_NAMES = {str: "a string", list: "a list", int | float: "a number", bool: "true or false"}
 
 
 def read_jsonl(
@@ -27,10 +35,10 @@ def read_jsonl(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> Iterator[RankedList]:
-    """Reads lists in file order from a plain or gzip file.
+    """Reads lists in file order from a plain or gzip file, or a folder that `t5rank lists` wrote.
 
     Args:
-      path: the file; see the module's docstring.
+      path: the file or folder; see the module's docstring.
       strict: see `checked_list`.
       labelled: whether every document must have a label. With labelled=False a missing one is 0.0.
       keep_without_relevant: whether lists with no label above 0 are kept.
@@ -38,12 +46,13 @@ def read_jsonl(
 
     Raises:
       ValueError: malformed JSON, an unknown or missing key, a value of another type, or what
-        `checked_list` refuses; names file, line and key.
+        `checked_list` refuses; names file, line and key. Or a folder that is not whole.
     """
     counts = Counter() if counts is None else counts
     lists = (
-        _parsed_list(line, location(path, number), strict, labelled, counts)
-        for number, line in read_lines(path)
+        _parsed_list(line, location(file, number), strict, labelled, counts)
+        for file in (lists_files(path) if os.path.isdir(path) else [path])
+        for number, line in read_lines(file)
     )
     return filter_lists(
         lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
@@ -55,17 +64,24 @@ def write_jsonl(path: PathLike, lists: Iterable[RankedList]) -> int:
     written = 0
     with open_text_writer(path) as file:
         for ranked in lists:
-            file.write(json.dumps(_as_json(ranked), ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(json_line(ranked))
             written += 1
     return written
 
 
-def _as_json(ranked: RankedList) -> dict[str, Any]:
-    documents = [
+def json_line(ranked: RankedList) -> str:
+    """The list as one line, its end included."""
+    documents: list[dict[str, Any]] = [
         {"doc_id": doc_id, "text": text, "label": float(label)}
         for doc_id, text, label in zip(ranked.doc_ids, ranked.documents, ranked.labels, strict=True)
     ]
-    return {"query_id": ranked.query_id, "query": ranked.query, "documents": documents}
+    for document, judged in zip(documents, ranked.judged or (), strict=False):
+        if not judged:
+            document["judged"] = False
+    for document, score in zip(documents, ranked.teacher_scores or (), strict=False):
+        document["teacher_score"] = float(score)
+    as_json = {"query_id": ranked.query_id, "query": ranked.query, "documents": documents}
+    return json.dumps(as_json, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _parsed_list(line: bytes, where: str, strict, labelled, counts) -> RankedList:
@@ -78,24 +94,53 @@ def _parsed_list(line: bytes, where: str, strict, labelled, counts) -> RankedLis
         _item(document, f"Document {n} of the list in {where}", labelled)
         for n, document in enumerate(parsed["documents"], start=1)
     ]
-    return checked_list(
+    ranked = checked_list(
         parsed["query_id"], parsed["query"], items, where=where, strict=strict, counts=counts
     )
+    return _with_optional(ranked, parsed["documents"], where)
 
 
 def _item(document: Any, name: str, labelled: bool) -> Item:
     if isinstance(document, dict) and not labelled:
         document = {"label": 0.0, **document}
-    _check_keys(document, _DOCUMENT_KEYS, name)
+    _check_keys(document, _DOCUMENT_KEYS, name, _OPTIONAL_KEYS)
     return document["doc_id"], document["text"], document["label"]
 
 
-def _check_keys(got: Any, expected: dict[str, Any], name: str) -> None:
+def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], where: str) -> RankedList:
+    """The list with what its documents say under the optional keys; of duplicates, the first."""
+    if not any(_OPTIONAL_KEYS.keys() & document.keys() for document in documents):
+        return ranked
+    first = {repaired(document["doc_id"]): document for document in reversed(documents)}
+    kept = [first[doc_id] for doc_id in ranked.doc_ids]
+    judged = tuple(document.get("judged", True) for document in kept)
+    scores = tuple(document.get("teacher_score") for document in kept)
+    missing = [doc_id for doc_id, s in zip(ranked.doc_ids, scores, strict=True) if s is None]
+    if missing and len(missing) < len(kept):
+        raise ValueError(
+            f"Document '{missing[0]}' in {where} has no teacher_score, others of its list have; "
+            "expected one for each document or for none."
+        )
+    if not all(score is None or math.isfinite(score) for score in scores):
+        raise ValueError(f"The list in {where} has a teacher_score that is not a finite number.")
+    return dataclasses.replace(
+        ranked,
+        judged=None if all(judged) else judged,
+        teacher_scores=None if missing else tuple(map(float, scores)),
+    )
+
+
+def _check_keys(
+    got: Any, expected: dict[str, Any], name: str, optional: dict[str, Any] | None = None
+) -> None:
     if not isinstance(got, dict):
         raise ValueError(f"{name} has type {type(got).__name__}; expected an object.")
-    for key in got.keys() - expected.keys():
+    optional = {} if optional is None else optional
+    for key in got.keys() - expected.keys() - optional.keys():
         raise ValueError(f"{name} has the key '{key}'; expected only {', '.join(expected)}.")
-    for key, kind in expected.items():
+    for key, kind in {**expected, **optional}.items():
+        if key in optional and key not in got:
+            continue
         if key not in got:
             hint = " Pass labelled=False to read lists without labels." if key == "label" else ""
             raise ValueError(f"{name} has no key '{key}'; expected {', '.join(expected)}.{hint}")

@@ -39,6 +39,8 @@ class RankedList:
       doc_ids: the documents' ids.
       documents: the documents' texts, as many as `doc_ids`.
       labels: training targets, as many as `doc_ids`; above 0 is relevant.
+      judged: whether somebody judged each document; None says all.
+      teacher_scores: another model's score of each document; None where there is none.
 
     >>> ranked = RankedList("q1", "cost of sales", ("d1", "d2"), ("one", "two"), (0.0, 1.0))
     >>> len(ranked), ranked.has_relevant
@@ -50,12 +52,15 @@ class RankedList:
     doc_ids: tuple[str, ...]
     documents: tuple[str, ...]
     labels: tuple[float, ...]
+    judged: tuple[bool, ...] | None = None
+    teacher_scores: tuple[float, ...] | None = None
 
     def __post_init__(self):
-        lengths = (len(self.doc_ids), len(self.documents), len(self.labels))
+        columns = (self.doc_ids, self.documents, self.labels, self.judged, self.teacher_scores)
+        lengths = [len(column) for column in columns if column is not None]
         if len(set(lengths)) != 1:
             raise ValueError(
-                f"List '{self.query_id}' has {lengths} doc_ids, documents and labels; "
+                f"List '{self.query_id}' has {tuple(lengths)} doc_ids, documents, labels, ...; "
                 "expected as many of each."
             )
 
@@ -66,6 +71,18 @@ class RankedList:
     def has_relevant(self) -> bool:
         """Whether any label is above 0."""
         return any(label > 0 for label in self.labels)
+
+    def first(self, number: int | None) -> RankedList:
+        """The list cut to its first documents; None keeps all."""
+        return RankedList(
+            self.query_id,
+            self.query,
+            self.doc_ids[:number],
+            self.documents[:number],
+            self.labels[:number],
+            self.judged and self.judged[:number],
+            self.teacher_scores and self.teacher_scores[:number],
+        )
 
 
 def checked_list(

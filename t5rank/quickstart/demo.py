@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from t5rank import evaluation, plots, trec
+from t5rank.data.files import fingerprint
 from t5rank.data.passages import read_passage_lists
 from t5rank.quickstart import corpus
-from t5rank.rerank import fingerprint, rerank_run
+from t5rank.rerank import rerank_run
 from t5rank.reranker import Reranker
 
 LOSSES = ("sigmoid", "softmax")

@@ -43,6 +43,34 @@ def test_line_is_written_as_documented(tmp_path):
     assert json.loads((tmp_path / "lists.jsonl").read_text()) == LINE
 
 
+def test_optional_keys_are_written_where_they_say_something(tmp_path):
+    ranked = RankedList(
+        "q1", "cost", ("d1", "d2"), ("a", "b"), (1.0, 0.0), (True, False), (-2.5, 1.0)
+    )
+    write_jsonl(tmp_path / "lists.jsonl", [ranked])
+    assert json.loads((tmp_path / "lists.jsonl").read_text())["documents"] == [
+        {"doc_id": "d1", "text": "a", "label": 1.0, "teacher_score": -2.5},
+        {"doc_id": "d2", "text": "b", "label": 0.0, "judged": False, "teacher_score": 1.0},
+    ]
+    assert list(read_jsonl(tmp_path / "lists.jsonl")) == [ranked]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("judged", "no", "has 'no' under 'judged'; expected true or false"),
+        ("teacher_score", "1", "has '1' under 'teacher_score'; expected a number"),
+        ("teacher_score", float("nan"), "teacher_score that is not a finite number"),
+        ("teacher_score", 1.0, "'d1' .* has no teacher_score, others of its list have"),
+    ],
+)
+def test_optional_keys_are_checked(tmp_path, key, value, message):
+    documents = [{"doc_id": "d2", "text": "b", "label": 0, key: value}]
+    documents += [DOCUMENT] if value == 1.0 else []
+    with pytest.raises(ValueError, match=message):
+        list(read_jsonl(written(tmp_path, LINE | {"documents": documents})))
+
+
 @pytest.mark.parametrize("label", [1, True, 1.0])
 def test_label_may_be_an_integer_or_a_bool(tmp_path, label):
     line = LINE | {"documents": [DOCUMENT | {"label": label}]}

@@ -32,7 +32,7 @@ LISTS = [ranked(number) for number in range(6)]
 
 
 def new_name():
-    return f"lists_{next(_numbers)}"
+    return f"lists_{next(_numbers):04}"  # in the order of their names
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import seqio
 
+from t5rank import cli
 from t5rank.data.msmarco import read_qna_rows
 from t5rank.prompts import PairEncoder, Prompt
 from t5rank.tasks import lists, msmarco
@@ -119,6 +120,48 @@ def test_passage_training_lists_have_one_positive_by_default(passages, vocabular
 def test_passage_topn_cuts_the_run(passages, vocabulary_file):
     task = passage_task(passages, vocabulary_file, topn=1)
     assert [set(labels(e)) for e in read(task, "validation")] == [{"d0"}, {"d3"}]
+
+
+@pytest.fixture
+def lists_folder(passages):
+    """What `t5rank lists` makes of the passages: q1 with its relevant ones, d0 and d2."""
+    run = "q1 Q0 d0 1 -7.5 t\nq1 Q0 d1 2 -8 t\nq1 Q0 d2 3 -9 t\nq1 Q0 d4 4 -10 t\n"
+    (passages / "teacher.txt").write_text(run)
+    options = ["--negatives=2", f"--teacher={passages / 'teacher.txt'}"]
+    options += [f"--{kind}={passages / file}" for kind, file in PASSAGE_FILES.items()]
+    assert cli.main(["lists", str(passages / "lists"), *options]) == 0
+    return passages
+
+
+@pytest.mark.parametrize("task_function", [msmarco.passage_task, msmarco.qna_task])
+def test_a_split_may_be_a_folder_of_lists(lists_folder, vocabulary_file, task_function):
+    splits = {"train": "lists", "validation": "lists"}
+    task = task_function(
+        str(lists_folder), vocabulary_file, splits, name=new_name(), one_positive=True
+    )
+    whole = {"d0": 0.0, "d1": 1.0, "d2": 0.0, "d4": 1.0}
+    assert [labels(example) for example in read(task, "validation")] == [whole]
+    (example,) = read(task, "train", list_size=10)
+    assert sorted(labels(example).values()) == [0.0, 0.0, 1.0]
+
+
+def test_labels_of_training_may_be_the_teachers_scores(lists_folder, vocabulary_file):
+    splits = {"train": "lists", "validation": "lists"}
+    settings = {"name": new_name(), "label": "teacher_score"}
+    task = msmarco.passage_task(str(lists_folder), vocabulary_file, splits, **settings)
+    scores = {"d0": -7.5, "d1": -8.0, "d2": -9.0, "d4": -10.0}
+    for example in read(task, "train", list_size=10, num_epochs=4, seed=0):
+        got = labels(example)
+        assert got == {doc_id: scores[doc_id] for doc_id in got}
+        assert len(got.keys() & {"d1", "d4"}) == 1  # one_positive goes by the labels
+    assert [set(labels(e).values()) for e in read(task, "validation")] == [{0.0, 1.0}]
+
+
+def test_topn_of_a_folder_of_lists_is_refused(lists_folder, vocabulary_file):
+    with pytest.raises(ValueError, match="'topn' has the value 3 for the folder 'lists'"):
+        msmarco.passage_task(
+            str(lists_folder), vocabulary_file, {"train": "lists"}, name=new_name(), topn=3
+        )
 
 
 def test_real_qna_tokens_are_those_of_the_pair_encoder(shared_data):

@@ -1,0 +1,241 @@
+"""`t5rank lists`."""
+
+import argparse
+import shlex
+from typing import Any
+
+from t5rank.cli.options import add_command, check_at_least_one
+
+
+def add_lists(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "lists",
+        "build training or evaluation lists",
+        """
+        Writes a folder of lists that training (a split of SPLITS) and 't5rank rerank --lists' read:
+
+        t5rank lists OUTPUT --qna train_v2.1.json.gz
+        t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN
+        t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN:1-200 --negatives 35
+        t5rank lists OUTPUT --keywords --collection C --words 40 --query_words 3 7
+
+        The first two are for evaluation or whole lists, the third is a training list of every
+        relevant document and sampled hard negatives, the last makes queries up out of documents.
+        Interrupted, it goes on where it was when the same command is given again.
+        """,
+    )
+    parser.add_argument("output", metavar="OUTPUT", help="the folder to write")
+    _add_sources(parser)
+    _add_sampling(parser)
+    _add_keywords(parser)
+    _add_contamination(parser)
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--lists_per_shard",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="queries a file [%(default)s]",
+    )
+    work.add_argument("--workers", type=int, default=1, metavar="N", help="processes [%(default)s]")
+    work.add_argument("--beam", action="store_true", help="run on Apache Beam")
+    work.add_argument(
+        "--beam_options", default="", metavar="TEXT", help="Beam's own, such as '--runner=...'"
+    )
+    parser.set_defaults(command=_lists)
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("sources")
+    group.add_argument(
+        "--qna",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="MS MARCO QnA: columnar .json[.gz], or .jsonl rows; may be repeated",
+    )
+    group.add_argument("--collection", metavar="FILE", help="document id TAB text, uncompressed")
+    group.add_argument("--queries", metavar="FILE", help="query id TAB text")
+    group.add_argument("--qrels", metavar="FILE", help="judgements, TREC or MS MARCO")
+    group.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="RUN[:FIRST-LAST]",
+        help="candidates, TREC or MS MARCO, uncompressed, at these ranks [all]; may be repeated",
+    )
+    group.add_argument(
+        "--only_ids",
+        metavar="REGEX",
+        help="only documents whose whole id matches, judged ones aside",
+    )
+    group.add_argument(
+        "--folds", type=int, metavar="N", help="parts of the queries, by crc32 of their ids"
+    )
+    group.add_argument(
+        "--fold", type=int, action="append", metavar="I", help="which part, from 0; may be repeated"
+    )
+    group.add_argument(
+        "--drop_without_relevant",
+        action="store_true",
+        help="leave out lists without a label above 0",
+    )
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training lists")
+    group.add_argument(
+        "--negatives", type=int, metavar="N", help="sample N documents not judged relevant"
+    )
+    group.add_argument(
+        "--near_duplicates",
+        type=float,
+        default=0.9,
+        metavar="T",
+        help="leave out negatives whose word 3-grams have this Jaccard similarity to a relevant "
+        "document's, or more; 0 leaves out none [%(default)s]",
+    )
+    group.add_argument("--teacher", metavar="RUN", help="a run whose scores the documents get")
+    group.add_argument("--seed", type=int, default=0, metavar="S", help="of sampling [%(default)s]")
+
+
+def _add_keywords(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("queries made up of a document's words")
+    group.add_argument("--keywords", action="store_true", help="make up queries")
+    group.add_argument("--words", type=int, metavar="N", help="the words of a document")
+    group.add_argument(
+        "--query_words", type=int, nargs=2, metavar=("MIN", "MAX"), help="the words of a query"
+    )
+    group.add_argument(
+        "--queries_per_document", type=int, default=2, metavar="N", help="[%(default)s]"
+    )
+    group.add_argument(
+        "--near", type=int, default=0, metavar="N", help="others of a list of the run [%(default)s]"
+    )
+    group.add_argument(
+        "--random", type=int, default=8, metavar="N", help="others from anywhere [%(default)s]"
+    )
+
+
+def _add_contamination(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("contamination")
+    group.add_argument(
+        "--evaluation",
+        action="append",
+        default=[],
+        metavar="NAME=QUERIES[,QRELS[,COLLECTION]]",
+        help="report what the lists have in common with these; may be repeated",
+    )
+    group.add_argument(
+        "--exclude_contaminated", action="store_true", help="leave out lists that have"
+    )
+
+
+def _lists(arguments: argparse.Namespace) -> int:
+    from t5rank.lists.building import build_lists
+    from t5rank.lists.report import described
+    from t5rank.lists.shards import Writer
+
+    check_at_least_one(
+        arguments, "lists_per_shard", "workers", "negatives", "words", "queries_per_document"
+    )
+    source = _source(arguments)
+    writer = Writer(
+        source,
+        arguments.output,
+        arguments.lists_per_shard,
+        drop_without_relevant=arguments.drop_without_relevant,
+        evaluation_sets=_evaluation_sets(arguments, source),
+        exclude_contaminated=arguments.exclude_contaminated,
+    )
+    print(described(build_lists(writer, _runner(arguments)), arguments.output))
+    return 0
+
+
+def _runner(arguments: argparse.Namespace) -> Any:
+    from t5rank.lists.beam import BeamRunner
+    from t5rank.lists.building import LocalRunner
+
+    if arguments.beam:
+        return BeamRunner(tuple(shlex.split(arguments.beam_options)))
+    return LocalRunner(arguments.workers)
+
+
+def _source(arguments: argparse.Namespace) -> Any:
+    from t5rank.lists.keywords import KeywordSource
+    from t5rank.lists.passages import PassageSource
+    from t5rank.lists.qna import QnaSource
+    from t5rank.lists.runs import IndexedRun
+    from t5rank.lists.sources import DatasetFiles
+
+    folds = _folds(arguments)
+    runs = [IndexedRun.parse(run) for run in arguments.run]
+    if arguments.qna:
+        _refuse(arguments, "--qna", "keywords", "collection", "queries", "run", "negatives")
+        return QnaSource(arguments.qna, folds)
+    if arguments.keywords:
+        _refuse(arguments, "--keywords", "queries", "qrels", "negatives", "teacher")
+        _require(arguments, "--keywords", "collection", "words", "query_words")
+        return KeywordSource(
+            arguments.collection,
+            runs[0] if runs else None,
+            arguments.words,
+            tuple(arguments.query_words),
+            arguments.queries_per_document,
+            arguments.near,
+            arguments.random,
+            arguments.seed,
+            arguments.only_ids,
+            folds,
+        )
+    _require(arguments, "these lists (or --qna, or --keywords)", "collection", "queries", "run")
+    return PassageSource(
+        DatasetFiles(arguments.collection, arguments.queries, arguments.qrels),
+        runs,
+        arguments.negatives,
+        arguments.near_duplicates,
+        IndexedRun(arguments.teacher) if arguments.teacher else None,
+        arguments.seed,
+        folds,
+        arguments.only_ids,
+    )
+
+
+def _folds(arguments: argparse.Namespace) -> Any:
+    from t5rank.lists.sources import Folds
+
+    if arguments.folds is None and arguments.fold is None:
+        return Folds()
+    chosen = sorted(set(arguments.fold or ()))
+    if arguments.folds is None or not chosen or not 0 <= chosen[0] <= chosen[-1] < arguments.folds:
+        raise ValueError(
+            f"Options '--folds' and '--fold' have {arguments.folds} and {arguments.fold}; expected "
+            "--folds N with each --fold from 0 to N - 1."
+        )
+    return Folds(arguments.folds, tuple(chosen))
+
+
+def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
+    from t5rank.lists.contamination import evaluation_set, parse_evaluation
+
+    if arguments.exclude_contaminated and not arguments.evaluation:
+        raise ValueError("Option '--exclude_contaminated' has no set; expected --evaluation too.")
+    own = getattr(source, "dataset", None)
+    parsed = [parse_evaluation(text, arguments.collection) for text in arguments.evaluation]
+    return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)
+
+
+def _refuse(arguments: argparse.Namespace, mode: str, *names: str) -> None:
+    for name in names:
+        if getattr(arguments, name):
+            raise ValueError(
+                f"Option '--{name}' has no use with {mode}; expected it to be left out."
+            )
+
+
+def _require(arguments: argparse.Namespace, mode: str, *names: str) -> None:
+    for name in names:
+        if not getattr(arguments, name):
+            raise ValueError(f"Option '--{name}' is missing; expected it for {mode}.")

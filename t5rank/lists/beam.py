@@ -1,0 +1,43 @@
+"""Writes the blocks of lists on Apache Beam: the same files, on as many machines as it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from t5rank.lists.shards import Writer
+
+
+@dataclass(frozen=True)
+class BeamRunner:
+    """Runs a pipeline and waits for its end.
+
+    The sources and the folder must have the same paths on every machine. Each worker indexes the
+    collection and the runs once. A pipeline that failed goes on where it was when it is run again.
+
+    Attributes:
+      options: Beam's own, such as `("--runner=DirectRunner", "--direct_num_workers=4")`.
+
+    Raises:
+      ValueError: Beam is not installed.
+    """
+
+    options: tuple[str, ...] = ()
+
+    def __call__(self, writer: Writer) -> None:
+        """Writes all blocks."""
+        try:
+            import apache_beam as beam
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"Package '{error.name}' is not installed; expected Apache Beam. "
+                "Install it in an environment of its own: pip install 't5rank[beam]'"
+            ) from None
+        with beam.Pipeline(options=PipelineOptions(list(self.options))) as pipeline:
+            _ = (
+                pipeline
+                | beam.Create([writer])
+                | "blocks" >> beam.FlatMap(Writer.blocks)
+                | beam.Reshuffle()
+                | "write" >> beam.MapTuple(writer.write)
+            )

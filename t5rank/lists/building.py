@@ -1,0 +1,200 @@
+"""Builds a folder of lists, shard by shard; interrupted and called again, it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import t5rank
+from t5rank import plots
+from t5rank.data.files import fingerprint
+from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
+from t5rank.lists.shards import Statistics, Writer, unfinished_folder, unfinished_shard, write_json
+
+_CHUNK_BYTES = 1 << 22
+# Not fork: who calls this may have threads, those of JAX for one.
+_START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+WriteAll = Callable[[Writer], None]
+
+
+def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
+    """Writes the folder of `writer` and returns its manifest.
+
+    Args:
+      writer: the lists, and the folder.
+      write_all: writes all blocks: `LocalRunner`, or the one of `t5rank.lists.beam`.
+
+    Raises:
+      ValueError: the folder has lists of other options or files, there are no lists, or a source
+        file changed meanwhile.
+    """
+    folder = Path(writer.folder)
+    made_of = {
+        "t5rank": t5rank.__version__,
+        "options": writer.options(),
+        "files": fingerprint(writer.paths.values()),
+    }
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        _check_same(folder, made_of, {**manifest, "files": manifest["fingerprint"]})
+        shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
+        return manifest
+    _claim(folder, made_of)
+    write_all(writer)
+    return _finish(writer, made_of)
+
+
+@dataclass(frozen=True)
+class LocalRunner:
+    """Writes all blocks on this machine, in so many processes."""
+
+    workers: int = 1
+
+    def __call__(self, writer: Writer) -> None:
+        """Shows the progress."""
+        total = writer.source.total()
+        written = _in_turn(writer) if self.workers == 1 else _in_processes(writer, self.workers)
+        with tqdm(total=total, desc="lists", unit=" lists", disable=None) as progress:
+            for lists in written:
+                progress.update(lists)
+
+
+def _in_turn(writer: Writer) -> Iterator[int]:
+    for index, block in writer.blocks():
+        writer.write(index, block)
+        yield len(block)
+
+
+def _in_processes(writer: Writer, workers: int) -> Iterator[int]:
+    """Hands out two blocks a worker at a time, so that a stream is not read ahead of them."""
+    context = multiprocessing.get_context(_START)
+    with ProcessPoolExecutor(workers, context, initializer=_adopt, initargs=(writer,)) as pool:
+        waiting: dict[Any, int] = {}
+        try:
+            for index, block in writer.blocks():
+                waiting[pool.submit(_write_adopted, index, block)] = len(block)
+                while len(waiting) >= 2 * workers:
+                    yield from _finished(waiting)
+            while waiting:
+                yield from _finished(waiting)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _finished(waiting: dict[Any, int]) -> Iterator[int]:
+    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+        done.result()
+        yield waiting.pop(done)
+
+
+_adopted: list[Writer] = []
+
+
+def _adopt(writer: Writer) -> None:
+    """A worker process keeps the writer, and what its source loads."""
+    _adopted[:] = [writer]
+
+
+def _write_adopted(index: int, block: Any) -> None:
+    _adopted[0].write(index, block)
+
+
+def _claim(folder: Path, made_of: dict[str, Any]) -> None:
+    """Says in the folder what it is made of, or checks that it was begun like this."""
+    unfinished_folder(str(folder)).mkdir(parents=True, exist_ok=True)
+    path = unfinished_folder(str(folder)) / "made_of.json"
+    if path.is_file():
+        _check_same(folder, made_of, json.loads(path.read_text()))
+    else:
+        write_json(path, made_of)
+
+
+def _check_same(folder: Path, made_of: dict[str, Any], before: dict[str, Any]) -> None:
+    differ = [
+        f"{key} {before.get(key)!r}" for key in ("t5rank",) if before.get(key) != made_of[key]
+    ]
+    old, new = before["options"], made_of["options"]
+    differ += [
+        f"{key} {old.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    if before["files"] != made_of["files"]:
+        differ.append("other files")
+    if differ:
+        raise ValueError(
+            f"Folder '{folder}' has lists made with {', '.join(differ)}; expected the options and "
+            "files of this command. Choose another folder, or remove this one."
+        )
+
+
+def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
+    """Brings all shards to their places, and writes the picture and the manifest."""
+    folder, number = Path(writer.folder), writer.number()
+    statistics, shards = Statistics(), []
+    statistics.counts.update(writer.source.counts)
+    for index in range(number):
+        record = writer.record(index)
+        if record is None:
+            raise RuntimeError(f"Shard {index} of folder '{folder}' was not written.")
+        statistics.merge(record)
+        counts = {name: record["counts"].get(name, 0) for name in ("lists", "documents")}
+        file = {"file": shard_name(index, number), "bytes": record["bytes"]}
+        shards.append(file | counts | {"sha256": record["sha256"]})
+    if not statistics.counts["lists"]:
+        raise ValueError(
+            f"Folder '{folder}' gets no lists at all; expected at least one. What was left out: "
+            f"{dict(+statistics.counts)}."
+        )
+    sources = [_described(name, path) for name, path in writer.paths.items()]
+    if fingerprint(writer.paths.values()) != made_of["files"]:
+        raise ValueError(f"A source file of '{folder}' changed meanwhile; expected it to stay.")
+    for index, shard in enumerate(shards):
+        if unfinished_shard(writer.folder, index).is_file():
+            os.replace(unfinished_shard(writer.folder, index), folder / shard["file"])
+    manifest = {
+        "format": 1,
+        "t5rank": made_of["t5rank"],
+        "options": made_of["options"],
+        "sources": sources,
+        **statistics.as_json(),
+        "shards": shards,
+        "fingerprint": made_of["files"],
+    }
+    plots.histograms(manifest["histograms"], folder / SUMMARY)
+    unfinished = unfinished_folder(writer.folder)
+    write_json(unfinished / MANIFEST, manifest)
+    os.replace(unfinished / MANIFEST, folder / MANIFEST)
+    shutil.rmtree(unfinished)
+    return manifest
+
+
+def _described(name: str, path: str) -> dict[str, Any]:
+    size = os.path.getsize(path)
+    digest = hashlib.sha256()
+    with (
+        open(path, "rb", buffering=0) as file,
+        tqdm(
+            total=size, desc=f"checksum of {name}", unit="B", unit_scale=True, disable=None
+        ) as bar,
+    ):
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            bar.update(len(chunk))
+    return {
+        "name": name,
+        "file": os.path.basename(path),
+        "bytes": size,
+        "sha256": digest.hexdigest(),
+    }

@@ -1,0 +1,128 @@
+"""Which lists know something of an evaluation set: its queries, or documents relevant there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from t5rank.data.lists import RankedList
+from t5rank.lists.negatives import words
+from t5rank.lists.sources import Dataset, DatasetFiles, Texts
+
+EXAMPLES = 10  # query ids that the manifest names for each finding
+FINDINGS = ("same_query_id", "same_query_text", "same_relevant_document")
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """What must not be trained on; texts as their words (`t5rank.lists.negatives.words`).
+
+    Attributes:
+      name: the set's name.
+      query_ids: its queries.
+      queries: their texts.
+      doc_ids: the documents relevant there, if the lists' documents have the same ids.
+      documents: their texts.
+      paths: the set's files, by what they are.
+    """
+
+    name: str
+    query_ids: frozenset[str]
+    queries: frozenset[str]
+    doc_ids: frozenset[str] = frozenset()
+    documents: frozenset[str] = frozenset()
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    def findings(self, ranked: RankedList) -> list[str]:
+        """Those of `FINDINGS` that are true of the list."""
+        relevant = [i for i, label in enumerate(ranked.labels) if label > 0]
+        found = (
+            ranked.query_id in self.query_ids,
+            normalized(ranked.query) in self.queries,
+            any(ranked.doc_ids[i] in self.doc_ids for i in relevant)
+            or any(normalized(ranked.documents[i]) in self.documents for i in relevant),
+        )
+        return [name for name, true in zip(FINDINGS, found, strict=True) if true]
+
+
+@dataclass
+class Contamination:
+    """Counts and first examples of findings, by evaluation set."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, name: str, query_id: str, findings: Iterable[str]) -> None:
+        """Notes that a list knows something of the set `name`."""
+        for finding in findings:
+            self._merge(name, finding, 1, [query_id])
+
+    def merge(self, found: dict[str, dict[str, Any]]) -> None:
+        """Adds what another part of the lists found; its examples come after."""
+        for name, findings in found.items():
+            for finding, entry in findings.items():
+                self._merge(name, finding, entry["lists"], entry["examples"])
+
+    def _merge(self, name: str, finding: str, lists: int, examples: list[str]) -> None:
+        entry = self.found.setdefault(name, {}).setdefault(finding, {"lists": 0, "examples": []})
+        entry["lists"] += lists
+        entry["examples"] = [*entry["examples"], *examples][:EXAMPLES]
+
+
+def normalized(text: str) -> str:
+    """A text without case, punctuation and spacing, for comparison."""
+    return " ".join(words(text))
+
+
+def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> EvaluationSet:
+    """The queries of a dataset, and the documents that are relevant there.
+
+    Args:
+      name: the set's name.
+      dataset: the evaluation data.
+      lists: the dataset that the lists are made of; None for a source without ids of its own.
+    """
+    queries, qrels = dataset.queries, dataset.qrels or {}
+    judged = Counter(d for grades in qrels.values() for d, grade in grades.items() if grade > 0)
+    same = lists is not None and _collection(lists) == _collection(dataset)
+    texts: Texts = lists.texts if same and lists is not None else dataset.texts
+    return EvaluationSet(
+        name,
+        frozenset(queries),
+        frozenset(map(normalized, queries.values())),
+        frozenset(judged) if same else frozenset(),
+        frozenset(normalized(texts[doc_id]) for doc_id in judged),
+        {f"{name}: {kind}": path for kind, path in dataset.paths.items() if path},
+    )
+
+
+def parse_evaluation(text: str, collection: str | None) -> tuple[str, DatasetFiles]:
+    """The name and files of an option `NAME=QUERIES[,QRELS[,COLLECTION]]`.
+
+    Args:
+      text: the option.
+      collection: the collection of the lists, which a set without its own has too.
+
+    Raises:
+      ValueError: not of this form, or qrels without any collection.
+    """
+    name, equals, rest = text.partition("=")
+    files = rest.split(",")
+    if not (name and equals and all(files) and len(files) <= 3):
+        raise ValueError(
+            f"Option '--evaluation' has {text!r}; expected NAME=QUERIES[,QRELS[,COLLECTION]]."
+        )
+    queries, qrels, own = [*files, None, None][:3]
+    texts = own or collection
+    if qrels and not texts:
+        raise ValueError(
+            f"Option '--evaluation' has {text!r} without a collection; expected "
+            "NAME=QUERIES,QRELS,COLLECTION, because the lists have no collection either."
+        )
+    return name, DatasetFiles(texts or "", str(queries), qrels)
+
+
+def _collection(dataset: Dataset) -> Path:
+    return Path(dataset.paths["collection"]).resolve()

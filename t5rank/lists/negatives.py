@@ -1,0 +1,92 @@
+"""Hard negatives: documents that a retriever ranks high and nobody judged relevant."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+
+_WORD = re.compile(r"\w+")
+
+
+def shuffled(items: Iterable[str], seed: int, name: str) -> Iterator[str]:
+    """The items one by one in a random order that depends on them, the seed and the name alone.
+
+    Only `Random.random` is used, which Python promises never to change.
+
+    >>> list(shuffled("abcd", 0, "q1"))
+    ['a', 'b', 'd', 'c']
+    """
+    generator = random.Random(f"{seed}:{name}")
+    left = list(items)
+    while left:
+        at = int(generator.random() * len(left))
+        left[at], left[-1] = left[-1], left[at]
+        yield left.pop()
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation: texts with the same are alike.
+
+    >>> words("It's a LIST.")
+    ['it', 's', 'a', 'list']
+    """
+    return _WORD.findall(text.casefold())
+
+
+class NearDuplicates:
+    """Tells texts that are almost those of some documents.
+
+    Two texts are near-duplicates if the Jaccard similarity of their sets of three successive words
+    is at least the threshold, as those of the same words always are.
+
+    Args:
+      texts: the documents' texts.
+      threshold: from 0 to 1; with 0 nothing is a near-duplicate.
+
+    >>> duplicates = NearDuplicates(["a list holds items in order"], 0.5)
+    >>> "A list holds items in ORDER!" in duplicates
+    True
+    >>> "a list holds many items in order" in duplicates
+    False
+    """
+
+    def __init__(self, texts: Iterable[str], threshold: float):
+        self._threshold = threshold
+        self._documents = [shingles(text) for text in texts] if threshold else []
+        self._signs = [self._signs_of(document) for document in self._documents]
+
+    def __contains__(self, text: str) -> bool:
+        folded = text.casefold()
+        if not any(sign in folded for signs in self._signs for sign in signs):
+            return False
+        own = shingles(text)
+        return any(self._alike(own, other) for other in self._documents)
+
+    def _signs_of(self, document: set[tuple[str, ...]]) -> set[str]:
+        """Words of which a near-duplicate has one: looking for them is fast, and settles most.
+
+        It lacks at most (1 - threshold) of the document's shingles, so of one more than that it has
+        one, with its longest word. Long words are rare: they are taken from where they are longest.
+        """
+        number = int((1 - self._threshold) * len(document) + 1e-9) + 1
+        longest = (max(shingle, key=lambda word: (len(word), word)) for shingle in document)
+        return set(sorted(longest, key=len, reverse=True)[:number])
+
+    def _alike(self, one: set, other: set) -> bool:
+        common = len(one & other)
+        return common >= self._threshold * (len(one) + len(other) - common)
+
+
+def shingles(text: str) -> set[tuple[str, ...]]:
+    """The sets of three successive words; of a shorter text, its words as one.
+
+    >>> sorted(shingles("what is a list"))
+    [('is', 'a', 'list'), ('what', 'is', 'a')]
+    """
+    found = words(text)
+    return (
+        {tuple(found or [""])}
+        if len(found) < 3
+        else set(zip(found, found[1:], found[2:], strict=False))
+    )

@@ -1,0 +1,196 @@
+"""Lists of passage ranking: a run's candidates, or relevant documents and hard negatives."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from t5rank.data.lists import RankedList
+from t5rank.lists.negatives import NearDuplicates, shuffled
+from t5rank.lists.runs import IndexedRun, all_query_ids
+from t5rank.lists.sources import ALL, Dataset, Folds
+
+
+@dataclass
+class PassageSource:
+    """Evaluation lists (`negatives` None) are the run's candidates, training lists are sampled.
+
+    A training list is every relevant document of the query and `negatives` others, drawn uniformly
+    from the candidates of all runs together that are not judged relevant and not near-duplicates of
+    a relevant one. With a teacher, documents that it did not score are left out of training lists
+    and counted; in evaluation lists they are an error.
+
+    Attributes:
+      dataset: texts, queries and judgements.
+      runs: where candidates come from, each with the ranks to take; one for evaluation lists.
+      negatives: how many others a training list gets; where there are fewer, it is counted.
+      near_duplicates: the threshold of `NearDuplicates`.
+      teacher: a run whose scores the documents get.
+      seed: of the sampling.
+      folds: which queries.
+      only_ids: a regular expression that the ids of candidates must match as a whole.
+
+    Raises:
+      ValueError: several runs, or no qrels, where that makes no sense; a query or document without
+        text; what a run or a dataset refuses.
+    """
+
+    dataset: Dataset
+    runs: Sequence[IndexedRun]
+    negatives: int | None = None
+    near_duplicates: float = 0.9
+    teacher: IndexedRun | None = None
+    seed: int = 0
+    folds: Folds = ALL
+    only_ids: str | None = None
+
+    def __post_init__(self):
+        if self.negatives is None and len(self.runs) != 1:
+            raise ValueError(
+                f"Evaluation lists have {len(self.runs)} runs; expected 1. "
+                "Candidates of several runs are for training lists, with --negatives."
+            )
+        if self.negatives is not None and "qrels" not in self.dataset.paths:
+            raise ValueError("Training lists have no qrels; expected --qrels with --negatives.")
+        self.paths = dict(self.dataset.paths)
+        for number, run in enumerate(self.runs, start=1):
+            self.paths["run" if len(self.runs) == 1 else f"run {number}"] = run.path
+        if self.teacher is not None:
+            self.paths["teacher"] = self.teacher.path
+
+    def settings(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "lists": "evaluation" if self.negatives is None else "training",
+            "ranks": [[run.first, run.last] for run in self.runs],
+            "negatives": self.negatives,
+            "near_duplicates": self.near_duplicates if self.negatives is not None else None,
+            "seed": self.seed if self.negatives is not None else None,
+            "folds": list(self.folds),
+            "only_ids": self.only_ids,
+        }
+
+    def total(self) -> int:
+        """See `Source`."""
+        return len(self._planned[0])
+
+    @property
+    def counts(self) -> Counter[str]:
+        """See `Source`."""
+        return self._planned[1]
+
+    def blocks(self, size: int) -> Iterator[list[str]]:
+        """See `Source`; a block is the ids of its queries."""
+        query_ids, _ = self._planned
+        for start in range(0, len(query_ids), size):
+            yield query_ids[start : start + size]
+
+    def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
+        """See `Source`."""
+        for query_id in block:
+            build = self._evaluation_list if self.negatives is None else self._training_list
+            ranked = build(query_id, counts)
+            if ranked is not None:
+                yield ranked
+
+    @cached_property
+    def _planned(self) -> tuple[list[str], Counter[str]]:
+        """The queries, and what is left out of the runs and the qrels."""
+        counts: Counter[str] = Counter()
+        query_ids = [query_id for query_id in all_query_ids(self.runs) if self.folds(query_id)]
+        if self.negatives is None:
+            return query_ids, counts
+        relevant = {
+            q for q, judged in (self.dataset.qrels or {}).items() if max(judged.values()) > 0
+        }
+        kept = [query_id for query_id in query_ids if query_id in relevant]
+        counts["lists_without_relevant_dropped"] += len(query_ids) - len(kept)
+        missing = [query_id for query_id in relevant.difference(kept) if self.folds(query_id)]
+        counts["qrels_queries_not_in_run"] += len(missing)
+        return kept, counts
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_planned"}
+
+    def _evaluation_list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
+        doc_ids = self._candidates(query_id)
+        if not doc_ids:
+            counts["queries_without_candidates_dropped"] += 1
+            return None
+        scores = None if self.teacher is None else self.teacher[query_id]
+        if scores is not None and (missing := [d for d in doc_ids if d not in scores]):
+            raise ValueError(
+                f"Document '{missing[0]}' of query '{query_id}' is not in the teacher's file "
+                f"'{self.paths['teacher']}'; expected a score of every candidate."
+            )
+        return self._list(query_id, doc_ids, self._texts(query_id, doc_ids), scores, counts)
+
+    def _training_list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
+        judged = self._judged(query_id)
+        relevant = [doc_id for doc_id, grade in judged.items() if grade > 0]
+        candidates = [d for d in self._candidates(query_id) if judged.get(d, 0) <= 0]
+        scores = None if self.teacher is None else self.teacher[query_id]
+        if scores is not None:
+            before = len(relevant) + len(candidates)
+            relevant = [doc_id for doc_id in relevant if doc_id in scores]
+            candidates = [doc_id for doc_id in candidates if doc_id in scores]
+            left = before - len(relevant) - len(candidates)
+            counts["documents_without_teacher_score_left_out"] += left
+            if not relevant:
+                counts["lists_without_teacher_score_dropped"] += 1
+                return None
+        texts = self._texts(query_id, relevant)
+        duplicates = NearDuplicates(texts.values(), self.near_duplicates)
+        for doc_id in shuffled(candidates, self.seed, query_id):
+            if len(texts) == len(relevant) + (self.negatives or 0):
+                break
+            text = self._texts(query_id, [doc_id])[doc_id]
+            if text in duplicates:
+                counts["near_duplicates_left_out"] += 1
+            else:
+                texts[doc_id] = text
+        counts["lists_with_fewer_negatives"] += len(texts) < len(relevant) + (self.negatives or 0)
+        return self._list(query_id, list(texts), texts, scores, counts)
+
+    def _candidates(self, query_id: str) -> list[str]:
+        found = list(dict.fromkeys(doc_id for run in self.runs for doc_id in run[query_id]))
+        if self.only_ids is None:
+            return found
+        pattern = re.compile(self.only_ids)
+        return [doc_id for doc_id in found if pattern.fullmatch(doc_id)]
+
+    def _judged(self, query_id: str) -> dict[str, int]:
+        return (self.dataset.qrels or {}).get(query_id, {})
+
+    def _texts(self, query_id: str, doc_ids: Sequence[str]) -> dict[str, str]:
+        collection = self.dataset.texts
+        try:
+            return {doc_id: collection[doc_id] for doc_id in doc_ids}
+        except KeyError as error:
+            raise ValueError(
+                f"Query '{query_id}' has a candidate or judgement without text: {error.args[0]} "
+                "Do the run, the qrels and the collection belong together?"
+            ) from None
+
+    def _list(self, query_id, doc_ids, texts, scores, counts) -> RankedList:
+        query = self.dataset.queries.get(query_id)
+        if query is None:
+            raise ValueError(
+                f"Query '{query_id}' of the run is not among the queries; expected its text."
+            )
+        grades = self._judged(query_id)
+        judged = tuple(doc_id in grades for doc_id in doc_ids)
+        counts["unjudged_documents"] += judged.count(False)
+        return RankedList(
+            query_id,
+            query,
+            tuple(doc_ids),
+            tuple(texts[doc_id] for doc_id in doc_ids),
+            tuple(float(max(grades.get(doc_id, 0), 0)) for doc_id in doc_ids),
+            None if all(judged) else judged,
+            None if scores is None else tuple(scores[doc_id] for doc_id in doc_ids),
+        )

@@ -1,0 +1,87 @@
+"""Lists of MS MARCO QnA, or of any stream: a block holds its lists."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from t5rank.data.lists import RankedList
+from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
+from t5rank.lists.sources import ALL, Folds
+
+ReadLists = Callable[..., Iterator[RankedList]]
+
+
+class StreamBlock(NamedTuple):
+    """Lists, and what was repaired or left out when they were read."""
+
+    lists: list[RankedList]
+    counts: Counter[str]
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+
+@dataclass
+class QnaSource:
+    """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
+
+    Attributes:
+      files: raw columnar JSON, plain or gzipped, or `.jsonl` rows.
+      folds: which queries.
+      labelled: whether every passage must have `is_selected`.
+    """
+
+    files: Sequence[str]
+    folds: Folds = ALL
+    labelled: bool = True
+
+    def __post_init__(self):
+        names = (
+            ["qna"] if len(self.files) == 1 else [f"qna {i + 1}" for i in range(len(self.files))]
+        )
+        self.counts: Counter[str] = Counter()
+        self.paths = dict(zip(names, self.files, strict=True))
+
+    def settings(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"lists": "qna", "folds": list(self.folds), "labelled": self.labelled}
+
+    def total(self) -> None:
+        """See `Source`; a stream's length is not known."""
+
+    def blocks(self, size: int) -> Iterator[StreamBlock]:
+        """See `Source`."""
+        counts: Counter[str] = Counter()
+        before: Counter[str] = Counter()
+        lists: list[RankedList] = []
+        for ranked in self._stream(counts):
+            if len(lists) == size:
+                yield StreamBlock(lists, _repairs(counts - before))
+                lists, before = [], counts.copy()
+            lists.append(ranked)
+        if lists:
+            yield StreamBlock(lists, _repairs(counts - before))
+
+    def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
+        """See `Source`."""
+        counts.update(block.counts)
+        yield from block.lists
+
+    def _stream(self, counts: Counter[str]) -> Iterator[RankedList]:
+        for file in self.files:
+            for ranked in _reader(file)(file, labelled=self.labelled, counts=counts):
+                if self.folds(ranked.query_id):
+                    yield ranked
+
+
+def _reader(file: str) -> ReadLists:
+    return read_qna_rows if ".jsonl" in file else read_qna_columnar
+
+
+def _repairs(counts: Counter[str]) -> Counter[str]:
+    """What was repaired in the file; how many lists there are is counted where they are written."""
+    own = ("lists", "documents", "lists_without_relevant")
+    return Counter({name: n for name, n in counts.items() if name not in own})

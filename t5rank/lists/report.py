@@ -1,0 +1,33 @@
+"""What `t5rank lists` says at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from t5rank.data.lists import summary
+
+
+def described(manifest: dict[str, Any], folder: str) -> str:
+    """Counts and contamination for people."""
+    size = sum(shard["bytes"] for shard in manifest["shards"]) / 1e6
+    lines = [
+        f"Wrote {folder}: {len(manifest['shards']):,} files, {size:,.1f} MB.",
+        summary(Counter(manifest["counts"])) + ".",
+        *_contamination(manifest),
+    ]
+    return "\n".join(lines)
+
+
+def _contamination(manifest: dict[str, Any]) -> Iterator[str]:
+    for name in manifest["options"]["evaluation"]:
+        findings = manifest["contamination"].get(name, {})
+        if not findings:
+            yield f"Nothing in common with '{name}'."
+        for finding, entry in findings.items():
+            examples = ", ".join(entry["examples"][:3])
+            yield (
+                f"In common with '{name}': {finding.replace('_', ' ')} in {entry['lists']:,} "
+                f"lists (such as {examples})."
+            )

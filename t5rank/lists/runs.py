@@ -1,0 +1,152 @@
+"""Random access to the queries of a run that is too large to hold in memory."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from t5rank.data.files import UTF8_BOM, open_binary
+from t5rank.trec import parse_run
+
+_BLOCK_LINES = 1 << 16
+_DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
+
+
+class IndexedRun:
+    """A run's candidates by query: `run["q1"]` is score by document, best first.
+
+    One pass over the file records where each query's lines begin; they stay in the file, which is
+    memory-mapped, and are read when asked for.
+
+    Args:
+      path: an uncompressed TREC or MS MARCO run, the lines of each query together.
+      first: the first rank that is given.
+      last: the last one; None gives all.
+
+    Raises:
+      ValueError: the file is compressed, a query's lines are in two places, the ranks are not in
+        order; on access, what `t5rank.trec.read_run` refuses.
+    """
+
+    def __init__(self, path: str, first: int = 1, last: int | None = None):
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(
+                f"Run '{path}' has the ranks {first}-{last}; expected 1 <= FIRST <= LAST."
+            )
+        self.path, self.first, self.last = path, first, last
+        self._index: tuple[dict[str, int], np.ndarray, np.ndarray] | None = None
+        self._map: Any = None
+
+    @classmethod
+    def parse(cls, text: str) -> IndexedRun:
+        """The run of an option `RUN[:FIRST-LAST]`.
+
+        >>> run = IndexedRun.parse("bm25.txt:20-200")
+        >>> run.path, run.first, run.last
+        ('bm25.txt', 20, 200)
+        """
+        found = _DEPTHS.fullmatch(text)
+        return cls(found[1], int(found[2]), int(found[3])) if found else cls(text)
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries in file order."""
+        return iter(self._places()[0])
+
+    def __contains__(self, query_id: str) -> bool:
+        return query_id in self._places()[0]
+
+    def __getitem__(self, query_id: str) -> dict[str, float]:
+        """Score by document, best first; nothing for a query that is not in the run."""
+        places, starts, numbers = self._places()
+        place = places.get(query_id)
+        if place is None:
+            return {}
+        lines = self._map[starts[place] : starts[place + 1]]
+        scored = _parsed(lines, query_id)
+        if scored is None:
+            numbered = enumerate(lines.split(b"\n"), start=int(numbers[place]))
+            kept = [(n, line.removeprefix(UTF8_BOM)) for n, line in numbered if line.strip()]
+            scored = parse_run(self.path, kept)[query_id]
+        if (self.first, self.last) == (1, None):
+            return scored
+        return dict(itertools.islice(scored.items(), self.first - 1, self.last))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_index": None, "_map": None}
+
+    def _places(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+        if self._index is None:
+            with open_binary(self.path) as file:
+                if not isinstance(file.raw, io.FileIO):
+                    raise ValueError(
+                        f"File '{self.path}' is gzip-compressed; expected plain text, because "
+                        "queries are read in any order. Decompress it with gunzip."
+                    )
+                if not file.peek(1):
+                    raise ValueError(f"File '{self.path}' is empty; expected the lines of a run.")
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._index = _index(file, self.path, len(self._map))
+        return self._index
+
+
+def _parsed(lines: bytes, query_id: str) -> dict[str, float] | None:
+    """The documents of well-formed TREC lines in the order of their scores; None for all others."""
+    rows = lines.count(b"\n") + (not lines.endswith(b"\n"))
+    words = lines.split()
+    if len(words) != 6 * rows or words[::6].count(query_id.encode()) != rows:
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            scores = np.array(list(map(float, words[4::6]))).astype(np.float32)
+        doc_ids = b"\n".join(words[2::6]).decode().split("\n")
+    except ValueError:
+        return None
+    if not np.isfinite(scores).all() or not (scores[1:] < scores[:-1]).all():
+        return None
+    scored = dict(zip(doc_ids, scores.tolist(), strict=True))
+    return scored if len(scored) == rows else None
+
+
+def _index(file, path: str, size: int) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+    """The number of each query, and, by it, where its lines begin: byte and line number."""
+    places: dict[bytes, int] = {}
+    starts, numbers = [], []
+    prefix, last, at = b"\n", b"", 0
+    with tqdm(total=size, desc=f"indexing {path}", unit="B", unit_scale=True, disable=None) as bar:
+        for number, line in enumerate(file, start=1):
+            if not line.startswith(prefix) and not line.isspace():
+                query_id = line.removeprefix(UTF8_BOM).split(maxsplit=1)[0]
+                if query_id != last:
+                    _check_new(query_id, places, path, number)
+                    places[query_id] = len(places)
+                    starts.append(at)
+                    numbers.append(number)
+                end = line.index(query_id) + len(query_id) + 1
+                prefix, last = line[:end], query_id
+            at += len(line)
+            if number % _BLOCK_LINES == 0:
+                bar.update(at - bar.n)
+        bar.update(at - bar.n)
+    ids = {query_id.decode("utf-8", "surrogateescape"): n for query_id, n in places.items()}
+    return ids, np.array([*starts, size], np.int64), np.array(numbers, np.int64)
+
+
+def _check_new(query_id: bytes, places: dict[bytes, int], path: str, number: int) -> None:
+    if query_id in places:
+        raise ValueError(
+            f"Query '{query_id.decode(errors='replace')}' in file '{path}' has lines in two places "
+            f"(again in line {number}); expected them together. Sort the file by query: "
+            f"LC_ALL=C sort -s -k1,1 {path} > SORTED"
+        )
+
+
+def all_query_ids(runs: Sequence[IndexedRun]) -> Iterator[str]:
+    """The queries of several runs, each once, in the order of the files."""
+    return iter(dict.fromkeys(query_id for run in runs for query_id in run.query_ids()))

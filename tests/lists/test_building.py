@@ -1,0 +1,113 @@
+import hashlib
+import importlib.util
+import json
+import os
+
+import pytest
+
+from t5rank import trec
+from t5rank.data.folder import read_manifest
+from t5rank.data.jsonl import read_jsonl
+from t5rank.lists.shards import Writer
+
+OPTIONS = "--negatives 4 --lists_per_shard 2"
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["record", "shard", "folder"])
+def test_an_interrupted_build_goes_on_to_the_same_bytes(build, world, monkeypatch, name):
+    whole = files(build("whole", OPTIONS))
+    place, written = os.replace, set()
+    stops = 0
+
+    def replace(source, target):
+        nonlocal stops
+        kind = "shard" if str(target).endswith(".gz") else "record"
+        if "unfinished" not in str(target):
+            kind = "folder"
+        if target not in written and kind == name:
+            written.add(target)
+            stops += 1
+            raise Interrupted
+        return place(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    while True:
+        try:
+            folder = build("out", OPTIONS)
+            break
+        except Interrupted:
+            with pytest.raises(ValueError, match=r"has no manifest.json"):
+                next(read_jsonl(world["folder"] / "out"))
+    assert stops >= 4
+    assert files(folder) == whole
+
+
+def test_what_is_written_is_not_written_again(build, monkeypatch):
+    folder = build("out", OPTIONS)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    monkeypatch.setattr(Writer, "write", None)
+    build("out", OPTIONS)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_two_processes_write_the_same_bytes(build):
+    assert files(build("two", f"{OPTIONS} --workers 2")) == files(build("one", OPTIONS))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("apache_beam") is None,
+    reason="needs Apache Beam, which has an environment of its own: pip install '.[beam]'",
+)
+def test_beam_writes_the_same_bytes(build):
+    assert files(build("beam", f"{OPTIONS} --beam")) == files(build("one", OPTIONS))
+
+
+def test_the_manifest_says_what_is_there(build, world):
+    folder = build("out", OPTIONS)
+    manifest, lists = read_manifest(folder), list(read_jsonl(folder))
+    for shard in manifest["shards"]:
+        data = (folder / shard["file"]).read_bytes()
+        assert (shard["bytes"], shard["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+        assert shard["lists"] == len(list(read_jsonl(folder / shard["file"])))
+    assert manifest["counts"]["lists"] == len(lists)
+    assert manifest["counts"]["documents"] == sum(map(len, lists))
+    lengths = {int(n): count for n, count in manifest["histograms"]["list_length"].items()}
+    assert lengths == {n: [len(r) for r in lists].count(n) for n in sorted(set(map(len, lists)))}
+    assert [source["name"] for source in manifest["sources"]] == [
+        *("collection", "queries", "qrels", "run")
+    ]
+    for source in manifest["sources"]:
+        data = (world["folder"] / source["file"]).read_bytes()
+        assert source["sha256"] == hashlib.sha256(data).hexdigest()
+    assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_options_or_files_in_the_same_folder_are_refused(build, world, capsys, finished):
+    folder = build("out", OPTIONS)
+    if not finished:
+        manifest = read_manifest(folder)
+        (folder / "unfinished").mkdir()
+        made_of = {**manifest, "files": manifest["fingerprint"]}
+        (folder / "unfinished/made_of.json").write_text(json.dumps(made_of))
+        (folder / "manifest.json").unlink()
+    build("out", f"{OPTIONS} --seed 3", status=1)
+    assert "Folder 'out' has lists made with seed 0; expected" in capsys.readouterr().err
+    trec.write_queries(world["folder"] / "queries.tsv", world["queries"] | {"q99": "more"})
+    build("out", OPTIONS, status=1)
+    assert "Folder 'out' has lists made with other files; expected" in capsys.readouterr().err
+
+
+def test_a_folder_that_lost_a_shard_is_refused(build):
+    folder = build("out", OPTIONS)
+    next(folder.glob("lists-00001-*")).unlink()
+    with pytest.raises(ValueError, match=r"lists-00001-of-.* has no bytes; expected"):
+        next(read_jsonl(folder))
