@@ -11,7 +11,7 @@ from typing import Any
 
 from t5rank.data.lists import RankedList
 from t5rank.lists.negatives import NearDuplicates, shuffled
-from t5rank.lists.runs import IndexedRun, all_query_ids
+from t5rank.lists.runs import Candidates, all_query_ids
 from t5rank.lists.sources import ALL, Dataset, Folds
 
 
@@ -40,10 +40,10 @@ class PassageSource:
     """
 
     dataset: Dataset
-    runs: Sequence[IndexedRun]
+    runs: Sequence[Candidates]
     negatives: int | None = None
     near_duplicates: float = 0.9
-    teacher: IndexedRun | None = None
+    teacher: Candidates | None = None
     seed: int = 0
     folds: Folds = ALL
     only_ids: str | None = None

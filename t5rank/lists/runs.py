@@ -7,7 +7,7 @@ import itertools
 import mmap
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,20 @@ from t5rank.trec import parse_run
 
 _BLOCK_LINES = 1 << 16
 _DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
+
+
+class Candidates(Protocol):
+    """A run, or the ranks first to last of it, by query."""
+
+    path: str
+    first: int
+    last: int | None
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries, in the run's order."""
+        ...
+
+    def __getitem__(self, query_id: str) -> dict[str, float]: ...
 
 
 class IndexedRun:
@@ -147,6 +161,6 @@ def _check_new(query_id: bytes, places: dict[bytes, int], path: str, number: int
         )
 
 
-def all_query_ids(runs: Sequence[IndexedRun]) -> Iterator[str]:
+def all_query_ids(runs: Sequence[Candidates]) -> Iterator[str]:
     """The queries of several runs, each once, in the order of the files."""
     return iter(dict.fromkeys(query_id for run in runs for query_id in run.query_ids()))
