@@ -35,6 +35,7 @@ def test_there_are_commands():
         "score",
         "rerank",
         "evaluate",
+        "evaluate",
         "export",
         "export",
         "serve",

@@ -21,6 +21,7 @@ from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
+_NO_LABEL = -1  # what Hugging Face has for a missing `is_selected`
 
 
 def read_qna_columnar(
@@ -114,7 +115,7 @@ def qna_list_rows(
 
     A row has `query_id`, `query` and `passages`; `passages` is a dict of parallel lists
     (`is_selected`, `passage_text`, ...) or a list of dicts. Values may be numpy's, and texts bytes,
-    as `tfds.as_numpy(tfds.load("huggingface:ms_marco/v2.1", split="train"))` gives them.
+    as `tfds.as_numpy` gives them (TFDS has this dataset by the name `huggingface:ms_marco/v2.1`).
 
     Args:
       rows: any rows.
@@ -249,7 +250,7 @@ def _item(query_id: str, position: int, passage: dict, labelled: bool, where: st
     if "passage_text" not in passage:
         raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
     label = passage.get("is_selected")
-    if label is None:
+    if label is None or label == _NO_LABEL:
         if labelled:
             raise ValueError(
                 f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1. "

@@ -269,3 +269,11 @@ def test_damaged_parquet_is_an_error_that_names_the_file(tmp_path, content):
 def test_row_without_a_column_is_an_error_that_counts_rows():
     with pytest.raises(ValueError, match=r"Row in rows, row 2 has \['query'\]; expected an object"):
         list(qna_list_rows([ROWS[0], {"query": "q"}]))
+
+
+def test_test_split_of_hugging_face_has_no_labels():
+    row = {"query_id": 1, "query": "q", "passages": {"is_selected": [-1], "passage_text": ["a"]}}
+    with pytest.raises(ValueError, match="no 'is_selected'.*labelled=False"):
+        list(qna_list_rows([row]))
+    (ranked,) = qna_list_rows([row], labelled=False)
+    assert ranked.labels == (0.0,)
