@@ -38,6 +38,7 @@ def test_there_are_commands():
         "score",
         "rerank",
         "evaluate",
+        "evaluate",
         "report",
         "export",
         "export",

@@ -2,6 +2,7 @@
 
 from t5rank.evaluation.measures import (
     DEFAULT_MEASURES,
+    PROTOCOLS,
     Evaluation,
     evaluate,
     evaluate_runs,
@@ -13,6 +14,7 @@ from t5rank.evaluation.significance import Comparison, compare, random_run
 
 __all__ = [
     "DEFAULT_MEASURES",
+    "PROTOCOLS",
     "Comparison",
     "Evaluation",
     "SeedEvaluation",

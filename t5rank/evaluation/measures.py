@@ -20,6 +20,13 @@ from t5rank.trec import Qrels, Run, sort_run
 
 _NO_VALUE = re.compile(r"=<object object at \w+>")  # how ir_measures prints a missing parameter
 DEFAULT_MEASURES = "nDCG@10 RR@10"
+# What is reported on MS MARCO dev, TREC Deep Learning and BEIR. Judged@10 is the share of the first
+# ten that is judged: nDCG takes the others for not relevant, which harms runs unlike those judged.
+PROTOCOLS = {
+    "msmarco": "RR@10",
+    "dl": "nDCG@10 RR(rel=2) AP(rel=2) Judged@10",
+    "beir": "nDCG@10 R@100 Judged@10",
+}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,10 +98,15 @@ class SeedEvaluation:
         )
 
 
+def as_arm(evaluation: Evaluation | SeedEvaluation) -> SeedEvaluation:
+    """One run's figures as those of an arm with one seed; those of an arm as they are."""
+    return SeedEvaluation((evaluation,)) if isinstance(evaluation, Evaluation) else evaluation
+
+
 def evaluate_seeds(
-    runs: Mapping[str, Sequence[Run]], qrels: Qrels, measures: str = DEFAULT_MEASURES
+    runs: Mapping[str, Iterable[Run]], qrels: Qrels, measures: str = DEFAULT_MEASURES
 ) -> dict[str, SeedEvaluation]:
-    """Evaluates arms by name, each of several runs; one run is in memory if they are made lazily.
+    """Evaluates arms by name, each of several runs, which may be made one at a time.
 
     Raises:
       ValueError: an arm without a run; what `evaluate` raises, with the arm and the run's number.
@@ -114,13 +119,13 @@ def evaluate_seeds(
     return {name: _evaluated(name, several, qrels, measures) for name, several in runs.items()}
 
 
-def _evaluated(name: str, runs: Sequence[Run], qrels: Qrels, measures: str) -> SeedEvaluation:
+def _evaluated(name: str, runs: Iterable[Run], qrels: Qrels, measures: str) -> SeedEvaluation:
     evaluations = []
     for number, run in enumerate(runs, start=1):
         try:
             evaluations.append(evaluate(run, qrels, measures))
         except ValueError as error:
-            which = f" ({number} of {len(runs)})" if len(runs) > 1 else ""
+            which = f", number {number}" if number > 1 else ""
             raise ValueError(f"Run '{name}'{which}: {error}") from None
     if not evaluations:
         raise ValueError(f"Run '{name}' has no run of any seed; expected at least one.")

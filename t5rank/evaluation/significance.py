@@ -10,7 +10,7 @@ import numpy as np
 
 from t5rank.evaluation.measures import Evaluation
 from t5rank.evaluation.resampling import percentile_interval, randomization_test, resampled_seeds
-from t5rank.evaluation.seeds import SeedEvaluation
+from t5rank.evaluation.seeds import SeedEvaluation, as_arm
 from t5rank.trec import Run
 
 _ROUNDING = 12  # digits: means of the same figures in another order do not differ
@@ -35,7 +35,7 @@ class Comparison:
 
 
 def compare(
-    evaluations: Mapping[str, Evaluation | SeedEvaluation],
+    evaluations: Mapping[str, Evaluation] | Mapping[str, SeedEvaluation],
 ) -> dict[str, dict[str, Comparison]]:
     """Compares each run but the first with the first, the baseline: {run: {measure: Comparison}}.
 
@@ -46,7 +46,7 @@ def compare(
     Raises:
       ValueError: the evaluations have not the same measures and queries.
     """
-    (first, baseline), *others = ((name, _arm(each)) for name, each in evaluations.items())
+    (first, baseline), *others = ((name, as_arm(each)) for name, each in evaluations.items())
     for name, other in others:
         _check_comparable(first, baseline, name, other)
     results: dict[str, dict[str, Comparison]] = {name: {} for name, _ in others}
@@ -59,10 +59,6 @@ def compare(
             interval = _interval(other, baseline, measure)
             results[name][measure] = Comparison(difference, interval, *p_values)
     return results
-
-
-def _arm(evaluation: Evaluation | SeedEvaluation) -> SeedEvaluation:
-    return SeedEvaluation((evaluation,)) if isinstance(evaluation, Evaluation) else evaluation
 
 
 def _differences(other: SeedEvaluation, baseline: SeedEvaluation, measure: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from t5rank.data.lists import RankedList
+from t5rank.lists.catalogue import CatalogueDataset
 from t5rank.lists.negatives import words
 from t5rank.lists.sources import Dataset, DatasetFiles
 
@@ -110,12 +111,15 @@ def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> fr
         ) from None
 
 
-def parse_evaluation(text: str, collection: str | None) -> tuple[str, DatasetFiles]:
-    """The name and files of an option `NAME=QUERIES[,QRELS[,COLLECTION]]`.
+def parse_evaluation(
+    text: str, collection: str | None, download: bool = False
+) -> tuple[str, Dataset]:
+    """The name and data of an option `NAME=QUERIES[,QRELS[,COLLECTION]]` or `NAME=DATASET`.
 
     Args:
       text: the option.
       collection: the collection of the lists, which a set without its own has too.
+      download: whether ir_datasets may download what DATASET, one of its ids, lacks.
 
     Raises:
       ValueError: not of this form, or qrels without any collection.
@@ -124,8 +128,11 @@ def parse_evaluation(text: str, collection: str | None) -> tuple[str, DatasetFil
     files = rest.split(",")
     if not (name and equals and all(files) and len(files) <= 3):
         raise ValueError(
-            f"Option '--evaluation' has {text!r}; expected NAME=QUERIES[,QRELS[,COLLECTION]]."
+            f"Option '--evaluation' has {text!r}; expected NAME=QUERIES[,QRELS[,COLLECTION]] or "
+            "NAME=DATASET."
         )
+    if len(files) == 1 and not Path(rest).is_file():
+        return name, CatalogueDataset(rest, download)
     queries, qrels, own = [*files, None, None][:3]
     texts = own or collection
     if qrels and not texts:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from t5rank.data.lists import RankedList
 from t5rank.lists.negatives import NearDuplicates, shuffled
-from t5rank.lists.runs import IndexedRun, Place, all_query_ids
+from t5rank.lists.runs import Candidates, all_query_ids
 from t5rank.lists.sources import ALL, Dataset, Folds
 
 
@@ -29,8 +29,8 @@ class Query(NamedTuple):
     query_id: str
     text: str
     judged: dict[str, int]
-    places: tuple[Place | None, ...]
-    teacher: Place | None
+    places: tuple[Any, ...]
+    teacher: Any
 
 
 @dataclass
@@ -58,10 +58,10 @@ class PassageSource:
     """
 
     dataset: Dataset
-    runs: Sequence[IndexedRun]
+    runs: Sequence[Candidates]
     negatives: int | None = None
     near_duplicates: float = 0.9
-    teacher: IndexedRun | None = None
+    teacher: Candidates | None = None
     seed: int = 0
     folds: Folds = ALL
     only_ids: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from t5rank.data.lists import RankedList
-from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
+from t5rank.data.msmarco import read_qna_columnar, read_qna_parquet, read_qna_rows
 from t5rank.lists.sources import ALL, Folds
 
 ReadLists = Callable[..., Iterator[RankedList]]
@@ -29,7 +29,7 @@ class QnaSource:
     """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
 
     Attributes:
-      files: raw columnar JSON, plain or gzipped, or `.jsonl` rows.
+      files: raw columnar JSON, plain or gzipped, `.jsonl` rows, or `.parquet`.
       folds: which queries.
       labelled: whether every passage must have `is_selected`.
     """
@@ -78,6 +78,8 @@ class QnaSource:
 
 
 def _reader(file: str) -> ReadLists:
+    if file.endswith(".parquet"):
+        return read_qna_parquet
     return read_qna_rows if ".jsonl" in file else read_qna_columnar
 
 

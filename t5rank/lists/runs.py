@@ -7,7 +7,7 @@ import itertools
 import mmap
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +25,26 @@ class Place(NamedTuple):
     start: int
     end: int
     line: int
+
+
+class Candidates(Protocol):
+    """A run, or the ranks first to last of it, by query."""
+
+    path: str
+    first: int
+    last: int | None
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries, in the run's order."""
+        ...
+
+    def place(self, query_id: str) -> Any:
+        """What `read` needs besides: a block takes it to the process that reads."""
+        ...
+
+    def read(self, query_id: str, place: Any) -> dict[str, float]:
+        """Score by document, best first; nothing for a query that is not in the run."""
+        ...
 
 
 class IndexedRun:
@@ -170,6 +190,6 @@ def _check_new(query_id: bytes, places: dict[bytes, int], path: str, number: int
         )
 
 
-def all_query_ids(runs: Sequence[IndexedRun]) -> Iterator[str]:
+def all_query_ids(runs: Sequence[Candidates]) -> Iterator[str]:
     """The queries of several runs, each once, in the order of the files."""
     return iter(dict.fromkeys(query_id for run in runs for query_id in run.query_ids()))

@@ -73,7 +73,7 @@ def test_interval_of_a_difference_is_paired_by_query():
 
 def test_bad_run_is_named_with_its_number():
     bad = {"q1": {"d1": float("nan")}}
-    with pytest.raises(ValueError, match=r"Run 'arm' \(2 of 2\): Query 'q1' of the run"):
+    with pytest.raises(ValueError, match=r"Run 'arm', number 2: Query 'q1' of the run"):
         evaluate_seeds({"arm": [GOOD[0], bad]}, QRELS)
     with pytest.raises(ValueError, match="Run 'arm' has no run"):
         evaluate_seeds({"arm": []}, QRELS)
