@@ -95,7 +95,8 @@ def convert(
     if to == "huggingface":
         huggingface.write_weights(target, config, arrays)
         if made is not None:
-            _write_beside(target, *made)
+            run = model_folder.load_run(path(opened.path).parent) if opened.settings else None
+            _write_beside(target, *made, run)
     elif made is not None:
         model_folder.save_config(target, *made)
         t5x.write_orbax(target, opened.step, arrays)
@@ -183,7 +184,9 @@ def _head(name: str, vocabulary: Vocabulary) -> heads.Head:
     return (heads.monot5_head if name == "monot5" else heads.rankt5_head)(vocabulary)
 
 
-def _write_beside(folder: epath.Path, model: RankingModel, encoder: PairEncoder) -> None:
+def _write_beside(
+    folder: epath.Path, model: RankingModel, encoder: PairEncoder, run: dict[str, Any] | None
+) -> None:
     huggingface_files.write_tokenizer(folder, encoder.vocabulary, encoder.max_length)
     written = model_folder.written_form(model, encoder)
-    huggingface_files.write_head(folder, model, encoder, written)
+    huggingface_files.write_head(folder, model, encoder, written, run)

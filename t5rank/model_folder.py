@@ -2,12 +2,15 @@
 
 MODEL_DIR/config.json           architecture, head, prompt, input length
 MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
+MODEL_DIR/run.json              how it was trained, see t5rank.train.run_record
+MODEL_DIR/README.md             the model card, see t5rank.model_card
 MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training), or
 MODEL_DIR/model.onnx            the scoring graph that `t5rank export` wrote
 """
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +21,7 @@ from etils import epath
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from t5rank import checkpoints, partitioning
+from t5rank import checkpoints, model_card, partitioning
 from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
 from t5rank.models import heads, network
@@ -28,9 +31,12 @@ from t5rank.types import PyTree
 from t5rank.vocabulary import Vocabulary
 
 CONFIG = "config.json"
+RUN = "run.json"
+CARD = "README.md"
 VOCABULARY = "vocabulary.model"
 ONNX = "model.onnx"
 FORMAT = 1
+_log = logging.getLogger(__name__)
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 _NETWORKS: dict[str, Any] = {
     "Transformer": network.Transformer,
@@ -170,6 +176,26 @@ def _network(config: Mapping[str, Any]) -> nn.Module:
 def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:
     """Writes down which checkpoint is the best one: `step`, `metric` and `value`."""
     _write_json(path(directory) / BEST, best)
+
+
+def save_run(directory: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
+    """Writes `run.json`."""
+    _write_json(path(directory) / RUN, run)
+
+
+def load_run(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What `run.json` holds; None where no run of `t5rank train` has ended."""
+    file = path(directory) / RUN
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def save_card(directory: str | os.PathLike[str], card: str) -> None:
+    """Writes README.md, unless there is one that somebody has made their own."""
+    file = path(directory) / CARD
+    if file.is_file() and model_card.WRITTEN not in file.read_text():
+        _log.info("Model card '%s' was not written by t5rank: it stays as it is.", file)
+        return
+    write_text(file, card)
 
 
 def best_step(directory: str | os.PathLike[str]) -> int | None:

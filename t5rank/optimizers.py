@@ -69,7 +69,7 @@ class OptimizerDef:
     """
 
     def __init__(self, transformation: MakeTransformation):
-        self._transformation = transformation
+        self.transformation = transformation
 
     def create(self, target: PyTree) -> Optimizer:
         """A fresh optimizer of the parameters `target`.
@@ -77,8 +77,8 @@ class OptimizerDef:
         Raises:
           ValueError: the first state depends on the learning rate, which each step gives.
         """
-        _check_first_state(self._transformation, target)
-        state = self._transformation(0.0).init(target)
+        _check_first_state(self.transformation, target)
+        state = self.transformation(0.0).init(target)
         return Optimizer(self, OptimizerState(jnp.zeros((), jnp.int32), state), target)
 
     def apply_gradient(
@@ -86,7 +86,7 @@ class OptimizerDef:
     ) -> Optimizer:
         """The optimizer after one step."""
         target, state = optimizer.target, optimizer.state
-        updates, param_states = self._transformation(learning_rate).update(
+        updates, param_states = self.transformation(learning_rate).update(
             grads, state.param_states, target
         )
         return Optimizer(

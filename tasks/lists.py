@@ -169,6 +169,27 @@ def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:
     }
 
 
+def split_files(name: str) -> dict[str, dict[str, str]]:
+    """What each split of a task of ours reads: split to `{"lists": path}`, or to the paths under
+    "collection", "queries", "qrels" and "run"; none for readers of another make.
+    """
+    return {split: _files(settings) for split, settings in _registered[name][0].items()}
+
+
+def _files(settings: Any) -> dict[str, str]:
+    if not isinstance(settings, tuple):
+        return {}
+    _, args, keywords = settings
+    kinds = ("collection", "queries", "qrels", "run")
+    named = {kind: keywords[kind] for kind in kinds if keywords.get(kind) is not None}
+    found = ({"lists": args[0]} if args else {}) | named
+    return {kind: os.fspath(file) for kind, file in found.items() if _is_path(file)}
+
+
+def _is_path(file: Any) -> bool:
+    return isinstance(file, str | os.PathLike)
+
+
 def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqio.DataSource:
     """A seqio source of one example per list; the train split is marked as training data.
 
@@ -241,14 +262,19 @@ def clear_errors() -> Iterator[None]:
         raise ValueError(re.sub(r"\\(.)", r"\1", found[1])) from None  # TensorFlow escapes quotes
 
 
+def task_names(name: str) -> list[str]:
+    """The tasks of a mixture; a task is its own only one."""
+    provider = seqio.get_mixture_or_task(name)
+    return [t.name for t in provider.tasks] if isinstance(provider, seqio.Mixture) else [name]
+
+
 def text_settings(name: str) -> tuple[str, str]:
     """`(vocabulary_file, prompt)` of a task of ours, or of a mixture of such tasks.
 
     Raises:
       ValueError: a task was not registered by `t5rank.tasks`, or a mixture's tasks differ.
     """
-    provider = seqio.get_mixture_or_task(name)
-    names = [t.name for t in provider.tasks] if isinstance(provider, seqio.Mixture) else [name]
+    names = task_names(name)
     for unknown in set(names) - set(_registered):
         raise ValueError(
             f"Task '{unknown}' has no prompt known here; expected a task registered with "

@@ -5,6 +5,7 @@ from typing import Any
 
 from etils import epath
 
+from t5rank import model_card
 from t5rank.checkpoints import huggingface
 from t5rank.models import heads
 from t5rank.models.ranking import RankingModel
@@ -34,7 +35,11 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
 
 
 def write_head(
-    folder: epath.Path, model: RankingModel, encoder: PairEncoder, settings: Mapping[str, Any]
+    folder: epath.Path,
+    model: RankingModel,
+    encoder: PairEncoder,
+    settings: Mapping[str, Any],
+    run: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes `t5rank.json`, which t5rank reads, and README.md, for people.
 
@@ -43,12 +48,16 @@ def write_head(
       model: the model.
       encoder: its tokenization.
       settings: `model_folder.written_form` of both.
+      run: `run.json` of the model, where it has one.
     """
     huggingface.write_json(folder / huggingface.SETTINGS, settings)
-    (folder / "README.md").write_text(model_card(model, encoder))
+    card = transformers_card(model, encoder)
+    if run is not None:
+        card = "\n\n".join([card.rstrip(), *model_card.training_sections(run)]) + "\n"
+    (folder / "README.md").write_text(card)
 
 
-def model_card(model: RankingModel, encoder: PairEncoder) -> str:
+def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
     """README.md: how to compute this model's score with transformers."""
     head = model.head
     if isinstance(head, heads.EncoderHead):
@@ -62,6 +71,7 @@ def model_card(model: RankingModel, encoder: PairEncoder) -> str:
         score = _LOGITS + f"    return logits[:, {head.token_id}]"
     untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
     card = _CARD.format(
+        head=model_card.head("transformers"),
         loader=loader,
         load=load,
         score=score,
@@ -87,11 +97,7 @@ _POOLED = {
     return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
 }
 _CARD = """\
----
-library_name: transformers
-pipeline_tag: text-ranking
-tags: [t5rank, reranker]
----
+{head}
 
 A T5 reranker, trained with t5rank. Higher scores are better.
 

@@ -2,11 +2,8 @@
 
 import dataclasses
 import logging
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType, TracebackType
 from typing import Any
 
 import jax
@@ -16,6 +13,7 @@ from t5rank import checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
 from t5rank.layouts import Layout, packed
+from t5rank.model_card import model_card
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
@@ -23,7 +21,10 @@ from t5rank.prompts import PairEncoder, Prompt
 from t5rank.scoring import PairScorer, prefetched
 from t5rank.tasks import lists
 from t5rank.train import data
+from t5rank.train.interrupt import Interrupt
+from t5rank.train.records import read_records
 from t5rank.train.reporting import Reporter
+from t5rank.train.run_record import run_record
 from t5rank.train.step import CompiledStep, make_train_step
 from t5rank.train.validation import validate
 from t5rank.types import PyTree
@@ -172,15 +173,16 @@ class Trainer:
         model_folder.save_config(folder, self.model, self.encoder)
         with (
             Checkpointer(folder, self.keep_checkpoints, model_folder.best_step(folder)) as saver,
-            Reporter(folder, self.train_steps, self._peak_operations()) as reporter,
-            _Interrupt() as interrupt,
+            Reporter(folder, self.train_steps, self.peak_operations()) as reporter,
+            Interrupt() as interrupt,
         ):
             optimizer = self._initial_optimizer(saver)
             step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
-            reporter.start(int(step), size)
+            reporter.start(int(step), size, read_records(folder, until=int(step)))
             return _Run(self, optimizer, saver, reporter, interrupt).run()
 
-    def _peak_operations(self) -> float | None:
+    def peak_operations(self) -> float | None:
+        """Operations per second that all devices together could do; None where not known."""
         peak = operations.peak_operations(self.mesh.devices.flat[0])
         return None if peak is None else peak * self.mesh.size
 
@@ -227,7 +229,7 @@ class _Run:
         optimizer: Any,
         saver: Checkpointer,
         reporter: Reporter,
-        interrupt: "_Interrupt",
+        interrupt: Interrupt,
     ):
         self.trainer = trainer
         self.optimizer = optimizer
@@ -347,34 +349,13 @@ class _Run:
         self._write_best()
         best_step = None if self.best is None else self.best["step"]
         self.reporter.end(self.step, reason, self.best)
+        self._write_record(reason)
         return TrainResult(self.step, reason, best_step, self.metrics)
 
-
-class _Interrupt:
-    """Notes SIGTERM and SIGINT, so that the run saves after the step at hand and ends."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt  # the second Ctrl-C means it
-        self.requested = True
-        _log.warning("Signal %d: saving after this step, then ending.", number)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def _write_record(self, reason: str) -> None:
+        t = self.trainer
+        size = partitioning.count_parameters(self.optimizer.target)
+        logged = read_records(t.model_dir, until=self.step)
+        record = run_record(t, self.step, reason, self.best, size, logged)
+        model_folder.save_run(t.model_dir, record)
+        model_folder.save_card(t.model_dir, model_card(t.model, t.encoder, record))

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clu import metric_writers
@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from t5rank import plots
 from t5rank.checkpoints.paths import write_text
+from t5rank.train.records import METRICS, TRAIN, VALIDATION, Record
 
-METRICS = "metrics.jsonl"
 CURVE = "learning_curve.png"
-_UNSHOWN = ("tokens", "rows", "operations", "padding", "list_size", "grad_norm")
+_UNSHOWN = ("documents", "tokens", "rows", "operations", "padding", "list_size", "grad_norm")
 _log = logging.getLogger(__name__)
 
 
@@ -31,15 +31,16 @@ class Reporter:
 
     def __init__(self, folder: epath.Path, train_steps: int, peak: float | None = None):
         self._folder = folder
-        self._records: list[str] = []  # the lines of METRICS: object stores cannot append
+        self._lines: list[str] = []  # of METRICS: object stores cannot append
         self._train_steps = train_steps
         self._peak = peak
         self._writers = {
             name: metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder / name)))
-            for name in ("train", "validation")
+            for name in (TRAIN, VALIDATION)
         }
         self._bar: tqdm | None = None
         self._since = (0, time.monotonic())  # step and time of the last report
+        self._counted = self._since  # the same, compilation included
         self._compiling = True
 
     def __enter__(self) -> "Reporter":
@@ -51,11 +52,11 @@ class Reporter:
         for writer in self._writers.values():
             writer.close()
 
-    def start(self, step: int, parameters: int) -> None:
-        """Begins at `step`; what an interrupted run wrote after it is dropped."""
+    def start(self, step: int, parameters: int, records: Sequence[Record]) -> None:
+        """Begins at `step`, with the records up to it of earlier runs."""
         self._line(f"{parameters:,} parameters, step {step:,} to {self._train_steps:,}")
-        self._records = _records_until(self._folder / METRICS, step)
-        self._since = (step, time.monotonic())
+        self._lines = [json.dumps(record) for record in records]
+        self._since = self._counted = (step, time.monotonic())
         self._bar = tqdm(
             total=self._train_steps, initial=step, desc="training", unit=" steps", disable=None
         )
@@ -69,16 +70,17 @@ class Reporter:
 
     def train(self, step: int, means: Mapping[str, float]) -> None:
         """Means over the steps since the last report."""
-        before, then = self._since
-        seconds = max(time.monotonic() - then, 1e-9)
-        self._since = (step, time.monotonic())
-        rate = (step - before) / seconds
+        now = time.monotonic()
+        (before, then), (counted, start) = self._since, self._counted
+        self._since = self._counted = (step, now)
+        rate = (step - before) / max(now - then, 1e-9)
         tokens = means["tokens"] * rate
-        values = {**means, "steps_per_second": rate, "tokens_per_second": tokens}
+        values = {"steps": step - counted, "seconds": now - start, **means}
+        values |= {"steps_per_second": rate, "tokens_per_second": tokens}
         values["operations_per_second"] = means["operations"] * rate
         if self._peak is not None:
             values["mfu"] = values["operations_per_second"] / self._peak
-        self._write("train", step, values)
+        self._write(TRAIN, step, values)
         left = (self._train_steps - step) / rate if rate else 0.0
         shown = "  ".join(f"{name} {means[name]:.4f}" for name in means if name not in _UNSHOWN)
         speed = f"{values['mfu']:.1%} MFU  " if "mfu" in values else ""
@@ -91,8 +93,10 @@ class Reporter:
         self, step: int, metrics: Mapping[str, float], seconds: float, is_best: bool
     ) -> None:
         """One validation."""
-        self._write("validation", step, metrics)
-        self._since = (self._since[0], self._since[1] + seconds)  # not training time
+        self._write(VALIDATION, step, metrics)
+        # Validation is no training time.
+        self._since = (self._since[0], self._since[1] + seconds)
+        self._counted = (self._counted[0], self._counted[1] + seconds)
         lists = int(metrics["lists"])
         all_answerable = metrics["answerable/lists"] == lists
         hidden = "answerable/" if all_answerable else "-"
@@ -107,22 +111,17 @@ class Reporter:
         if best is not None:
             text += f" Best {best['metric']} {best['value']:.4f} at step {best['step']:,}."
         self._line(text)
-        if self._records:
+        if self._lines:
             plots.learning_curves({"": self._folder / METRICS}, self._folder / CURVE)
             self._line(f"Learning curve: {self._folder / CURVE}")
 
     def _write(self, part: str, step: int, values: Mapping[str, float]) -> None:
         self._writers[part].write_scalars(step, dict(values))
-        self._records.append(json.dumps({"step": step, "part": part, **values}))
-        write_text(self._folder / METRICS, "".join(line + "\n" for line in self._records))
+        self._lines.append(json.dumps({"step": step, "part": part, **values}))
+        write_text(self._folder / METRICS, "".join(line + "\n" for line in self._lines))
 
     def _line(self, text: str) -> None:
         _log.info("%s", text)
-
-
-def _records_until(file: epath.Path, step: int) -> list[str]:
-    lines = file.read_text().splitlines() if file.is_file() else []
-    return [line for line in lines if json.loads(line)["step"] <= step]
 
 
 def _duration(seconds: float) -> str:

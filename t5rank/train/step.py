@@ -48,8 +48,8 @@ def make_train_step(model: RankingModel, learning_rate_fn: Callable[[Array], Any
 def batch_sums(model: RankingModel, batch: Mapping[str, Array]) -> Sums:
     """`[sum, count]` of what a batch holds.
 
-    `tokens` (real ones), `rows` (of tokens) and `operations` (of training on it) are per step,
-    `list_size` is documents per list, `padding` the padded share of all slots.
+    `documents`, `tokens` (real ones), `rows` (of tokens) and `operations` (of training on it) are
+    per step, `list_size` is documents per list, `padding` the padded share of all slots.
     """
     tokens, mask = batch["encoder_input_tokens"], batch["mask"]
     segment_ids = batch.get("encoder_segment_ids")
@@ -58,10 +58,12 @@ def batch_sums(model: RankingModel, batch: Mapping[str, Array]) -> Sums:
         segment_ids = segment_ids.reshape(rows.shape)
     lengths = network.tokens_of_slots(rows, segment_ids, mask.shape[-1]).sum(-1)
     real = jnp.sum(tokens != PAD_ID, dtype=jnp.float32)
+    documents = jnp.sum(mask, dtype=jnp.float32)
     decoder = not isinstance(model.module, network.EncoderScorer)
     config = model.module.config  # type: ignore[attr-defined]
     needed = operations.scoring_operations(config, lengths, decoder=decoder)
     values: dict[str, Any] = {
+        "documents": documents,
         "tokens": real,
         "rows": float(rows.shape[0]),
         "operations": operations.TRAINING_FACTOR * needed,
@@ -76,7 +78,7 @@ def batch_sums(model: RankingModel, batch: Mapping[str, Array]) -> Sums:
         mask.reshape(flat),
         None if segments is None else segments.reshape(flat),
     )[-1]
-    return sums | {"list_size": jnp.stack([jnp.sum(mask, dtype=jnp.float32), lists.first().sum()])}
+    return sums | {"list_size": jnp.stack([documents, lists.first().sum()])}
 
 
 class CompiledStep:

@@ -1,0 +1,52 @@
+"""`metrics.jsonl`, one JSON object a report, and what follows from it.
+
+{"step": 100, "part": "train", "steps": 50, "seconds": 12.5, "loss": ..., "tokens": ...}
+{"step": 100, "part": "validation", "lists": 207, "mrr@10": ...}
+
+A training record is over the `steps` steps up to `step`: means a step, but for `seconds`, all the
+time since the record before it, compilation included and validation left out. There is one at every
+checkpoint, so that a resumed run knows from the file what came before.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from t5rank.checkpoints.paths import path
+
+METRICS = "metrics.jsonl"
+TRAIN, VALIDATION = "train", "validation"
+Record = Mapping[str, Any]
+
+
+def read_records(folder: str | os.PathLike[str], until: int | None = None) -> list[Record]:
+    """The records of a model folder, those of later steps than `until` left out."""
+    file = path(folder) / METRICS
+    lines = file.read_text().splitlines() if file.is_file() else []
+    records = [json.loads(line) for line in lines]
+    return [record for record in records if until is None or record["step"] <= until]
+
+
+def totals(records: Iterable[Record]) -> dict[str, float]:
+    """What training took: `documents`, `tokens`, `operations` and `seconds`.
+
+    Steps that a crash lost, and that were trained again, count once; so does their time.
+
+    >>> totals([{"part": "train", "steps": 2, "seconds": 1.5, "tokens": 10.0}])["tokens"]
+    20
+    """
+    sums = {"documents": 0.0, "tokens": 0.0, "operations": 0.0, "seconds": 0.0}
+    for record in records:
+        if record["part"] == TRAIN and "steps" in record:
+            sums["seconds"] += record["seconds"]
+            for name in ("documents", "tokens", "operations"):
+                sums[name] += record.get(name, 0.0) * record["steps"]
+    return sums | {name: round(sums[name]) for name in ("documents", "tokens")}
+
+
+def last(records: Sequence[Record], part: str) -> dict[str, float]:
+    """The values of the last record of a part; none where there is no record."""
+    found = [record for record in records if record["part"] == part]
+    values = found[-1] if found else {}
+    return {name: value for name, value in values.items() if name not in ("step", "part")}

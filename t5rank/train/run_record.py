@@ -1,0 +1,110 @@
+"""`run.json`: what a run was asked to do, what it took and what it reached.
+
+{"format": 1, "steps", "train_steps", "reason", "documents", "tokens", "operations", "seconds",
+ "devices", "device_kind", "peak_operations_per_second", "best": {"step", "metric", "value"},
+ "validation": {last metrics}, "parameters", "training": {settings}, "versions"}
+
+Sums are over all resumes: those of `records.totals`. `seconds` are wall time, compilation and
+saving included, validation left out. `peak_operations_per_second` is that of all devices together,
+None where it is not known; `best` is None where nothing was validated.
+"""
+
+import functools
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from t5rank.checkpoints.paths import path, step_of
+from t5rank.tasks import lists
+from t5rank.train import records
+
+if TYPE_CHECKING:
+    from t5rank.train.loop import Trainer
+
+FORMAT = 1
+_PACKAGES = ("t5rank", "jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow")
+
+
+def run_record(
+    trainer: "Trainer",
+    step: int,
+    reason: str,
+    best: Mapping[str, Any] | None,
+    parameters: int,
+    logged: Sequence[records.Record],
+) -> dict[str, Any]:
+    """What `run.json` holds, see the module's docstring."""
+    return {
+        "format": FORMAT,
+        "steps": step,
+        "train_steps": trainer.train_steps,
+        "reason": reason,
+        **records.totals(logged),
+        "devices": trainer.mesh.size,
+        "device_kind": trainer.mesh.devices.flat[0].device_kind,
+        "peak_operations_per_second": trainer.peak_operations(),
+        "best": None if best is None else dict(best),
+        "validation": records.last(logged, records.VALIDATION),
+        "parameters": parameters,
+        "training": _settings(trainer, logged),
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str, Any]:
+    model, eval_split = trainer.model, trainer.eval_split if trainer.eval_period else None
+    rates = [record["learning_rate"] for record in logged if "learning_rate" in record]
+    return {
+        "data": _files(trainer.mixture_or_task_name, lists.TRAIN),
+        "validation_data": _files(trainer.eval_task, eval_split),
+        "list_size": trainer.task_feature_lengths["inputs"][0],
+        "batch_size": trainer.batch_size,
+        "loss": name_of(model.ranking_loss),
+        "optimizer": name_of(getattr(model.optimizer_def, "transformation", model.optimizer_def)),
+        "schedule": name_of(trainer.learning_rate_fn),
+        "learning_rate": max(rates, default=None),
+        "dropout_rate": model.module.config.dropout_rate,
+        "activations": model.module.config.dtype,
+        "layout": name_of(trainer.layout),
+        "random_seed": trainer.random_seed,
+        "initial_checkpoint": _checkpoint_name(trainer.initial_checkpoint_path),
+    }
+
+
+def _files(task: str, split: str | None) -> dict[str, dict[str, str]]:
+    """Task to the files that it reads for a split, named from the folder that all of it is in."""
+    found = {}
+    for name in lists.task_names(task):
+        splits = lists.split_files(name)
+        folders = {os.path.dirname(file) for files in splits.values() for file in files.values()}
+        common = os.path.commonpath(folders) if folders else ""
+        if split in splits:
+            found[name] = {k: os.path.relpath(file, common) for k, file in splits[split].items()}
+    return found
+
+
+def _checkpoint_name(location: str | os.PathLike[str] | None) -> str | None:
+    """The last name of a path that says something: `t5_base` of `gs://models/t5_base/checkpoint_9`.
+
+    >>> _checkpoint_name("gs://models/t5_base/checkpoint_9"), _checkpoint_name(None)
+    ('t5_base', None)
+    """
+    if location is None:
+        return None
+    folder = path(location)
+    return (folder if step_of(folder) is None else folder.parent).name
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """A function's name; where it was made by another one, that one's.
+
+    >>> name_of(functools.partial(max, 1))
+    'max'
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return name.split(".<locals>")[0]
