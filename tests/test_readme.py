@@ -29,6 +29,10 @@ def test_the_two_commands_come_first():
 def test_there_are_commands():
     names = [
         "train",
+        "lists",
+        "lists",
+        "lists",
+        "rerank",
         "merge",
         "convert",
         "convert",

@@ -168,6 +168,8 @@ def _runner(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.beam import BeamRunner
     from t5rank.lists.building import LocalRunner
 
+    if arguments.beam_options and not arguments.beam:
+        raise ValueError("Option '--beam_options' has no use without --beam; expected both.")
     if arguments.beam:
         return BeamRunner(tuple(shlex.split(arguments.beam_options)))
     return LocalRunner(arguments.workers)
@@ -179,16 +181,18 @@ def _source(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.qna import QnaSource
     from t5rank.lists.runs import IndexedRun
 
+    made_up = ("words", "query_words", "near")
     folds = _folds(arguments)
     runs = [IndexedRun.parse(run) for run in arguments.run]
     if arguments.qna:
-        _refuse(
-            arguments, "--qna", "keywords", "dataset", "collection", "queries", "run", "negatives"
-        )
+        files = ("dataset", "collection", "queries", "qrels", "run", "only_ids")
+        _refuse(arguments, "--qna", "keywords", "negatives", "teacher", *files, *made_up)
         return QnaSource(arguments.qna, folds)
     if arguments.keywords:
         _refuse(arguments, "--keywords", "dataset", "queries", "qrels", "negatives", "teacher")
         _require(arguments, "--keywords", "collection", "words", "query_words")
+        if len(runs) > 1:
+            raise ValueError(f"Option '--run' comes {len(runs)} times with --keywords; expected 1.")
         return KeywordSource(
             arguments.collection,
             runs[0] if runs else None,
@@ -201,6 +205,7 @@ def _source(arguments: argparse.Namespace) -> Any:
             arguments.only_ids,
             folds,
         )
+    _refuse(arguments, "these lists; it is for --keywords", *made_up)
     dataset, runs = _dataset(arguments, runs)
     return PassageSource(
         dataset,

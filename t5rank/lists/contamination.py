@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from t5rank.data.lists import RankedList
 from t5rank.lists.catalogue import CatalogueDataset
 from t5rank.lists.negatives import words
-from t5rank.lists.sources import Dataset, DatasetFiles, Texts
+from t5rank.lists.sources import Dataset, DatasetFiles
 
 EXAMPLES = 10  # query ids that the manifest names for each finding
 FINDINGS = ("same_query_id", "same_query_text", "same_relevant_document")
@@ -88,15 +88,27 @@ def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> Evalua
     queries, qrels = dataset.queries, dataset.qrels or {}
     judged = Counter(d for grades in qrels.values() for d, grade in grades.items() if grade > 0)
     same = lists is not None and _collection(lists) == _collection(dataset)
-    texts: Texts = lists.texts if same and lists is not None else dataset.texts
     return EvaluationSet(
         name,
         frozenset(queries),
         frozenset(map(normalized, queries.values())),
         frozenset(judged) if same else frozenset(),
-        frozenset(normalized(texts[doc_id]) for doc_id in judged),
+        _relevant_texts(name, lists if same and lists else dataset, judged),
         {f"{name}: {kind}": path for kind, path in dataset.paths.items() if path},
     )
+
+
+def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> frozenset[str]:
+    if not doc_ids:
+        return frozenset()  # there may be no collection
+    texts = dataset.texts
+    try:
+        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids)
+    except KeyError as error:
+        raise ValueError(
+            f"Set '{name}' has a relevant document without text: {error.args[0]} "
+            "Name the set's own collection: NAME=QUERIES,QRELS,COLLECTION."
+        ) from None
 
 
 def parse_evaluation(

@@ -273,7 +273,7 @@ def test_row_without_a_column_is_an_error_that_counts_rows():
 
 def test_test_split_of_hugging_face_has_no_labels():
     row = {"query_id": 1, "query": "q", "passages": {"is_selected": [-1], "passage_text": ["a"]}}
-    with pytest.raises(ValueError, match="no 'is_selected'.*labelled=False"):
+    with pytest.raises(ValueError, match=r"no 'is_selected'.*labelled=False"):
         list(qna_list_rows([row]))
     (ranked,) = qna_list_rows([row], labelled=False)
     assert ranked.labels == (0.0,)
