@@ -31,6 +31,7 @@ def test_there_are_commands():
         "train",
         "lists",
         "lists",
+        "lists",
         "rerank",
         "merge",
         "convert",

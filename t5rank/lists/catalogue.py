@@ -154,13 +154,14 @@ class StoredTexts:
 
 
 class ScoredDocuments:
-    """A dataset's own candidates: `candidates["q1"]` is score by document, as of `IndexedRun`.
+    """A dataset's own candidates, with the methods of `t5rank.lists.runs.Candidates`.
 
     MS MARCO's (dev/small, TREC DL 2019 and 2020) have no ranks and no scores: theirs are 0, and
     their order that of `t5rank.trec.rank_documents`. In memory they take about 20 bytes each.
     """
 
-    first, last = 1, None
+    first = 1
+    last: int | None = None
 
     def __init__(self, dataset: CatalogueDataset):
         self._dataset = dataset
@@ -170,26 +171,24 @@ class ScoredDocuments:
         """The queries in the order of the file."""
         return iter(self._table[0])
 
-    def __getitem__(self, query_id: str) -> dict[str, float]:
-        """Score by document, best first; nothing for a query that has none."""
+    def place(self, query_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The ids and scores of a query's documents; None if there are none."""
         queries, starts, doc_ids, scores = self._table
         if query_id not in queries:
-            return {}
+            return None
         part = slice(*starts[queries[query_id] : queries[query_id] + 2])
-        names = [doc_id.decode() for doc_id in doc_ids[part]]
-        scored = dict(zip(names, scores[part].tolist(), strict=True))
+        return doc_ids[part], scores[part]
+
+    def read(self, query_id: str, place: tuple[np.ndarray, np.ndarray] | None) -> dict[str, float]:
+        """Score by document, best first, of a query whose place is known."""
+        if place is None:
+            return {}
+        doc_ids, scores = place
+        names = [doc_id.decode() for doc_id in doc_ids]
+        scored = dict(zip(names, scores.tolist(), strict=True))
         if len(scored) < len(names):
             raise ValueError(f"Query '{query_id}' of '{self.path}' has a document more than once.")
         return sort_run({query_id: scored})[query_id]
-
-    def place(self, query_id: str) -> dict[str, float]:
-        """The candidates themselves, so that no other process reads them all."""
-        return self[query_id]
-
-    def read(self, query_id: str, place: dict[str, float]) -> dict[str, float]:
-        """What `place` gave."""
-        del query_id
-        return place
 
     @cached_property
     def _table(self) -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:

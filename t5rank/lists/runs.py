@@ -19,14 +19,6 @@ _BLOCK_LINES = 1 << 16
 _DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
 
 
-class Place(NamedTuple):
-    """Where the lines of a query stand in a run: bytes, and the number of the first line."""
-
-    start: int
-    end: int
-    line: int
-
-
 class Candidates(Protocol):
     """A run, or the ranks first to last of it, by query."""
 
@@ -39,12 +31,20 @@ class Candidates(Protocol):
         ...
 
     def place(self, query_id: str) -> Any:
-        """What `read` needs besides: a block takes it to the process that reads."""
+        """What `read` needs, in another process too, to give a query's candidates."""
         ...
 
     def read(self, query_id: str, place: Any) -> dict[str, float]:
-        """Score by document, best first; nothing for a query that is not in the run."""
+        """Score by document, best first, of a query whose place is known."""
         ...
+
+
+class Place(NamedTuple):
+    """Where the lines of a query stand in a run: bytes, and the number of the first line."""
+
+    start: int
+    end: int
+    line: int
 
 
 class IndexedRun:
