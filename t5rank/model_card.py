@@ -145,12 +145,18 @@ def _figures(run: Run) -> str:
             f"The best checkpoint, the one in use, is that of step {best['step']:,}: "
             f"{best['metric']} {best['value']:.4f}."
         )
-    lines.append(f"The last validation, over {metrics['lists']:,.0f} lists:")
+    settings = run["training"]
+    lines.append(f"The last validation, over {metrics['lists']:,.0f} lists")
+    if settings["validation_topn"] is not None:
+        lines[-1] += f" cut to their first {settings['validation_topn']} documents"
+    for task, number in settings["validation_queries"].items():
+        lines[-1] += f", and the {number:,} queries of the qrels of {task}"
+    lines[-1] += ":"
     same = metrics["answerable/lists"] == metrics["lists"]
     rows = [
         (name, f"{value:.4f}")
         for name, value in metrics.items()
-        if not name.endswith("lists") and not (same and name.startswith("answerable/"))
+        if not name.endswith("lists") and not (same and "answerable/" in name)
     ]
     return "\n\n".join([" ".join(lines), _table(["metric", "value"], rows), _RULES])
 
@@ -192,9 +198,9 @@ reranker.score("what is a list", ["A list is ...", "A tuple is ..."])
 
 `t5rank serve --model .` speaks the rerank APIs of Cohere, Jina, Voyage, TEI, NIM and vLLM."""
 _RULES = (
-    "Per list, its labels being all there is to find; `answerable/` is over the lists with a "
-    "relevant document, `run/` over all queries of the qrels, those without a list counting 0. "
-    "Tied documents rank by descending id."
+    "These are means over lists, what a list lacks counting for nothing; `answerable/` is over the "
+    "lists with a relevant document. `run/` is the list order as a run against the qrels: over all "
+    "their queries, those without a list counting 0. Tied documents rank by descending id."
 )
 _LIMITS = (
     "Validation chose the checkpoint, so its figures are no test figures, and they are no official "

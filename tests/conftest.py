@@ -30,13 +30,16 @@ def own_tasks_and_gin():
     yield
     for name in _registered_tasks() - before:
         sys.modules["seqio"].TaskRegistry.remove(name)
+        sys.modules["seqio"].MixtureRegistry.remove(name)
         sys.modules["t5rank.tasks.lists"]._registered.pop(name, None)
+        sys.modules["t5rank.tasks.lists"]._mixtures.pop(name, None)
     if "gin" in sys.modules:
         sys.modules["gin"].clear_config()
 
 
 def _registered_tasks() -> set[str]:
-    return set(sys.modules["seqio"].TaskRegistry.names()) if "seqio" in sys.modules else set()
+    seqio = sys.modules.get("seqio")
+    return {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()} if seqio else set()
 
 
 @pytest.fixture(scope="session")

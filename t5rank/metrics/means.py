@@ -54,6 +54,12 @@ class MeanMetrics:
             self._values[name].append(np.asarray(found))
         self._answerable += np.any(labels > 0, axis=-1).tolist()
 
+    def update(self, others: "MeanMetrics") -> None:
+        """Adds the lists of others, of the same metrics."""
+        for name, values in self._values.items():
+            values += others._values[name]
+        self._answerable += others._answerable
+
     def means(self) -> dict[str, float]:
         """Each metric over all lists, and over the answerable ones (`answerable/...`).
 

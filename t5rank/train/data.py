@@ -1,8 +1,7 @@
 """Training batches and validation lists of a seqio task, as numpy arrays."""
 
 import dataclasses
-import itertools
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,35 +70,58 @@ def validation_lists(
     encoder: PairEncoder,
     split: str = "validation",
     use_cached: bool = False,
+    queries: Container[str] | None = None,
+    topn: int | None = None,
 ) -> Iterator[ValidationList]:
-    """Every list of a split, whole and in order; those of a mixture task by task.
+    """Every list of a task's split, in order.
 
     The texts are the task's, the tokens `encoder`'s: those that `Reranker` scores.
+
+    Args:
+      task: one task, no mixture.
+      encoder: the model's tokenization.
+      split: the split.
+      use_cached: read the output of seqio_cache_tasks.
+      queries: of which queries; None takes all.
+      topn: so many documents of each list, the first ones; None takes all.
     """
+    for example in _examples(task, encoder, split, use_cached):
+        query_id = example["query_id"].decode()
+        if queries is not None and query_id not in queries:
+            continue
+        documents = [document.decode() for document in example["documents"][:topn]]
+        pairs = encoder.encode(example["query"].decode(), documents)
+        yield ValidationList(
+            query_id=query_id,
+            doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"][:topn]),
+            rows=tuple(pair.tokens for pair in pairs),
+            labels=example["label"][:topn],
+        )
+
+
+def query_ids(
+    task: str, encoder: PairEncoder, split: str, use_cached: bool = False
+) -> Iterator[str]:
+    """The queries of `validation_lists`."""
+    for example in _examples(task, encoder, split, use_cached):
+        yield example["query_id"].decode()
+
+
+def _examples(
+    task: str, encoder: PairEncoder, split: str, use_cached: bool
+) -> Iterator[dict[str, Any]]:
     whole = {"inputs": (None, encoder.max_length), "targets": None, "label": None, "mask": None}
-    provider = seqio.get_mixture_or_task(task)
-    # A mixture's own dataset is endless and has no ids.
-    tasks = provider.tasks if isinstance(provider, seqio.Mixture) else [provider]
-    parts = [
-        part.get_dataset(whole, split=split, shuffle=False, use_cached=use_cached)
-        for part in tasks
-        if split in part.splits
-    ]
+    dataset = seqio.get_mixture_or_task(task).get_dataset(
+        whole, split=split, shuffle=False, use_cached=use_cached
+    )
     with lists.clear_errors():
-        for example in itertools.chain.from_iterable(d.as_numpy_iterator() for d in parts):
-            documents = [document.decode() for document in example["documents"]]
-            pairs = encoder.encode(example["query"].decode(), documents)
-            yield ValidationList(
-                query_id=example["query_id"].decode(),
-                doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"]),
-                rows=tuple(pair.tokens for pair in pairs),
-                labels=example["label"],
-            )
+        yield from dataset.as_numpy_iterator()
 
 
-def has_split(task: str, split: str) -> bool:
-    """Whether a task (or every task of a mixture) has a split."""
-    return split in seqio.get_mixture_or_task(task).splits
+def tasks_with(mixture_or_task: str, split: str) -> list[str]:
+    """The tasks of a mixture that have a split; a task is its own only one."""
+    names = lists.task_names(mixture_or_task)
+    return [name for name in names if split in seqio.get_mixture_or_task(name).splits]
 
 
 def close(batches: Iterator[Any]) -> None:

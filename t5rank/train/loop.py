@@ -1,57 +1,31 @@
-"""The training loop: steps, validation, checkpoints, resume and stopping."""
+"""The trainer: its settings, and how a run starts or resumes."""
 
 import dataclasses
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from t5rank import checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
 from t5rank.layouts import Layout, packed
-from t5rank.model_card import model_card
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
 from t5rank.preprocessors import input_length
 from t5rank.prompts import PairEncoder, Prompt
-from t5rank.scoring import PairScorer, prefetched
+from t5rank.scoring import PairScorer
 from t5rank.tasks import lists
-from t5rank.train import data
+from t5rank.train import data, records
 from t5rank.train.interrupt import Interrupt
-from t5rank.train.records import read_records
 from t5rank.train.reporting import Reporter
-from t5rank.train.run_record import run_record
-from t5rank.train.step import CompiledStep, make_train_step
-from t5rank.train.validation import validate
+from t5rank.train.run import Run, TrainResult
+from t5rank.train.validation import Validation
 from t5rank.types import PyTree
 from t5rank.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss is not finite."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainResult:
-    """How a run ended.
-
-    Attributes:
-      step: steps done.
-      reason: "finished", "stopped early" or "interrupted".
-      best_step: the best checkpoint by validation, or None.
-      metrics: the last validation.
-    """
-
-    step: int
-    reason: str
-    best_step: int | None
-    metrics: dict[str, float]
 
 
 @dataclasses.dataclass
@@ -75,10 +49,15 @@ class Trainer:
       eval_mixture_or_task_name: what to validate on; the training task by default.
       eval_split: the split to validate on.
       eval_period: validate every so many steps; 0 never validates.
+      eval_queries: validate on so many queries of a task; see `validation.Validation`.
+      eval_topn: rerank so many documents of each validation list, the first ones.
+      eval_qrels: a file of qrels, for figures as a run (`run/...`); by default that of the split,
+        where it has one, as passage ranking's have.
+      eval_measures: those figures, names of ir_measures.
       eval_batch_tokens: tokens scored at once in validation; what suits the device by default.
       checkpoint_period: save every so many steps; the end and a new best are saved besides.
       keep_checkpoints: how many of the latest checkpoints stay.
-      best_metric: which validation metric says what checkpoint is best.
+      best_metric: which validation metric says what checkpoint is best; "-" before it if it falls.
       early_stopping_patience: stop after so many validations without a new best; None never does.
       layout: how lists are laid out, a function of `t5rank.layouts`.
       model_parallel: devices that share one copy of the parameters.
@@ -102,6 +81,10 @@ class Trainer:
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
     eval_period: int = 1000
+    eval_queries: int | None = None
+    eval_topn: int | None = None
+    eval_qrels: str | None = None
+    eval_measures: str = "RR@10 nDCG@10"
     eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1
@@ -131,35 +114,59 @@ class Trainer:
         )
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
-        self._check_evaluation()
         self.scorer = PairScorer(self.model.score, self.eval_batch_tokens, self.mesh)
+        self.validation = self._validation() if self.eval_period else None
 
     def _check_sizes(self) -> None:
-        for name in ("batch_size", "train_steps", "log_period"):
+        names = ("batch_size", "train_steps", "log_period")
+        maybe = ("eval_queries", "eval_topn", "early_stopping_patience")
+        for name in (*names, *(name for name in maybe if getattr(self, name) is not None)):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
                 )
 
-    def _check_evaluation(self) -> None:
-        if not self.eval_period:
-            return
+    def _validation(self) -> Validation:
         if lists.text_settings(self.eval_task) != lists.text_settings(self.mixture_or_task_name):
             raise ValueError(
                 f"Task '{self.eval_task}' has another prompt or vocabulary than "
                 f"'{self.mixture_or_task_name}'; expected the same."
             )
-        if not data.has_split(self.eval_task, self.eval_split):
+        tasks = data.tasks_with(self.eval_task, self.eval_split)
+        if not tasks:
             raise ValueError(
                 f"Task '{self.eval_task}' has no split '{self.eval_split}'; "
                 "expected one, or EVAL_PERIOD = 0."
             )
-        known = set(self.model.metric_fns)
-        if self.best_metric.removeprefix("answerable/") not in known:
+        validation = Validation(
+            tasks,
+            self.eval_split,
+            self.encoder,
+            self.scorer,
+            self.model.metric_fns,
+            self._qrels_files(tasks),
+            self.eval_measures,
+            self.eval_queries,
+            self.eval_topn,
+            self.use_cached_tasks,
+        )
+        if self.best_metric.removeprefix("-") not in validation.names():
             raise ValueError(
-                f"BEST_METRIC has '{self.best_metric}'; expected one of {sorted(known)}, "
-                "or one with 'answerable/' before it."
+                f"BEST_METRIC has '{self.best_metric}'; expected one of {validation.names()}. "
+                "Those of 'run/' need qrels: the split's own, or EVAL_QRELS."
             )
+        return validation
+
+    def _qrels_files(self, tasks: Sequence[str]) -> dict[str, str]:
+        if self.eval_qrels is not None:
+            if len(tasks) > 1:
+                raise ValueError(
+                    f"EVAL_QRELS has one file for the {len(tasks)} tasks of '{self.eval_task}'; "
+                    "expected one task."
+                )
+            return {tasks[0]: self.eval_qrels}
+        found = {task: lists.split_files(task)[self.eval_split].get("qrels") for task in tasks}
+        return {task: file for task, file in found.items() if file is not None}
 
     def train(self) -> TrainResult:
         """Trains to `train_steps` and returns how it ended.
@@ -178,8 +185,21 @@ class Trainer:
         ):
             optimizer = self._initial_optimizer(saver)
             step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
-            reporter.start(int(step), size, read_records(folder, until=int(step)))
-            return _Run(self, optimizer, saver, reporter, interrupt).run()
+            logged = records.read_records(folder, until=int(step))
+            reporter.start(int(step), size, logged)
+            best = self._best_so_far(logged)
+            return Run(self, optimizer, saver, reporter, interrupt, best).run()
+
+    def _best_so_far(self, logged: Sequence[records.Record]) -> dict[str, Any] | None:
+        """By this run's metric, which need not be that of the runs before it.
+
+        A crash may have come between a best checkpoint and its name on disk: the records know it.
+        """
+        best = model_folder.load_best(self.model_dir)
+        if best is not None and best["metric"] != self.best_metric:
+            best = None
+        steps = checkpoints.steps(self.model_dir)
+        return records.best_of(logged, self.best_metric, steps, best)
 
     def peak_operations(self) -> float | None:
         """Operations per second that all devices together could do; None where not known."""
@@ -218,144 +238,3 @@ class Trainer:
 
 def _with_sharding(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-class _Run:
-    """One run of a trainer: what changes from step to step."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        optimizer: Any,
-        saver: Checkpointer,
-        reporter: Reporter,
-        interrupt: Interrupt,
-    ):
-        self.trainer = trainer
-        self.optimizer = optimizer
-        self.saver = saver
-        self.reporter = reporter
-        self.interrupt = interrupt
-        self.step = int(optimizer.state.step)
-        self.best = model_folder.load_best(trainer.model_dir)
-        self.unchecked: list[dict[str, Any]] = []  # sums of the steps since the last report
-        self.metrics: dict[str, float] = {}
-
-    def run(self) -> TrainResult:
-        t = self.trainer
-        step_fn = CompiledStep(make_train_step(t.model, t.learning_rate_fn))
-        rng = jax.random.fold_in(jax.random.key(t.random_seed), 1)
-        sharding = partitioning.batch_sharding(t.mesh)
-        lists = self._lists()
-        if self.step:
-            _log.info("Reading past the %d batches that have been trained on.", self.step)
-        batches = prefetched(t.layout(lists, t.groups, self.step))
-        reason = "stopped early" if self._out_of_patience() else "finished"
-        while self.step < t.train_steps and reason == "finished":
-            batch = jax.device_put(next(batches), sharding)
-            self.optimizer, sums = step_fn(self.optimizer, batch, rng)
-            self.step += 1
-            # One step computes while the next batch is read, and no more than one.
-            jax.block_until_ready(self.unchecked[-1:])
-            self.unchecked.append(sums)
-            self.reporter.tick(self.step)
-            self._after_step()
-            if self._out_of_patience():
-                reason = "stopped early"
-            elif self.interrupt.requested and self.step < t.train_steps:
-                reason = "interrupted"
-        data.close(batches)
-        data.close(lists)
-        return self._finish(reason)
-
-    def _lists(self) -> Iterator[dict[str, np.ndarray]]:
-        t = self.trainer
-        return data.train_batches(
-            t.mixture_or_task_name,
-            t.task_feature_lengths,
-            t.batch_size,
-            t.random_seed,
-            use_cached=t.use_cached_tasks,
-        )
-
-    def _after_step(self) -> None:
-        t = self.trainer
-        last = self.step == t.train_steps
-        if self.step % t.log_period == 0 or last:
-            self._report()
-        is_best = False
-        if t.eval_period and (self.step % t.eval_period == 0 or last):
-            is_best = self._validate()
-        if is_best or last or self.step % t.checkpoint_period == 0:
-            self._save()
-
-    def _report(self) -> None:
-        """Reads the steps' sums off the device; a loss that is not finite stops the run here."""
-        if not self.unchecked:
-            return
-        first = self.step - len(self.unchecked) + 1
-        steps, self.unchecked = jax.device_get(self.unchecked), []
-        for i, sums in enumerate(steps):
-            if not (np.isfinite(sums["loss"][0]) and np.isfinite(sums["grad_norm"][0])):
-                raise TrainingDivergedError(self._divergence(first + i, sums))
-        total = {name: sum(sums[name] for sums in steps) for name in steps[0]}
-        means = {name: float(s / c) if c else 0.0 for name, (s, c) in total.items()}
-        self.reporter.train(self.step, means)
-
-    def _divergence(self, step: int, sums: Mapping[str, Any]) -> str:
-        safe = self.saver.latest_step()
-        return (
-            f"Training loss has {sums['loss'][0]} and gradient norm {sums['grad_norm'][0]} at step "
-            f"{step}; expected finite numbers. The last checkpoint before it is "
-            f"{'none' if safe is None else safe}. Lower LEARNING_RATE, warm up longer, or look at "
-            "the labels of the data."
-        )
-
-    def _validate(self) -> bool:
-        t = self.trainer
-        self._report()  # a diverged model is not worth validating
-        start = time.monotonic()
-        found = data.validation_lists(t.eval_task, t.encoder, t.eval_split, t.use_cached_tasks)
-        self.metrics = validate(t.scorer, self.optimizer.target, found, t.model.metric_fns)
-        value = self.metrics.get(t.best_metric, 0.0)
-        is_best = self.best is None or value > self.best["value"]
-        if is_best:
-            self.best = {"step": self.step, "metric": t.best_metric, "value": value}
-        self.reporter.validation(self.step, self.metrics, time.monotonic() - start, is_best)
-        return is_best
-
-    def _save(self) -> None:
-        self._report()  # nothing that diverged is saved
-        if self.best is not None:
-            self.saver.best_step = self.best["step"]
-        self.saver.save(self.step, self.optimizer)
-        self._write_best()
-
-    def _write_best(self) -> None:
-        """Names the best checkpoint once it is on disk, so that the name always leads somewhere."""
-        t = self.trainer
-        if self.best is not None and self.best["step"] in checkpoints.steps(t.model_dir):
-            model_folder.save_best(t.model_dir, self.best)
-
-    def _out_of_patience(self) -> bool:
-        t = self.trainer
-        if t.early_stopping_patience is None or self.best is None or not t.eval_period:
-            return False
-        return self.step - self.best["step"] >= t.early_stopping_patience * t.eval_period
-
-    def _finish(self, reason: str) -> TrainResult:
-        self._save()
-        self.saver.wait()
-        self._write_best()
-        best_step = None if self.best is None else self.best["step"]
-        self.reporter.end(self.step, reason, self.best)
-        self._write_record(reason)
-        return TrainResult(self.step, reason, best_step, self.metrics)
-
-    def _write_record(self, reason: str) -> None:
-        t = self.trainer
-        size = partitioning.count_parameters(self.optimizer.target)
-        logged = read_records(t.model_dir, until=self.step)
-        record = run_record(t, self.step, reason, self.best, size, logged)
-        model_folder.save_run(t.model_dir, record)
-        model_folder.save_card(t.model_dir, model_card(t.model, t.encoder, record))

@@ -9,8 +9,9 @@ checkpoint, so that a resumed run knows from the file what came before.
 """
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.checkpoints.paths import path
@@ -43,6 +44,36 @@ def totals(records: Iterable[Record]) -> dict[str, float]:
             for name in ("documents", "tokens", "operations"):
                 sums[name] += record.get(name, 0.0) * record["steps"]
     return sums | {name: round(sums[name]) for name in ("documents", "tokens")}
+
+
+def is_better(metric: str, value: float, best: Mapping[str, Any] | None) -> bool:
+    """Whether a figure beats the best one, its "value"; of "-metric", which falls, the lower one.
+
+    >>> is_better("mrr@10", 0.5, {"value": 0.4}), is_better("-arp", 2.0, {"value": 1.5})
+    (True, False)
+    """
+    if math.isnan(value):
+        return False
+    sign = -1.0 if metric.startswith("-") else 1.0
+    return best is None or sign * value > sign * best["value"]
+
+
+def best_of(
+    records: Iterable[Record],
+    metric: str,
+    steps: Container[int],
+    best: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """The first best validation, `{"step", "metric", "value"}`, of the steps; None without one.
+
+    `best` is one to beat.
+    """
+    for record in records:
+        value = record.get(metric.removeprefix("-"), math.nan)
+        there = record["part"] == VALIDATION and record["step"] in steps
+        if there and is_better(metric, value, best):
+            best = {"step": record["step"], "metric": metric, "value": value}
+    return best
 
 
 def last(records: Sequence[Record], part: str) -> dict[str, float]:

@@ -97,13 +97,12 @@ class Reporter:
         # Validation is no training time.
         self._since = (self._since[0], self._since[1] + seconds)
         self._counted = (self._counted[0], self._counted[1] + seconds)
-        lists = int(metrics["lists"])
-        all_answerable = metrics["answerable/lists"] == lists
-        hidden = "answerable/" if all_answerable else "-"
-        names = [n for n in metrics if not n.endswith("lists") and not n.startswith(hidden)]
-        shown = "  ".join(f"{name} {metrics[name]:.4f}" for name in names)
         mark = "  (best)" if is_best else ""
-        self._line(f"step {step:,}  validation, {lists:,} lists: {shown}{mark}")
+        self._line(f"step {step:,}  validation, {_shown(metrics, '')}{mark}")
+        for name in metrics:
+            task = name.removesuffix("/lists")
+            if task != name and not task.endswith("answerable"):
+                self._line(f"    {task}, {_shown(metrics, task + '/')}")
 
     def end(self, step: int, reason: str, best: Mapping[str, Any] | None) -> None:
         """The last line, and the picture."""
@@ -122,6 +121,18 @@ class Reporter:
 
     def _line(self, text: str) -> None:
         _log.info("%s", text)
+
+
+def _shown(metrics: Mapping[str, float], prefix: str) -> str:
+    """The figures of all lists, or of a task, whose names begin with `prefix`."""
+    own = {n.removeprefix(prefix): value for n, value in metrics.items() if n.startswith(prefix)}
+    parts = ("", "run/") if own["answerable/lists"] == own["lists"] else ("", "answerable/", "run/")
+    shown = [
+        f"{name} {value:.4f}"
+        for name, value in own.items()
+        if not name.endswith("lists") and name[: name.rfind("/") + 1] in parts
+    ]
+    return f"{own['lists']:,.0f} lists: {'  '.join(shown)}"
 
 
 def _duration(seconds: float) -> str:

@@ -60,6 +60,10 @@ def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str,
     return {
         "data": _files(trainer.mixture_or_task_name, lists.TRAIN),
         "validation_data": _files(trainer.eval_task, eval_split),
+        "validation_queries": {
+            task: len(qrels) for task, qrels in getattr(trainer.validation, "qrels", {}).items()
+        },
+        "validation_topn": trainer.eval_topn,
         "list_size": trainer.task_feature_lengths["inputs"][0],
         "batch_size": trainer.batch_size,
         "loss": name_of(model.ranking_loss),

@@ -1,43 +1,184 @@
-"""Validation over whole lists, with the scoring path of `Reranker`."""
+"""Validation: whole lists, scored once as `Reranker` scores them, then looked at in two ways.
+
+* Per list: means over the lists that there are, `mrr@10`, and over those with a relevant document,
+  `answerable/mrr@10` (`t5rank.metrics.means`).
+* As a run, where there are qrels: `run/RR@10`, by the rules of `t5rank.evaluation`, which are the
+  official ones: the mean is over all queries of the qrels, one without a list counts 0, and what is
+  relevant says the qrels, whether or not it is in the list.
+
+Of a mixture, every task has its own figures, `TASK/mrr@10`, `TASK/run/RR@10`, beside those over the
+lists of all.
+"""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from t5rank.evaluation import evaluate, parse_measures
 from t5rank.metrics.means import MeanMetrics, ScoredList
+from t5rank.prompts import PairEncoder
 from t5rank.scoring import PairScorer
+from t5rank.train import data
 from t5rank.train.data import ValidationList
+from t5rank.trec import Qrels, Run, read_qrels
 from t5rank.types import MetricFn, PyTree
 
 CHUNK = 256  # lists scored together: enough to sort by length, few enough to hold in memory
+_log = logging.getLogger(__name__)
 
 
-def validate(
-    scorer: PairScorer,
-    params: PyTree,
-    lists: Iterable[ValidationList],
-    metric_fns: Mapping[str, MetricFn],
-) -> dict[str, float]:
-    """Scores the lists and gives the means of `t5rank.metrics.means.MeanMetrics`.
+class Validation:
+    """Validates parameters on a split of some tasks, on the same queries at each call.
+
+    Args:
+      tasks: the tasks' names.
+      split: their split.
+      encoder: the model's tokenization.
+      scorer: the model's scores.
+      metric_fns: name to metric, of the figures per list.
+      qrels_files: task to its file of qrels; a task without has no figures as a run.
+      measures: those figures, names of ir_measures.
+      queries: so many queries of each task, those whose ids have the smallest CRC-32, out of its
+        qrels or else of its lists. Their lists stay in memory. None takes all.
+      topn: so many documents of each list, the first ones; None takes all.
+      use_cached: read the output of seqio_cache_tasks.
 
     Raises:
-      ValueError: there is no list.
+      ValueError: bad measures or qrels.
     """
-    metrics = MeanMetrics(metric_fns)
-    with tqdm(desc="validation", unit=" documents", leave=False, disable=None) as progress:
-        for chunk in _chunks(lists):
-            scores = scorer.score(params, [row for item in chunk for row in item.rows], progress)
-            ends = np.cumsum([len(item.rows) for item in chunk])[:-1]
-            parts = np.split(scores, ends)
-            metrics.add(
-                [
-                    ScoredList(item.doc_ids, item.labels, part)
-                    for item, part in zip(chunk, parts, strict=True)
-                ]
-            )
-    return metrics.means()
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        split: str,
+        encoder: PairEncoder,
+        scorer: PairScorer,
+        metric_fns: Mapping[str, MetricFn],
+        qrels_files: Mapping[str, str] | None = None,
+        measures: str = "RR@10 nDCG@10",
+        queries: int | None = None,
+        topn: int | None = None,
+        use_cached: bool = False,
+    ):
+        self.tasks = tasks
+        self._split = split
+        self._encoder = encoder
+        self._scorer = scorer
+        self._metric_fns = metric_fns
+        self._measures = " ".join(map(str, parse_measures(measures)))
+        self._queries = queries
+        self._topn = topn
+        self._use_cached = use_cached
+        self._kept: dict[str, list[ValidationList]] = {}
+        self.qrels = {
+            task: _of_queries(read_qrels(file), queries)
+            for task, file in (qrels_files or {}).items()
+        }
+
+    def names(self) -> list[str]:
+        """The figures that it can give."""
+        per_list = [*self._metric_fns, *(f"answerable/{name}" for name in self._metric_fns)]
+        as_run = [f"run/{name}" for name in self._measures.split()]
+        if len(self.tasks) == 1:
+            return per_list + (as_run if self.qrels else [])
+        return per_list + [
+            f"{task}/{name}"
+            for task in self.tasks
+            for name in per_list + (as_run if task in self.qrels else [])
+        ]
+
+    def __call__(self, params: PyTree) -> dict[str, float]:
+        """The figures, and how many lists they are of (`lists`, `answerable/lists`).
+
+        Raises:
+          ValueError: there is no list.
+        """
+        total = MeanMetrics(self._metric_fns)
+        figures: dict[str, float] = {}
+        for task in self.tasks:
+            means, as_run = self._of_task(task, params)
+            total.update(means)
+            if len(self.tasks) > 1:
+                of_task = means.means() | as_run
+                figures |= {f"{task}/{name}": value for name, value in of_task.items()}
+            else:
+                figures = as_run
+        return total.means() | figures
+
+    def _of_task(self, task: str, params: PyTree) -> tuple[MeanMetrics, dict[str, float]]:
+        """One pass: the figures per list, and those as a run."""
+        means = MeanMetrics(self._metric_fns)
+        qrels, run = self.qrels.get(task), Run()
+        for item, scored in self._scored(self._lists(task), params):
+            means.add(scored)
+            if qrels is not None:
+                pairs = zip(item, scored, strict=True)
+                run |= {i.query_id: dict(zip(s.doc_ids, s.scores, strict=True)) for i, s in pairs}
+        if qrels is None:
+            return means, {}
+        found = evaluate(run, qrels, self._measures).aggregate
+        return means, {f"run/{name}": value for name, value in found.items()}
+
+    def _scored(
+        self, lists: Iterable[ValidationList], params: PyTree
+    ) -> Iterator[tuple[list[ValidationList], list[ScoredList]]]:
+        with tqdm(desc="validation", unit=" documents", leave=False, disable=None) as progress:
+            for chunk in _chunks(lists):
+                rows = [row for item in chunk for row in item.rows]
+                scores = self._scorer.score(params, rows, progress)
+                parts = np.split(scores, np.cumsum([len(item.rows) for item in chunk])[:-1])
+                yield (
+                    chunk,
+                    [
+                        ScoredList(item.doc_ids, item.labels, part)
+                        for item, part in zip(chunk, parts, strict=True)
+                    ],
+                )
+
+    def _lists(self, task: str) -> Iterable[ValidationList]:
+        if self._queries is None:
+            return self._read(task)
+        if task not in self._kept:
+            self._kept[task] = self._chosen(task, self._queries)
+        return self._kept[task]
+
+    def _chosen(self, task: str, number: int) -> list[ValidationList]:
+        if task in self.qrels:
+            chosen = frozenset(self.qrels[task])
+        else:
+            found = data.query_ids(task, self._encoder, self._split, self._use_cached)
+            chosen = chosen_queries(found, number)
+        lists = list(self._read(task, chosen))
+        _log.info(
+            "Validation of '%s' on %d queries; %d have a list.", task, len(chosen), len(lists)
+        )
+        return lists
+
+    def _read(self, task: str, queries: frozenset[str] | None = None) -> Iterator[ValidationList]:
+        return data.validation_lists(
+            task, self._encoder, self._split, self._use_cached, queries, self._topn
+        )
+
+
+def chosen_queries(query_ids: Iterable[str], number: int) -> frozenset[str]:
+    """So many of the queries, the same ones in whatever order they come.
+
+    >>> chosen_queries(["q1", "q2", "q3"], 2) == chosen_queries(["q3", "q2", "q1"], 2)
+    True
+    """
+    by_hash = sorted(query_ids, key=lambda query_id: (zlib.crc32(query_id.encode()), query_id))
+    return frozenset(by_hash[:number])
+
+
+def _of_queries(qrels: Qrels, number: int | None) -> Qrels:
+    if number is None:
+        return qrels
+    chosen = chosen_queries(qrels, number)
+    return {query_id: judged for query_id, judged in qrels.items() if query_id in chosen}
 
 
 def _chunks(lists: Iterable[ValidationList]) -> Iterator[list[ValidationList]]:

@@ -1,3 +1,4 @@
+import collections
 import functools
 import itertools
 
@@ -10,7 +11,6 @@ from t5rank.data.lists import RankedList
 from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.tasks import lists
-from t5rank.train.data import validation_lists
 from t5rank.vocabulary import Vocabulary
 
 LENGTHS = {"inputs": (3, 40), "targets": (3, 1), "label": (3,), "mask": (3,)}
@@ -220,9 +220,7 @@ def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, 
 
 
 def mixture(*tasks):
-    name = new_name()
-    seqio.MixtureRegistry.add(name, list(tasks), default_rate=1.0)
-    return name
+    return lists.mixture(tasks, name=new_name())
 
 
 def test_text_settings_of_a_task(task, vocabulary_file):
@@ -253,23 +251,35 @@ def test_mixture_gives_the_lists_of_its_tasks(vocabulary_file):
     assert rows(mixed) == rows(alone[0]) | rows(alone[1])
 
 
-def test_validation_lists_of_a_mixture_are_those_of_its_tasks(vocabulary_file):
+def test_a_mixture_draws_from_its_tasks_at_their_rates(vocabulary_file):
     tasks = [
-        lists.register_task(
-            new_name(), {"validation": functools.partial(iter, part)}, vocabulary_file
-        )
-        for part in (LISTS[:3], LISTS[3:])
+        lists.register_task(new_name(), {"train": lambda part=part: part}, vocabulary_file)
+        for part in ([ranked(0, size=1)], [ranked(1, size=1)])
     ]
-    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(RANKT5), 40)
-    found = list(validation_lists(mixture(*tasks), encoder))
-    assert [item.query_id for item in found] == [item.query_id for item in LISTS]
-    assert [item.doc_ids for item in found] == [item.doc_ids for item in LISTS]
+    name = lists.mixture(tasks, [3.0, 1.0], new_name())
+    data = seqio.get_mixture_or_task(name).get_dataset(
+        WHOLE, split="train", shuffle=False, num_epochs=None, seed=0
+    )
+    found = [tuple(e["inputs"][0]) for e in data.take(400).as_numpy_iterator()]
+    counts = sorted(collections.Counter(found).values())
+    assert len(counts) == 2
+    assert counts[0] / 400 == pytest.approx(1 / 4, abs=0.07)  # 3 standard deviations
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [([1.0], "and 1 rates; expected"), ([1.0, 0.0], "expected each above 0")],
+)
+def test_rates_of_a_mixture_are_checked(task, vocabulary_file, rates, message):
+    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
+    with pytest.raises(ValueError, match=message):
+        lists.mixture([task, other], rates, new_name())
 
 
 def test_mixture_of_different_prompts_is_an_error(task, vocabulary_file):
     other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file, MONOT5)
     with pytest.raises(ValueError, match="has 2 prompts or vocabularies; expected 1"):
-        lists.text_settings(mixture(task, other))
+        mixture(task, other)
 
 
 def test_text_settings_of_a_foreign_task_are_an_error(vocabulary_file):

@@ -1,0 +1,197 @@
+"""One run of a trainer: steps, validation, checkpoints, and how it ends."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from t5rank import checkpoints, model_folder, partitioning
+from t5rank.checkpoints import Checkpointer
+from t5rank.model_card import model_card
+from t5rank.scoring import prefetched
+from t5rank.train import data, records
+from t5rank.train.interrupt import Interrupt
+from t5rank.train.reporting import Reporter
+from t5rank.train.run_record import run_record
+from t5rank.train.step import CompiledStep, make_train_step
+from t5rank.train.validation import Validation
+
+if TYPE_CHECKING:
+    from t5rank.train.loop import Trainer
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is not finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+      step: steps done.
+      reason: "finished", "stopped early" or "interrupted".
+      best_step: the best checkpoint by validation, or None.
+      metrics: the last validation.
+    """
+
+    step: int
+    reason: str
+    best_step: int | None
+    metrics: dict[str, float]
+
+
+class Run:
+    """One run of a trainer: what changes from step to step."""
+
+    def __init__(
+        self,
+        trainer: "Trainer",
+        optimizer: Any,
+        saver: Checkpointer,
+        reporter: Reporter,
+        interrupt: Interrupt,
+        best: dict[str, Any] | None,
+    ):
+        self.trainer = trainer
+        self.optimizer = optimizer
+        self.saver = saver
+        self.reporter = reporter
+        self.interrupt = interrupt
+        self.step = int(optimizer.state.step)
+        self.best = best
+        self.best_on_disk: dict[str, Any] | None = None
+        self.unchecked: list[dict[str, Any]] = []  # sums of the steps since the last report
+        self.metrics: dict[str, float] = {}
+
+    def run(self) -> TrainResult:
+        """Trains until it ends; see `Trainer.train`."""
+        t = self.trainer
+        step_fn = CompiledStep(make_train_step(t.model, t.learning_rate_fn))
+        rng = jax.random.fold_in(jax.random.key(t.random_seed), 1)
+        sharding = partitioning.batch_sharding(t.mesh)
+        lists = self._lists()
+        if self.step:
+            _log.info("Reading past the %d batches that have been trained on.", self.step)
+        batches = prefetched(t.layout(lists, t.groups, self.step))
+        reason = "stopped early" if self._out_of_patience() else "finished"
+        while self.step < t.train_steps and reason == "finished":
+            batch = jax.device_put(next(batches), sharding)
+            self.optimizer, sums = step_fn(self.optimizer, batch, rng)
+            self.step += 1
+            # One step computes while the next batch is read, and no more than one.
+            jax.block_until_ready(self.unchecked[-1:])
+            self.unchecked.append(sums)
+            self.reporter.tick(self.step)
+            self._after_step()
+            if self._out_of_patience():
+                reason = "stopped early"
+            elif self.interrupt.requested and self.step < t.train_steps:
+                reason = "interrupted"
+        data.close(batches)
+        data.close(lists)
+        return self._finish(reason)
+
+    def _lists(self) -> Iterator[dict[str, np.ndarray]]:
+        t = self.trainer
+        return data.train_batches(
+            t.mixture_or_task_name,
+            t.task_feature_lengths,
+            t.batch_size,
+            t.random_seed,
+            use_cached=t.use_cached_tasks,
+        )
+
+    def _after_step(self) -> None:
+        t = self.trainer
+        last = self.step == t.train_steps
+        if self.step % t.log_period == 0 or last:
+            self._report()
+            self._write_best()
+        is_best = False
+        if t.validation and (self.step % t.eval_period == 0 or last):
+            is_best = self._validate(t.validation)
+        if is_best or last or self.step % t.checkpoint_period == 0:
+            self._save()
+
+    def _report(self) -> None:
+        """Reads the steps' sums off the device; a loss that is not finite stops the run here."""
+        if not self.unchecked:
+            return
+        first = self.step - len(self.unchecked) + 1
+        steps, self.unchecked = jax.device_get(self.unchecked), []
+        for i, sums in enumerate(steps):
+            if not (np.isfinite(sums["loss"][0]) and np.isfinite(sums["grad_norm"][0])):
+                raise TrainingDivergedError(self._divergence(first + i, sums))
+        total = {name: sum(sums[name] for sums in steps) for name in steps[0]}
+        means = {name: float(s / c) if c else 0.0 for name, (s, c) in total.items()}
+        self.reporter.train(self.step, means)
+
+    def _divergence(self, step: int, sums: Mapping[str, Any]) -> str:
+        safe = self.saver.latest_step()
+        return (
+            f"Training loss has {sums['loss'][0]} and gradient norm {sums['grad_norm'][0]} at step "
+            f"{step}; expected finite numbers. The last checkpoint before it is "
+            f"{'none' if safe is None else safe}. Lower LEARNING_RATE, warm up longer, or look at "
+            "the labels of the data."
+        )
+
+    def _validate(self, validation: Validation) -> bool:
+        t = self.trainer
+        self._report()  # a diverged model is not worth validating
+        start = time.monotonic()
+        self.metrics = validation(self.optimizer.target)
+        value = self.metrics.get(t.best_metric.removeprefix("-"))
+        if value is None:
+            raise ValueError(
+                f"Validation has no '{t.best_metric}'; expected lists with a relevant document."
+            )
+        is_best = records.is_better(t.best_metric, value, self.best)
+        if is_best:
+            self.best = {"step": self.step, "metric": t.best_metric, "value": value}
+        self.reporter.validation(self.step, self.metrics, time.monotonic() - start, is_best)
+        return is_best
+
+    def _save(self) -> None:
+        self._report()  # nothing that diverged is saved
+        if self.best is not None:
+            self.saver.best_step = self.best["step"]
+        self.saver.save(self.step, self.optimizer)
+        self._write_best()
+
+    def _write_best(self) -> None:
+        """Names the best checkpoint once it is on disk, so that the name always leads somewhere."""
+        if self.best is None or self.best == self.best_on_disk:
+            return
+        if self.best["step"] in checkpoints.steps(self.trainer.model_dir):
+            model_folder.save_best(self.trainer.model_dir, self.best)
+            self.best_on_disk = self.best
+
+    def _out_of_patience(self) -> bool:
+        t = self.trainer
+        if t.early_stopping_patience is None or self.best is None or not t.eval_period:
+            return False
+        return self.step - self.best["step"] >= t.early_stopping_patience * t.eval_period
+
+    def _finish(self, reason: str) -> TrainResult:
+        self._save()
+        self.saver.wait()
+        self._write_best()
+        best_step = None if self.best is None else self.best["step"]
+        self.reporter.end(self.step, reason, self.best)
+        self._write_record(reason)
+        return TrainResult(self.step, reason, best_step, self.metrics)
+
+    def _write_record(self, reason: str) -> None:
+        t = self.trainer
+        size = partitioning.count_parameters(self.optimizer.target)
+        logged = records.read_records(t.model_dir, until=self.step)
+        record = run_record(t, self.step, reason, self.best, size, logged)
+        model_folder.save_run(t.model_dir, record)
+        model_folder.save_card(t.model_dir, model_card(t.model, t.encoder, record))
