@@ -127,11 +127,13 @@ def _set(experiment: Experiment, options: Options, each: SetDesign) -> Step:
             places = {"data": options.data, "unpacked": _unpacked(options)}
             judged = trec.read_qrels(each.qrels.format(**places))
         trec.write_qrels(qrels, judged)
-        trec.write_run(first, run, "first_stage")
+        unfinished = first.with_suffix(".unfinished")
+        trec.write_run(unfinished, run, "first_stage")
+        unfinished.replace(first)
         (experiment.folder / "runs" / each.name).mkdir(parents=True, exist_ok=True)
 
     title = f"Write judgements and first stage of '{each.name}'"
-    return Step(title, lambda: qrels.exists() and first.exists(), call=call)
+    return Step(title, first.exists, call=call)
 
 
 def _of_lists(folder: Path) -> tuple[trec.Qrels, trec.Run]:

@@ -147,7 +147,7 @@ _PASSAGE_SETS = (
         f"{{data}}/{_DL21}/qrels.txt",
     ),
 )
-# Of DL21's relevant passages the sample has some only: its queries are looked for, not its passages.
+# The sample lacks some of DL21's relevant passages: its queries alone are looked for.
 _CONTAMINATION = (
     f"--evaluation=dev={{data}}/{_DEV}/queries.tsv,{{data}}/{_DEV}/qrels.txt,"
     f"{{data}}/{_DEV}/collection.tsv",
