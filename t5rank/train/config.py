@@ -49,6 +49,8 @@ def quoted(binding: str) -> str:
 
     >>> quoted("MODEL_DIR=/models/x"), quoted("TRAIN_STEPS=10"), quoted("HEAD=@heads.EncoderHead()")
     ("MODEL_DIR='/models/x'", 'TRAIN_STEPS=10', 'HEAD=@heads.EncoderHead()')
+    >>> quoted("BEST_METRIC=run/RR@10")
+    "BEST_METRIC='run/RR@10'"
     """
     name, equals, value = binding.partition("=")
     value = value.strip()
@@ -57,7 +59,7 @@ def quoted(binding: str) -> str:
     try:
         ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        if not any(mark in value for mark in "@%\"'{}[]()"):
+        if value[:1] not in ("@", "%") and not any(mark in value for mark in "\"'{}[]()"):
             return f"{name}={value!r}"
     return binding
 

@@ -19,32 +19,32 @@ from t5rank.train.run import TrainingDivergedError
 @pytest.mark.parametrize("optimizer_def", [optimizers.adamw(), optimizers.adafactor()])
 def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, vocabulary_file, optimizer_def):
     model = make_model(vocabulary_file, optimizer_def=optimizer_def)
-    settings = {"model": model, "eval_period": 100}
-    whole = make_trainer("whole", train_steps=60, **settings)  # 12 epochs
+    settings = {"model": model, "eval_period": 0}
+    whole = make_trainer("whole", train_steps=20, **settings)  # 4 epochs
     whole.train()
-    make_trainer("parts", train_steps=33, **settings).train()
-    parts = make_trainer("parts", train_steps=60, **settings)
+    make_trainer("parts", train_steps=11, **settings).train()
+    parts = make_trainer("parts", train_steps=20, **settings)
     parts.train()
     assert curve(parts) == curve(whole)  # dropout and data order included: equal to the last bit
-    assert len(curve(whole)) == 60
-    assert_same_params(params_of(parts, 60), params_of(whole, 60))
+    assert len(curve(whole)) == 20
+    assert_same_params(params_of(parts, 20), params_of(whole, 20))
     counted = ("steps", "documents", "tokens", "operations")
     one, other = (model_folder.load_run(trainer.model_dir) for trainer in (whole, parts))
     assert [one[name] for name in counted] == [other[name] for name in counted]
-    assert one["documents"] == 60 * 8 * 4
+    assert one["documents"] == 20 * 8 * 4
 
 
 def test_another_seed_gives_another_run(make_trainer, trained):
-    other = make_trainer("other", random_seed=1)
+    other = make_trainer("other", random_seed=1, eval_period=0)
     other.train()
     assert len(curve(other)) == len(curve(trained[0])) == 6
     assert curve(other) != curve(trained[0])
 
 
 def test_an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been(make_trainer, monkeypatch):
-    whole = make_trainer("whole", train_steps=8)
+    whole = make_trainer("whole", train_steps=8, eval_period=0)
     whole.train()
-    interrupted = make_trainer("parts", train_steps=8)
+    interrupted = make_trainer("parts", train_steps=8, eval_period=0)
     steps = interrupted.model.loss_and_sums
 
     def signalled(batches):
@@ -62,7 +62,7 @@ def test_an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been(make_traine
     assert interrupted.model.loss_and_sums == steps
     card = (Path(interrupted.model_dir) / "README.md").read_text()
     assert f"Interrupted at step {result.step} of 8" in card
-    resumed = make_trainer("parts", train_steps=8)
+    resumed = make_trainer("parts", train_steps=8, eval_period=0)
     assert resumed.train().reason == "finished"
     assert curve(resumed) == curve(whole)
 
@@ -75,7 +75,11 @@ def test_sigterm_handlers_are_put_back(make_trainer):
 
 def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabulary_file):
     one, four = (
-        make_trainer(f"{n}", model=make_model(vocabulary_file, dropout=0.0, num_microbatches=n))
+        make_trainer(
+            f"{n}",
+            model=make_model(vocabulary_file, dropout=0.0, num_microbatches=n),
+            eval_period=0,
+        )
         for n in (1, 4)
     )
     one.train(), four.train()
@@ -90,7 +94,11 @@ def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabula
 def test_microbatches_of_a_pointwise_loss_share_one_normalizer(make_trainer, vocabulary_file):
     settings = {"dropout": 0.0, "loss_fn": losses.sigmoid_loss}
     one, two = (
-        make_trainer(f"{n}", model=make_model(vocabulary_file, num_microbatches=n, **settings))
+        make_trainer(
+            f"{n}",
+            model=make_model(vocabulary_file, num_microbatches=n, **settings),
+            eval_period=0,
+        )
         for n in (1, 2)
     )
     one.train(), two.train()
@@ -110,16 +118,17 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing_new(make_trainer, voc
     def bad_loss(scores, labels, **lists):
         return losses.softmax_loss(scores / 0.0, labels, **lists)
 
-    trainer = make_trainer(model=make_model(vocabulary_file, loss_fn=bad_loss))
+    model = make_model(vocabulary_file, loss_fn=bad_loss)
+    trainer = make_trainer(model=model, train_steps=1, eval_period=0)
     with pytest.raises(TrainingDivergedError, match=r"loss has nan .* at step 1; expected finite"):
         trainer.train()
     assert checkpoints.steps(trainer.model_dir) == []
 
 
 def test_divergence_names_its_step_and_the_last_good_checkpoint(make_trainer):
-    make_trainer(train_steps=3).train()
+    make_trainer(train_steps=3, eval_period=0).train()
     settings = {"learning_rate_fn": schedules.constant(float("nan")), "log_period": 6}
-    trainer = make_trainer(train_steps=9, **settings)
+    trainer = make_trainer(train_steps=9, eval_period=0, **settings)
     with pytest.raises(TrainingDivergedError, match=r"at step 5; .* before it is 3\."):
         trainer.train()
 
@@ -128,7 +137,7 @@ def test_a_run_starts_from_another_runs_parameters(make_trainer, trained):
     first, _ = trained
     checkpoint = str(Path(first.model_dir) / "checkpoint_6")
     settings = {"initial_checkpoint_path": checkpoint, "learning_rate_fn": schedules.constant(0.0)}
-    second = make_trainer("second", train_steps=2, **settings)
+    second = make_trainer("second", train_steps=2, eval_period=0, **settings)
     second.train()
     assert_same_params(params_of(second, 2), params_of(first, 6))
 
@@ -138,12 +147,12 @@ def test_an_encoder_starts_from_a_t5_whose_decoder_it_has_no_place_for(
 ):
     """From Hugging Face's folder; the new head starts as it would from scratch."""
     t5 = make_model(vocabulary_file)
-    make_trainer("t5", t5, train_steps=1).train()
+    make_trainer("t5", t5, train_steps=1, eval_period=0).train()
     folder = Path(make_trainer("t5", t5).model_dir)
     convert(folder, folder.parent / "exported", "huggingface")
     encoder = network.EncoderScorer(t5.module.config)
     model = ranking.RankingModel(encoder, heads.EncoderHead(), optimizer_def=optimizers.adamw())
-    frozen = {"learning_rate_fn": schedules.constant(0.0), "train_steps": 1}
+    frozen = {"learning_rate_fn": schedules.constant(0.0), "train_steps": 1, "eval_period": 0}
     scratch = make_trainer("scratch", model, **frozen)
     scratch.train()
     rules = [(r"target/score_head/.*", None)]
