@@ -11,6 +11,7 @@ from t5rank.reproduce.inputs import Input
 _MSMARCO = "https://msmarco.z22.web.core.windows.net"
 _TREC = "https://trec.nist.gov/data/deep"
 _ARCHIVE = "collectionandqueries.tar.gz"
+_QUERIES = "queries.tar.gz"
 
 
 def _download(path: str, url: str, size: int, md5: str) -> Input:
@@ -40,6 +41,12 @@ _PASSAGE_INPUTS = (
         f"{_MSMARCO}/msmarcoranking/{_ARCHIVE}",
         1_057_717_952,
         "31644046b18952c1386cd4564ba2ae69",
+    ),
+    _download(
+        _QUERIES,
+        f"{_MSMARCO}/msmarcoranking/{_QUERIES}",
+        18_882_551,
+        "c177b2795d5f2dcc524cf00fcd973be1",
     ),
     _download(
         "qrels.train.tsv",
@@ -116,7 +123,7 @@ _TRAIN = (
 # One query in 1,000 validates: about 500.
 _PASSAGE: dict[str, Any] = {
     "inputs": _PASSAGE_INPUTS,
-    "archives": (_ARCHIVE,),
+    "archives": (_ARCHIVE, _QUERIES),
     "train": (
         *_TRAIN,
         "--run={data}/run.train.txt:1-1000",
