@@ -55,7 +55,8 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="MS MARCO QnA: columnar .json[.gz], .jsonl rows or .parquet; may be repeated",
+        help="MS MARCO QnA: columnar .json[.gz], .jsonl rows, .parquet, or FOLDER:SPLIT of what "
+        "TFDS prepared; may be repeated",
     )
     group.add_argument(
         "--dataset",

@@ -8,6 +8,7 @@ Source: https://microsoft.github.io/msmarco/ (Bajaj et al., 2016, https://arxiv.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
@@ -102,6 +103,49 @@ def read_qna_parquet(
     )
 
 
+def read_qna_tfds(
+    path: str,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Reads a dataset that TFDS prepared, such as its `huggingface:ms_marco/v2.1`.
+
+    The rows are those of `qna_list_rows`, and so are the other arguments.
+
+    Args:
+      path: FOLDER:SPLIT; the folder has TFDS's dataset_info.json.
+
+    Raises:
+      ValueError: the dataset has no such split.
+    """
+    import tensorflow_datasets as tfds  # TensorFlow, which nothing else here needs
+
+    folder, _, split = path.rpartition(":")
+    builder = tfds.builder_from_directory(folder)
+    if split not in builder.info.splits:
+        raise ValueError(
+            f"Dataset '{folder}' has no split '{split}'; expected one of {[*builder.info.splits]}."
+        )
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    return qna_list_rows(
+        tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)),
+        source=f"dataset '{path}'",
+        strict=strict,
+        labelled=labelled,
+        keep_without_relevant=keep_without_relevant,
+        counts=counts,
+    )
+
+
+def tfds_info(path: str) -> str | None:
+    """The file that describes the dataset of FOLDER:SPLIT; None where `path` is no such thing."""
+    info = os.path.join(path.rpartition(":")[0], "dataset_info.json")
+    return info if os.path.isfile(info) else None
+
+
 def qna_list_rows(
     rows: Iterable[Mapping[str, Any]],
     *,
@@ -115,7 +159,7 @@ def qna_list_rows(
 
     A row has `query_id`, `query` and `passages`; `passages` is a dict of parallel lists
     (`is_selected`, `passage_text`, ...) or a list of dicts. Values may be numpy's, and texts bytes,
-    as `tfds.as_numpy` gives them (TFDS has this dataset by the name `huggingface:ms_marco/v2.1`).
+    as `tfds.as_numpy` gives them.
 
     Args:
       rows: any rows.

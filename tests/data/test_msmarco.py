@@ -10,7 +10,14 @@ from pyarrow import parquet
 
 from t5rank.data import json_columns
 from t5rank.data.lists import RankedList
-from t5rank.data.msmarco import qna_list_rows, read_qna_columnar, read_qna_parquet, read_qna_rows
+from t5rank.data.msmarco import (
+    qna_list_rows,
+    read_qna_columnar,
+    read_qna_parquet,
+    read_qna_rows,
+    read_qna_tfds,
+    tfds_info,
+)
 
 ROW = {
     "query_id": 7,
@@ -257,6 +264,41 @@ def test_rows_of_tfds_are_numpy_arrays_of_bytes():
     }
     tfds = {"query_id": np.int32(7), "query": row["query"].encode(), "passages": passages}
     assert list(qna_list_rows([tfds])) == list(qna_list_rows([row]))
+
+
+def test_a_dataset_that_tfds_prepared_gives_the_lists_of_its_rows(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class MsMarco(tfds.core.GeneratorBasedBuilder):
+        """Rows with the features that `huggingface:ms_marco/v2.1` has and lists need."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            passages = {"is_selected": np.int32, "passage_text": tfds.features.Text()}
+            features = {
+                "query_id": np.int32,
+                "query": tfds.features.Text(),
+                "passages": tfds.features.Sequence(passages),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for n, row in enumerate(ROWS[:20]):
+                passages = {k: row["passages"][k] for k in ("is_selected", "passage_text")}
+                yield n, {"query_id": n, "query": row["query"], "passages": passages}
+
+    builder = MsMarco(data_dir=str(tmp_path))
+    builder.download_and_prepare()
+    path = f"{builder.data_path}:train"
+    lists = {ranked.query_id: ranked for ranked in read_qna_tfds(path)}  # TFDS shuffles rows
+    assert lists == {ranked.query_id: ranked for ranked in qna_list_rows(ROWS[:20])}
+    assert tfds_info(path) == f"{builder.data_path}/dataset_info.json"
+    with pytest.raises(ValueError, match="has no split 'dev'; expected one of \\['train'\\]"):
+        read_qna_tfds(f"{builder.data_path}:dev")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 cut off"])
