@@ -187,11 +187,11 @@ class Trainer:
             step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
             logged = records.read_records(folder, until=int(step))
             reporter.start(int(step), size, logged)
-            best = self._best_so_far(logged)
+            best = self.best_so_far(logged)
             return Run(self, optimizer, saver, reporter, interrupt, best).run()
 
-    def _best_so_far(self, logged: Sequence[records.Record]) -> dict[str, Any] | None:
-        """By this run's metric, which need not be that of the runs before it.
+    def best_so_far(self, logged: Sequence[records.Record]) -> dict[str, Any] | None:
+        """The best checkpoint by this run's metric, which need not be that of the runs before it.
 
         A crash may have come between a best checkpoint and its name on disk: the records know it.
         """

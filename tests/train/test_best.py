@@ -1,8 +1,10 @@
 """Which checkpoint is the best, and when a run stops early."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import small_runs
 from small_runs import ranked_list
 
 from t5rank import Reranker, checkpoints, model_folder, trec
@@ -14,11 +16,11 @@ from t5rank.train import records
 def validations(monkeypatch):
     """Gives validations these figures, one after the other."""
 
-    def give(*values, **others):
+    def give(*values):
         each = iter(values)
         monkeypatch.setattr(
             "t5rank.train.validation.Validation.__call__",
-            lambda *_: {"mrr@10": next(each), "lists": 1.0, "answerable/lists": 1.0, **others},
+            lambda *_: {"mrr@10": next(each), "lists": 1.0, "answerable/lists": 1.0},
         )
 
     return give
@@ -46,28 +48,36 @@ def test_early_stopping_also_after_a_resume(make_trainer, validations):
     assert make_trainer(train_steps=50, **settings).train().step == 4  # it stays stopped
 
 
-def test_the_best_is_that_of_the_metric_of_the_run(make_trainer, validations):
-    """A resumed run by another metric does not compare its figures with those of the first."""
-    validations(0.9, 0.8, **{"ndcg@10": 0.1})
-    make_trainer(train_steps=2, eval_period=1).train()
-    validations(0.0, 0.0, **{"ndcg@10": 0.2})
-    result = make_trainer(train_steps=4, eval_period=1, best_metric="ndcg@10").train()
-    assert result.best_step == 3
+@pytest.fixture
+def resumed(trained, task, vocabulary_file, tmp_path):
+    """A trainer that is to go on in a copy of a trained folder, and what was logged there."""
+    folder = shutil.copytree(trained[0].model_dir, tmp_path / "model")
+
+    def make(**settings):
+        trainer = small_runs.make_trainer(task, vocabulary_file, folder, **settings)
+        return trainer, records.read_records(folder)
+
+    return make
 
 
-def test_the_best_is_known_after_a_crash_before_its_name_was_written(make_trainer, validations):
-    validations(0.5, 0.9)
-    trainer = make_trainer(train_steps=2, eval_period=1)
-    trainer.train()
+def test_the_best_so_far_is_by_the_metric_of_the_run(resumed):
+    trainer, logged = resumed(best_metric="ndcg@10")
+    assert model_folder.load_best(trainer.model_dir)["metric"] == "mrr@10"
+    best = trainer.best_so_far(logged)
+    figures = {r["step"]: r["ndcg@10"] for r in logged if r["part"] == "validation"}
+    assert best["metric"] == "ndcg@10"
+    assert best["value"] == figures[best["step"]]
+
+
+def test_the_best_so_far_is_known_after_a_crash_before_its_name_was_written(resumed):
+    trainer, logged = resumed()
+    before = model_folder.load_best(trainer.model_dir)
     (Path(trainer.model_dir) / "best.json").unlink()
-    validations(0.7)
-    result = make_trainer(train_steps=3, eval_period=1).train()
-    assert result.best_step == 2
+    assert trainer.best_so_far(logged) == before
 
 
-def test_a_figure_that_is_not_a_number_is_never_the_best(make_trainer, validations):
-    validations(float("nan"), 0.1)
-    assert make_trainer(train_steps=2, eval_period=1).train().best_step == 2
+def test_a_figure_that_is_not_a_number_is_never_the_best():
+    assert not records.is_better("mrr@10", float("nan"), None)
 
 
 def test_a_metric_may_fall():

@@ -89,6 +89,9 @@ def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     trainer = trainer_of(recipe, files, vocabulary_file, tmp_path)
+    assert trainer.validation is not None
+    if not recipe.endswith("_tiny"):  # what validates is that of the tiny one
+        trainer.validation = None
     result = trainer.train()
     assert result.step == 1
     losses = {"softmax": "softmax_loss", "sigmoid": "sigmoid_loss", "mono": "log_probability_loss"}

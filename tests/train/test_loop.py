@@ -107,8 +107,8 @@ def test_microbatches_of_a_pointwise_loss_share_one_normalizer(make_trainer, voc
 
 def test_training_can_learn_its_lists_by_heart(make_trainer, vocabulary_file):
     model = make_model(vocabulary_file, dropout=0.0, width=64)
-    settings = {"train_steps": 400, "eval_period": 0, "log_period": 20}
-    settings["learning_rate_fn"] = schedules.constant(3e-4)
+    settings = {"train_steps": 240, "eval_period": 0, "log_period": 20}
+    settings["learning_rate_fn"] = schedules.constant(1e-3)
     trainer = make_trainer(model=model, **settings)
     trainer.train()
     assert records(trainer, "train")[-1]["ndcg@10"] > 0.99
