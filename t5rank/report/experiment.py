@@ -70,7 +70,8 @@ class Experiment:
       folder: where it is.
       seeds: every arm is trained with each of them.
       baseline: the arm that the others are compared with.
-      inputs: files by path (relative to the data folder), with size and sha256.
+      inputs: files by path (relative to the data folder), with size and checksum
+        ("sha256:..." or "md5:...").
       versions: of the packages.
     """
 

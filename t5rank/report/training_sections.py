@@ -159,8 +159,8 @@ def sources_section(results: Results) -> Iterator[Block]:
     if inputs:
         yield Table(
             "Input files.",
-            ("File", "SHA-256", "Bytes"),
-            [[str(i["path"]), str(i["sha256"]), f"{i['size']:,}"] for i in inputs],
+            ("File", "Checksum", "Bytes"),
+            [[str(i["path"]), str(i["checksum"]), f"{i['size']:,}"] for i in inputs],
             text_columns=2,
         )
     if versions:

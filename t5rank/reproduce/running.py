@@ -106,14 +106,10 @@ def _check_same(experiment: Experiment) -> None:
 def _write(experiment: Experiment, inputs: Sequence[Mapping[str, Any]]) -> None:
     values = dataclasses.asdict(experiment)
     del values["folder"]
-    values["inputs"] = [_input(each) for each in inputs]
+    names = ("path", "size", "checksum")
+    values["inputs"] = [{name: each[name] for name in names} for each in inputs]
     text = json.dumps({"format": FORMAT, **values}, indent=2)
     (experiment.folder / FILE).write_text(text + "\n")
-
-
-def _input(facts: Mapping[str, Any]) -> dict[str, Any]:
-    kind, _, digest = facts["checksum"].partition(":")
-    return {"path": facts["path"], "size": facts["size"], kind: digest}
 
 
 def _described(steps: Sequence[Step]) -> Iterator[str]:

@@ -38,7 +38,7 @@ EXPERIMENT = {
             "source": "A paper",
         }
     ],
-    "inputs": [{"path": "queries.tsv", "size": 1234, "sha256": "abc"}],
+    "inputs": [{"path": "queries.tsv", "size": 1234, "checksum": "sha256:abc"}],
     "versions": {"t5rank": "0.1.0"},
 }
 RUN = {
