@@ -5,6 +5,7 @@ by document by query, each query's documents best first. Files are plain or gzip
 
   queries   qid TAB text
   qrels     qid 0 docid relevance             TREC and MS MARCO, tabs or spaces
+            query-id corpus-id score          BEIR, these words being the first line
   run       qid Q0 docid rank score tag       TREC; the rank column is not read, as in trec_eval
             qid docid rank                    MS MARCO
 
@@ -24,6 +25,8 @@ from t5rank.data.files import PathLike, decode_line, location, open_text_writer,
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
 
+_BEIR_COLUMNS = ["query-id", "corpus-id", "score"]
+_QRELS_COLUMNS = {4: "qid 0 docid relevance", 3: " ".join(_BEIR_COLUMNS)}
 _RUN_COLUMNS = {6: "qid Q0 docid rank score tag", 3: "qid docid rank"}
 
 
@@ -100,13 +103,17 @@ def read_queries(
 
 
 def read_qrels(path: PathLike) -> Qrels:
-    """Reads TREC or MS MARCO qrels: integer relevance by document by query, in file order.
+    """Reads TREC, MS MARCO or BEIR qrels: integer relevance by document by query, in file order.
 
     The same judgement twice is read once; two different ones are an error.
     """
     qrels: Qrels = {}
-    for number, columns in _columns(path, read_lines(path), {4: "qid 0 docid relevance"}):
-        query_id, _, doc_id, grade = columns
+    rows = _columns(path, read_lines(path), _QRELS_COLUMNS)
+    for row, (number, columns) in enumerate(rows):
+        if row == 0 and len(columns) == 3:
+            _check_beir_columns(path, number, columns)
+            continue
+        query_id, *_, doc_id, grade = columns
         try:
             relevance = int(grade)
         except ValueError:
@@ -124,7 +131,8 @@ def read_run(path: PathLike) -> Run:
     """Reads a TREC or MS MARCO run, told apart by the first line's columns.
 
     Queries are in file order, documents in the order of `rank_documents`. In the MS MARCO format
-    the score is minus the rank.
+    the score is minus the rank, and the ranks of a query are 1 to n, as the official evaluation
+    counts them (from a gap, it would get other figures).
     """
     return parse_run(path, read_lines(path))
 
@@ -174,9 +182,10 @@ def _run_of(path: PathLike, rows: Iterable[tuple[int, list[str]]]) -> Run:
                 "expected each document once a query."
             )
         scored[doc_id] = score
+    run = sort_run(run)
     if len(columns) == 3:
-        _check_ranks_differ(path, run)
-    return sort_run(run)
+        _check_ranks(path, run)
+    return run
 
 
 def write_queries(path: PathLike, queries: Mapping[str, str]) -> None:
@@ -278,14 +287,23 @@ def _scored_document(path: PathLike, number: int, columns: list[str]) -> tuple[s
     return query_id, doc_id, score
 
 
-def _check_ranks_differ(path: PathLike, run: Run) -> None:
+def _check_beir_columns(path: PathLike, number: int, columns: list[str]) -> None:
+    if columns != _BEIR_COLUMNS:
+        raise ValueError(
+            f"Line {number} of file '{path}' has 3 columns, {' '.join(columns)!r:.60}; expected 4 "
+            f"(qid 0 docid relevance), or BEIR's first line, {' '.join(_BEIR_COLUMNS)!r}. "
+            "Is it a run?"
+        )
+
+
+def _check_ranks(path: PathLike, run: Run) -> None:
     for query_id, scored in run.items():
-        rank, times = Counter(scored.values()).most_common(1)[0]
-        if times > 1:
-            raise ValueError(
-                f"Query '{query_id}' in file '{path}' has the rank {-rank:.0f} {times} times; "
-                "expected different ranks."
-            )
+        for expected, score in enumerate(scored.values(), start=1):
+            if -score != expected:
+                raise ValueError(
+                    f"Query '{query_id}' in file '{path}' has the rank {-score:.0f} where "
+                    f"{expected} is due; expected the ranks 1 to {len(scored)}, each once."
+                )
 
 
 def _is_id(text: str) -> bool:

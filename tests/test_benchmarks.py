@@ -40,6 +40,14 @@ def test_scaling_runs(tmp_path, vocabulary_file, monkeypatch, capsys):
     assert {file.suffix for file in Path(tmp_path).glob("out.*")} == {".json", ".png"}
 
 
+def test_lists_are_measured(tmp_path, monkeypatch, capsys):
+    options = f"--folder {tmp_path} --passages 300 --candidates 9 --negatives 3"
+    monkeypatch.setattr(sys, "argv", ["x", *options.split(), f"--output={tmp_path / 'out'}"])
+    importlib.import_module("lists").main()
+    assert "| 300 | 17 |" in capsys.readouterr().out
+    assert {file.name for file in Path(tmp_path).iterdir()} == {"out.json", "out.png"}
+
+
 def test_an_open_loop_sends_on_schedule_whatever_becomes_of_the_requests_before():
     load = importlib.import_module("load")
     count, waiting = 3, []

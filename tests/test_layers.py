@@ -26,6 +26,7 @@ LAYERS = {
         "t5rank.scoring",
         "t5rank.model_folder",
         "t5rank.evaluation",
+        "t5rank.report",
         "t5rank.rerank",
         "t5rank.checkpoints",
         "t5rank.convert",

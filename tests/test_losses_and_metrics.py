@@ -24,9 +24,10 @@ def public(module, ending):
 
 
 LOSSES = public(losses, "_loss")
-del LOSSES[
-    "pairwise_loss"
-]  # needs a function of the user; the other pairwise losses are made of it
+# One needs a function of the user (the other pairwise losses are made of it), the other takes no
+# scores above 0 (tests/test_pointwise.py).
+for other in ("pairwise_loss", "log_probability_loss"):
+    del LOSSES[other]
 METRICS = public(metrics, "_metric")
 OF_SUBTOPICS = {name for name in METRICS if name.startswith(("alpha_dcg", "precision_ia"))}
 # Approximations replace ranks and cutoffs: two metrics have neither, and less of ARP is better.

@@ -113,6 +113,11 @@ def test_qrels_are_read_with_tabs_or_spaces(tmp_path, text):
     assert read_qrels(written(tmp_path, text)) == {"q1": {"d1": 1, "d2": -1}}
 
 
+def test_beir_qrels_are_read(tmp_path):
+    path = written(tmp_path, "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\n")
+    assert read_qrels(path) == {"q1": {"d1": 2, "d2": 0}}
+
+
 def test_same_judgement_twice_is_read_once(tmp_path):
     assert read_qrels(written(tmp_path, "q1 0 d1 1\n" * 2)) == {"q1": {"d1": 1}}
 
@@ -123,7 +128,8 @@ def test_same_judgement_twice_is_read_once(tmp_path):
         ("q1 0 d1 1\nq1 0 d1 2\n", "'d1' of query 'q1' has relevance 1 and, in .*, line 2, 2"),
         ("q1 0 d1 1\nq1 0 d1 x\n", "Line 2 of file '.*' has the relevance 'x'"),
         ("q1 0 d1 1.0\n", "relevance '1.0'; expected an integer"),
-        ("q1 d1 1\n", "Line 1 of file '.*' has 3 columns; expected 4"),
+        ("q1 d1 1\n", "Line 1 of file '.*' has 3 columns, 'q1 d1 1'; expected 4 .* Is it a run?"),
+        ("query-id\tcorpus-id\tscore\nq1\t0\td1\t1\n", "has 4 columns; expected 3"),
         ("q1 0 d 1 1\n", "has 5 columns"),
     ],
 )
@@ -172,7 +178,8 @@ def test_ids_may_hold_spaces_that_are_not_ascii(tmp_path):
         ("q1 Q0 d 1 1 1 t\n", "Line 1 of file '.*' has 7 columns"),
         ("q1 d1 0\n", "rank '0'; expected an integer from 1"),
         ("q1 d1 1.5\n", "rank '1.5'"),
-        ("q1 d1 3\nq1 d2 3\n", "Query 'q1' in file '.*' has the rank 3 2 times"),
+        ("q1 d1 1\nq1 d2 1\n", "Query 'q1' in file '.*' has the rank 1 where 2 is due"),
+        ("q1 d1 1\nq1 d2 3\n", "has the rank 3 where 2 is due; expected the ranks 1 to 2"),
         (b"q1 d\xff 1\n", "File '.*', line 1 has broken UTF-8"),
     ],
 )

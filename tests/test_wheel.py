@@ -43,7 +43,12 @@ def test_the_wheel_holds_every_gin_file_and_the_tasks(distributions):
     (wheel,) = distributions.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"t5rank/configs/{file.as_posix()}" for file in GIN} <= names
-    assert {"t5rank/tasks/msmarco.py", "t5rank/tasks/lists.py", "t5rank/py.typed"} <= names
+    assert {
+        "t5rank/tasks/msmarco.py",
+        "t5rank/tasks/lists.py",
+        "t5rank/py.typed",
+        "t5rank/report/page.html",
+    } <= names
     assert not [n for n in names if n.startswith(("tests/", "gin/", "tasks/"))]
 
 

@@ -9,6 +9,8 @@ import t5rank
 from t5rank.cli.converting import add_convert, add_export
 from t5rank.cli.evaluating import add_evaluate
 from t5rank.cli.lists import add_lists
+from t5rank.cli.reporting import add_report
+from t5rank.cli.reproducing import add_reproduce
 from t5rank.cli.scoring import add_merge, add_rerank, add_score
 from t5rank.cli.serving import add_serve
 from t5rank.cli.terminal import set_up_logging
@@ -53,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         add_merge,
         add_score,
         add_evaluate,
+        add_report,
+        add_reproduce,
         add_convert,
         add_export,
         add_serve,

@@ -2,9 +2,14 @@
 
 import argparse
 import json
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from t5rank.cli.options import add_command
+
+_SET = "{set}"
 
 
 def add_evaluate(commands) -> None:
@@ -14,33 +19,119 @@ def add_evaluate(commands) -> None:
         "evaluate",
         "evaluate run files against relevance judgements",
         """
-        Prints the mean of each measure over all queries of the qrels; a query that a run lacks
-        counts 0. Tied scores rank by descending document id, as trec_eval does. With several runs,
-        each is compared with the first by a paired t-test (Holm-corrected).
+        Prints the mean of each measure over all queries of the qrels, with 95% bootstrap
+        intervals; a query that a run lacks counts 0. Tied scores rank by descending document id,
+        as trec_eval does. With several runs, each is compared with the first by a paired t-test
+        and by a randomization test (both Holm-corrected).
+
+        NAME=FILE,FILE,... are the runs of one arm, one for each seed: figures are their means,
+        intervals are over queries and seeds.
+
+        With {set} in the paths of --qrels and --run, all sets are evaluated, and averaged:
+          --qrels 'beir/{set}/qrels.tsv' --run 'bm25=runs/bm25/{set}.txt'
         """,
     )
-    parser.add_argument("--qrels", required=True, metavar="FILE", help="TREC or MS MARCO qrels")
     parser.add_argument(
-        "--run", required=True, action="append", metavar="FILE", help="a run; may be repeated"
+        "--qrels", required=True, metavar="FILE", help="TREC, MS MARCO or BEIR qrels"
     )
     parser.add_argument(
-        "--measures",
-        default="nDCG@10 RR@10",
-        metavar="NAMES",
-        help="measures of ir_measures [%(default)s]",
+        "--run",
+        required=True,
+        action="append",
+        metavar="[NAME=]FILE[,FILE...]",
+        help="a run, or those of several seeds; may be repeated",
+    )
+    parser.add_argument(
+        "--sets", metavar="NAMES", help="the sets that {set} stands for [all that have qrels]"
+    )
+    measures = parser.add_mutually_exclusive_group()
+    measures.add_argument(
+        "--measures", metavar="NAMES", help="measures of ir_measures [nDCG@10 RR@10]"
+    )
+    measures.add_argument(
+        "--protocol",
+        choices=["msmarco", "dl", "beir"],
+        help="the measures of MS MARCO dev (RR@10), of TREC Deep Learning (nDCG@10, and RR and AP "
+        "with relevance from grade 2) or of BEIR (nDCG@10 R@100); the last two with Judged@10",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
     parser.set_defaults(command=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from t5rank import evaluation
+    from t5rank.evaluation import sets
+
+    arms = _arms(arguments.run)
+    _check_set(arguments, arms)
+    measures = arguments.measures or evaluation.PROTOCOLS.get(
+        arguments.protocol, evaluation.DEFAULT_MEASURES
+    )
+    evaluation.parse_measures(measures)  # bad names are an error before files are read
+    report: dict[str, Any]
+    if _SET in arguments.qrels:
+        by_set = _evaluated_sets(arguments, arms, measures)
+        table, report = sets.sets_table(by_set), sets.sets_dict(by_set)
+    else:
+        results = _evaluated(arguments.qrels, arms, measures)
+        table, report = evaluation.report_table(results), evaluation.report_dict(results)
+    print(table, end="")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def _evaluated(qrels: str, arms: Mapping[str, Sequence[str]], measures: str):
     from t5rank import evaluation, trec
 
-    runs = {name: trec.read_run(name) for name in arguments.run}
-    results = evaluation.evaluate_runs(runs, trec.read_qrels(arguments.qrels), arguments.measures)
-    print(evaluation.report_table(results), end="")
-    if arguments.json:
-        Path(arguments.json).write_text(
-            json.dumps(evaluation.report_dict(results), indent=2) + "\n"
+    runs = {name: map(trec.read_run, files) for name, files in arms.items()}
+    return evaluation.evaluate_seeds(runs, trec.read_qrels(qrels), measures)
+
+
+def _evaluated_sets(
+    arguments: argparse.Namespace, arms: Mapping[str, Sequence[str]], measures: str
+):
+    from t5rank.evaluation import sets
+
+    names = (arguments.sets or "").split() or sets.find_sets(arguments.qrels)
+    runs = {f"Run '{name}'": files for name, files in arms.items()}
+    sets.check_files(names, {"Option '--qrels'": [arguments.qrels], **runs})
+    return {
+        name: _evaluated(
+            arguments.qrels.replace(_SET, name),
+            {arm: [file.replace(_SET, name) for file in files] for arm, files in arms.items()},
+            measures,
         )
-    return 0
+        for name in names
+    }
+
+
+def _arms(options: Sequence[str]) -> dict[str, list[str]]:
+    """The files of each arm by its name; an arm without a name has that of its file."""
+    arms: dict[str, list[str]] = {}
+    for option in options:
+        name, equals, files = option.partition("=")
+        if not equals or "/" in name or os.path.isfile(option):
+            name = files = option
+        if name in arms:
+            raise ValueError(f"Option '--run' has the name '{name}' twice; expected other names.")
+        whole = os.path.isfile(files)  # its name may hold a comma
+        arms[name] = [files] if whole else [file for file in files.split(",") if file]
+        if not arms[name]:
+            raise ValueError(f"Option '--run' has no file in '{option}'; expected NAME=FILE.")
+    return arms
+
+
+def _check_set(arguments: argparse.Namespace, arms: Mapping[str, Sequence[str]]) -> None:
+    paths = [arguments.qrels, *(file for files in arms.values() for file in files)]
+    without = [path for path in paths if _SET not in path]
+    if 0 < len(without) < len(paths):
+        raise ValueError(
+            f"Path '{without[0]}' has no {_SET}, others have; expected it in --qrels and in "
+            "every file of --run, or in none."
+        )
+    if without and arguments.sets:
+        raise ValueError(
+            f"Option '--sets' has '{arguments.sets}', but no path has {_SET}; expected "
+            "it in --qrels and --run."
+        )

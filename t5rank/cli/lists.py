@@ -18,10 +18,11 @@ def add_lists(commands) -> None:
 
         t5rank lists OUTPUT --qna train_v2.1.json.gz
         t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN
+        t5rank lists OUTPUT --dataset msmarco-passage/trec-dl-2019/judged
         t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN:1-200 --negatives 35
         t5rank lists OUTPUT --keywords --collection C --words 40 --query_words 3 7
 
-        The first two are for evaluation or whole lists, the third is a training list of every
+        The first three are for evaluation or whole lists, the fourth is a training list of every
         relevant document and sampled hard negatives, the last makes queries up out of documents.
         Interrupted, it goes on where it was when the same command is given again.
         """,
@@ -54,7 +55,17 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="MS MARCO QnA: columnar .json[.gz], or .jsonl rows; may be repeated",
+        help="MS MARCO QnA: columnar .json[.gz], .jsonl rows, .parquet, or FOLDER:SPLIT of what "
+        "TFDS prepared; may be repeated",
+    )
+    group.add_argument(
+        "--dataset",
+        metavar="ID",
+        help="a dataset of ir_datasets, in place of the next three; its own candidates unless "
+        "there is --run",
+    )
+    group.add_argument(
+        "--download", action="store_true", help="let ir_datasets download what it lacks"
     )
     group.add_argument("--collection", metavar="FILE", help="document id TAB text, uncompressed")
     group.add_argument("--queries", metavar="FILE", help="query id TAB text")
@@ -75,7 +86,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--folds", type=int, metavar="N", help="parts of the queries, by crc32 of their ids"
     )
     group.add_argument(
-        "--fold", type=int, action="append", metavar="I", help="which part, from 0; may be repeated"
+        "--fold",
+        type=_fold_range,
+        action="append",
+        metavar="I[-J]",
+        help="which part, from 0, or parts; may be repeated",
     )
     group.add_argument(
         "--drop_without_relevant",
@@ -125,7 +140,7 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
         "--evaluation",
         action="append",
         default=[],
-        metavar="NAME=QUERIES[,QRELS[,COLLECTION]]",
+        metavar="NAME=DATASET or QUERIES[,QRELS[,COLLECTION]]",
         help="report what the lists have in common with these; may be repeated",
     )
     group.add_argument(
@@ -158,6 +173,8 @@ def _runner(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.beam import BeamRunner
     from t5rank.lists.building import LocalRunner
 
+    if arguments.beam_options and not arguments.beam:
+        raise ValueError("Option '--beam_options' has no use without --beam; expected both.")
     if arguments.beam:
         return BeamRunner(tuple(shlex.split(arguments.beam_options)))
     return LocalRunner(arguments.workers)
@@ -168,16 +185,19 @@ def _source(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.passages import PassageSource
     from t5rank.lists.qna import QnaSource
     from t5rank.lists.runs import IndexedRun
-    from t5rank.lists.sources import DatasetFiles
 
+    made_up = ("words", "query_words", "near")
     folds = _folds(arguments)
     runs = [IndexedRun.parse(run) for run in arguments.run]
     if arguments.qna:
-        _refuse(arguments, "--qna", "keywords", "collection", "queries", "run", "negatives")
+        files = ("dataset", "collection", "queries", "qrels", "run", "only_ids")
+        _refuse(arguments, "--qna", "keywords", "negatives", "teacher", *files, *made_up)
         return QnaSource(arguments.qna, folds)
     if arguments.keywords:
-        _refuse(arguments, "--keywords", "queries", "qrels", "negatives", "teacher")
+        _refuse(arguments, "--keywords", "dataset", "queries", "qrels", "negatives", "teacher")
         _require(arguments, "--keywords", "collection", "words", "query_words")
+        if len(runs) > 1:
+            raise ValueError(f"Option '--run' comes {len(runs)} times with --keywords; expected 1.")
         return KeywordSource(
             arguments.collection,
             runs[0] if runs else None,
@@ -190,9 +210,10 @@ def _source(arguments: argparse.Namespace) -> Any:
             arguments.only_ids,
             folds,
         )
-    _require(arguments, "these lists (or --qna, or --keywords)", "collection", "queries", "run")
+    _refuse(arguments, "these lists; it is for --keywords", *made_up)
+    dataset, runs = _dataset(arguments, runs)
     return PassageSource(
-        DatasetFiles(arguments.collection, arguments.queries, arguments.qrels),
+        dataset,
         runs,
         arguments.negatives,
         arguments.near_duplicates,
@@ -203,15 +224,35 @@ def _source(arguments: argparse.Namespace) -> Any:
     )
 
 
+def _fold_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def _dataset(arguments: argparse.Namespace, runs: list[Any]) -> tuple[Any, list[Any]]:
+    """Texts and judgements, and the runs: of ir_datasets, or of files."""
+    from t5rank.lists.catalogue import CatalogueDataset
+    from t5rank.lists.sources import DatasetFiles
+
+    if not arguments.dataset:
+        mode = "these lists (or --dataset, --qna or --keywords)"
+        _require(arguments, mode, "collection", "queries", "run")
+        return DatasetFiles(arguments.collection, arguments.queries, arguments.qrels), runs
+    _refuse(arguments, "--dataset", "collection", "queries", "qrels")
+    dataset = CatalogueDataset(arguments.dataset, arguments.download)
+    _ = dataset.texts  # builds the store here, not in every worker
+    return dataset, runs or [dataset.candidates()]
+
+
 def _folds(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.sources import Folds
 
     if arguments.folds is None and arguments.fold is None:
         return Folds()
-    chosen = sorted(set(arguments.fold or ()))
+    chosen = sorted({fold for some in arguments.fold or () for fold in some})
     if arguments.folds is None or not chosen or not 0 <= chosen[0] <= chosen[-1] < arguments.folds:
         raise ValueError(
-            f"Options '--folds' and '--fold' have {arguments.folds} and {arguments.fold}; expected "
+            f"Options '--folds' and '--fold' have {arguments.folds} and {chosen}; expected "
             "--folds N with each --fold from 0 to N - 1."
         )
     return Folds(arguments.folds, tuple(chosen))
@@ -223,7 +264,10 @@ def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
     if arguments.exclude_contaminated and not arguments.evaluation:
         raise ValueError("Option '--exclude_contaminated' has no set; expected --evaluation too.")
     own = getattr(source, "dataset", None)
-    parsed = [parse_evaluation(text, arguments.collection) for text in arguments.evaluation]
+    parsed = [
+        parse_evaluation(text, arguments.collection, arguments.download)
+        for text in arguments.evaluation
+    ]
     return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)
 
 

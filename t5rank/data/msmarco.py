@@ -1,4 +1,4 @@
-"""Readers of MS MARCO QnA v2.1: the raw columnar file, and rows as Hugging Face and TFDS give them.
+"""Readers of MS MARCO QnA v2.1: the raw columnar file, and rows of Hugging Face and TFDS.
 
 MS MARCO gives no passage ids, so a passage's id is `<query_id>-<position>`, its position counted
 from 0 in the file's list, and passages with the same text in one list are duplicates.
@@ -8,16 +8,21 @@ Source: https://microsoft.github.io/msmarco/ (Bajaj et al., 2016, https://arxiv.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
+
+import numpy as np
 
 from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.json_columns import read_column
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
 _COLUMNS = ("query_id", "query", "passages")
+_PARQUET_ROWS = 1024
+_NO_LABEL = -1  # what Hugging Face has for a missing `is_selected`
 
 
 def read_qna_columnar(
@@ -64,16 +69,118 @@ def read_qna_rows(
 ) -> Iterator[RankedList]:
     """Reads JSON lines (plain or gzip) in the layout of Hugging Face and TFDS, one list a line.
 
-    `passages` is a dict of parallel lists (`is_selected`, `passage_text`, ...) or a list of dicts.
-    The arguments, the rules and the lists are those of `read_qna_columnar`.
+    The rows are those of `qna_list_rows`, and so are the other arguments.
+    """
+    return qna_list_rows(
+        (_row(line, location(path, number)) for number, line in read_lines(path)),
+        source=f"file '{path}'",
+        strict=strict,
+        labelled=labelled,
+        keep_without_relevant=keep_without_relevant,
+        counts=counts,
+    )
+
+
+def read_qna_parquet(
+    path: PathLike,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Reads the parquet files of Hugging Face's `ms_marco`, some rows in memory at a time.
+
+    The rows are those of `qna_list_rows`, and so are the other arguments.
+    """
+    return qna_list_rows(
+        _parquet_rows(path),
+        source=f"file '{path}'",
+        strict=strict,
+        labelled=labelled,
+        keep_without_relevant=keep_without_relevant,
+        counts=counts,
+    )
+
+
+def read_qna_tfds(
+    path: str,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Reads a dataset that TFDS prepared, such as its `huggingface:ms_marco/v2.1`.
+
+    The rows are those of `qna_list_rows`, and so are the other arguments.
+
+    Args:
+      path: FOLDER:SPLIT; the folder has TFDS's dataset_info.json.
+
+    Raises:
+      ValueError: the dataset has no such split.
+    """
+    import tensorflow_datasets as tfds  # TensorFlow, which nothing else here needs
+
+    folder, _, split = path.rpartition(":")
+    builder = tfds.builder_from_directory(folder)
+    if split not in builder.info.splits:
+        raise ValueError(
+            f"Dataset '{folder}' has no split '{split}'; expected one of {[*builder.info.splits]}."
+        )
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    return qna_list_rows(
+        tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)),
+        source=f"dataset '{path}'",
+        strict=strict,
+        labelled=labelled,
+        keep_without_relevant=keep_without_relevant,
+        counts=counts,
+    )
+
+
+def tfds_info(path: str) -> str | None:
+    """The file that describes the dataset of FOLDER:SPLIT; None where `path` is no such thing."""
+    info = os.path.join(path.rpartition(":")[0], "dataset_info.json")
+    return info if os.path.isfile(info) else None
+
+
+def qna_list_rows(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    source: str = "rows",
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> Iterator[RankedList]:
+    """Lists of rows in the layout of Hugging Face's `ms_marco`, one a row, in their order.
+
+    A row has `query_id`, `query` and `passages`; `passages` is a dict of parallel lists
+    (`is_selected`, `passage_text`, ...) or a list of dicts. Values may be numpy's, and texts bytes,
+    as `tfds.as_numpy` gives them.
+
+    Args:
+      rows: any rows.
+      source: what errors call them; they count rows from 1.
+      strict: see `read_qna_columnar`, as for all others.
+      labelled: whether every passage must have `is_selected`.
+      keep_without_relevant: whether lists with nothing selected are kept.
+      counts: see `t5rank.data.lists`.
+
+    >>> passages = {"is_selected": [0, 1], "passage_text": ["a", "b"]}
+    >>> (ranked,) = qna_list_rows([{"query_id": 7, "query": "q", "passages": passages}])
+    >>> ranked.doc_ids, ranked.labels
+    (('7-0', '7-1'), (0.0, 1.0))
     """
     counts = Counter() if counts is None else counts
     lists = (
-        _qna_list(_row(line, location(path, n)), location(path, n), strict, labelled, counts)
-        for n, line in read_lines(path)
+        _qna_list(_checked_row(_plain(row), where), where, strict, labelled, counts)
+        for where, row in ((f"{source}, row {n}", row) for n, row in enumerate(rows, start=1))
     )
     return filter_lists(
-        lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
+        lists, source=source, keep_without_relevant=keep_without_relevant, counts=counts
     )
 
 
@@ -108,11 +215,38 @@ def _columns_error(path: PathLike, previous: str | None, keys: dict[str, str | N
     )
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def _row(line: bytes, where: str) -> Any:
     try:
-        row = json.loads(line.decode("utf-8", "surrogateescape"))
+        return json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
         raise ValueError(f"JSON in {where} is malformed: {error}; expected one object.") from None
+
+
+def _parquet_rows(path: PathLike) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"File '{path}' is no whole parquet file: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """The value without numpy's types and with texts for bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _checked_row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, dict) or not set(_COLUMNS) <= row.keys():
         keys = sorted(row) if isinstance(row, dict) else type(row).__name__
         raise ValueError(
@@ -160,7 +294,7 @@ def _item(query_id: str, position: int, passage: dict, labelled: bool, where: st
     if "passage_text" not in passage:
         raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
     label = passage.get("is_selected")
-    if label is None:
+    if label is None or label == _NO_LABEL:
         if labelled:
             raise ValueError(
                 f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1. "

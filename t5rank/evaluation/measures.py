@@ -20,6 +20,13 @@ from t5rank.trec import Qrels, Run, sort_run
 
 _NO_VALUE = re.compile(r"=<object object at \w+>")  # how ir_measures prints a missing parameter
 DEFAULT_MEASURES = "nDCG@10 RR@10"
+# What is reported on MS MARCO dev, TREC Deep Learning and BEIR. Judged@10 is the share of the first
+# ten that is judged: nDCG takes the others for not relevant, which harms runs unlike those judged.
+PROTOCOLS = {
+    "msmarco": "RR@10",
+    "dl": "nDCG@10 RR(rel=2) AP(rel=2) Judged@10",
+    "beir": "nDCG@10 R@100 Judged@10",
+}
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,17 @@ def evaluate_runs(
         except ValueError as error:
             raise ValueError(f"Run '{name}': {error}") from None
     return results
+
+
+def is_sum(measure: str) -> bool:
+    """Whether the aggregate figure is a sum over the queries, not their mean.
+
+    >>> is_sum("NumRet"), is_sum("nDCG@10")
+    (True, False)
+    """
+    import ir_measures
+
+    return isinstance(ir_measures.parse_measure(measure).aggregator(), ir_measures.SumAgg)
 
 
 def _tie_free(run: Run) -> Run:

@@ -1,108 +1,134 @@
-"""Figures of several runs as a table for people (Markdown) and as a dict for machines (JSON)."""
+"""Figures of several runs as tables for people (Markdown) and as a dict for machines (JSON)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from t5rank.evaluation.measures import Evaluation
+from t5rank.evaluation.seeds import SeedEvaluation, as_arm
 from t5rank.evaluation.significance import Comparison, compare
+from t5rank.evaluation.tables import interval, markdown, p_value
+
+Evaluations = Mapping[str, Evaluation] | Mapping[str, SeedEvaluation]
 
 
-def report_table(evaluations: Mapping[str, Evaluation]) -> str:
-    """A Markdown table of runs by measures, and notes on what was counted.
-
-    The runs after the first show their difference to the first and its p-value.
+def report_table(evaluations: Evaluations) -> str:
+    """Markdown: runs by measures with their intervals, comparisons with the first run, and notes.
 
     Raises:
       ValueError: no run, or runs that cannot be compared (see `compare`).
     """
-    comparisons = _comparisons(evaluations)
-    measures = list(next(iter(evaluations.values())).aggregate)
+    arms, comparisons = _compared(evaluations)
+    measures = list(next(iter(arms.values())).aggregate)
     rows = [["run", *measures]]
-    for name, evaluation in evaluations.items():
-        compared = comparisons.get(name, {})
-        cells = [_cell(evaluation.aggregate[m], compared.get(m)) for m in measures]
-        rows.append([name.replace("|", r"\|"), *cells])
-    return "\n".join([*_markdown(rows), "", *_notes(evaluations)]) + "\n"
+    rows += [[name, *(_figure(arm, measure) for measure in measures)] for name, arm in arms.items()]
+    parts = [markdown(rows)]
+    if comparisons:
+        parts.append(markdown(_comparison_rows(comparisons, measures), text_columns=2))
+    return "\n\n".join([*parts, "\n".join(_notes(arms))]) + "\n"
 
 
-def report_dict(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+def report_dict(evaluations: Evaluations) -> dict[str, Any]:
     """The report as plain dicts and numbers, for `json.dump`.
 
-    {"baseline": run, "runs": {run: {"measures": {measure: {"value", "difference", "p_value"}},
-    "queries", "missing_queries", "queries_without_relevant", "ignored_queries"}}}; the baseline has
-    no difference and no p_value.
+    {"baseline": run, "runs": {run: {"measures": {measure: {"value", "interval", "per_seed",
+    "difference", "difference_interval", "p_value", "randomization_p_value"}}, "queries",
+    "missing_queries", "queries_without_relevant", "ignored_queries"}}}; the baseline has no
+    difference and what belongs to it.
     """
-    comparisons = _comparisons(evaluations)
+    arms, comparisons = _compared(evaluations)
     runs = {
         name: {
-            "measures": _measures_dict(evaluation, comparisons.get(name, {})),
-            "queries": evaluation.queries,
-            "missing_queries": evaluation.missing_queries,
-            "queries_without_relevant": evaluation.queries_without_relevant,
-            "ignored_queries": evaluation.ignored_queries,
+            "measures": _measures_dict(arm, comparisons.get(name, {})),
+            "queries": arm.queries,
+            "missing_queries": arm.missing_queries,
+            "queries_without_relevant": arm.queries_without_relevant,
+            "ignored_queries": arm.ignored_queries,
         }
-        for name, evaluation in evaluations.items()
+        for name, arm in arms.items()
     }
-    return {"baseline": next(iter(evaluations)), "runs": runs}
+    return {"baseline": next(iter(arms)), "runs": runs}
 
 
-def _comparisons(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Comparison]]:
+def _compared(
+    evaluations: Evaluations,
+) -> tuple[dict[str, SeedEvaluation], dict[str, dict[str, Comparison]]]:
     if not evaluations:
         raise ValueError("The report has no run; expected at least one.")
-    return compare(evaluations)
+    arms = {name: as_arm(each) for name, each in evaluations.items()}
+    return arms, compare(arms)
 
 
-def _measures_dict(evaluation: Evaluation, compared: Mapping[str, Comparison]) -> dict[str, Any]:
-    measures: dict[str, Any] = {m: {"value": value} for m, value in evaluation.aggregate.items()}
+def _measures_dict(arm: SeedEvaluation, compared: Mapping[str, Comparison]) -> dict[str, Any]:
+    measures: dict[str, Any] = {
+        measure: {
+            "value": value,
+            "interval": list(arm.interval[measure]),
+            "per_seed": arm.per_seed[measure],
+        }
+        for measure, value in arm.aggregate.items()
+    }
     for measure, comparison in compared.items():
         measures[measure] |= {
             "difference": comparison.difference,
+            "difference_interval": list(comparison.interval),
             "p_value": comparison.p_value,
+            "randomization_p_value": comparison.randomization_p_value,
         }
     return measures
 
 
-def _cell(value: float, compared: Comparison | None) -> str:
-    if compared is None:
-        return f"{value:.4f}"
-    p_value = "p<0.0001" if compared.p_value < 1e-4 else f"p={compared.p_value:.4f}"
-    return f"{value:.4f} ({compared.difference:+.4f}, {p_value})"
+def _figure(arm: SeedEvaluation, measure: str) -> str:
+    several = len(arm.evaluations) > 1
+    deviation = f" ± {np.std(arm.per_seed[measure], ddof=1):.4f}" if several else ""
+    return f"{arm.aggregate[measure]:.4f}{deviation} {interval(arm.interval[measure])}"
 
 
-def _markdown(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # Names to the left, figures to the right.
-    header, *body = [
-        "| "
-        + " | ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        )
-        + " |"
-        for row in rows
+def _comparison_rows(
+    comparisons: Mapping[str, Mapping[str, Comparison]], measures: list[str]
+) -> list[list[str]]:
+    header = ["measure", "run", "difference", "95% interval", "p, t-test", "p, randomization"]
+    return [header] + [
+        [
+            measure,
+            name,
+            f"{found[measure].difference:+.4f}",
+            interval(found[measure].interval, sign="+"),
+            p_value(found[measure].p_value),
+            p_value(found[measure].randomization_p_value),
+        ]
+        for measure in measures
+        for name, found in comparisons.items()
     ]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-    return [header, f"| {' | '.join(rule)} |", *body]
 
 
-def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
-    first = next(iter(evaluations.values()))
+def _notes(arms: Mapping[str, SeedEvaluation]) -> list[str]:
+    first = next(iter(arms.values()))
+    several = any(len(arm.evaluations) > 1 for arm in arms.values())
+    over = "queries and seeds" if several else "queries"
     notes = [
         f"Means over the {first.queries:,} queries of the qrels; "
-        f"{first.queries_without_relevant:,} of them have no relevant document and count 0."
+        f"{first.queries_without_relevant:,} of them have no relevant document and count 0.",
+        f"In brackets: 95% bootstrap intervals over {over}."
+        + (" ±: the standard deviation over seeds." if several else ""),
     ]
-    for name, evaluation in evaluations.items():
-        if evaluation.missing_queries or evaluation.ignored_queries:
-            notes.append(
-                f"Run '{name}' lacks {evaluation.missing_queries:,} queries, which count 0, and "
-                f"has {evaluation.ignored_queries:,} queries without qrels, which are left out."
-            )
-    if len(evaluations) > 1:
-        corrected = ", Holm-corrected" if len(evaluations) > 2 else ""
+    notes += gaps(arms)
+    if len(arms) > 1:
+        corrected = ", Holm-corrected within a measure" if len(arms) > 2 else ""
         notes.append(
-            f"In brackets: the difference to run '{next(iter(evaluations))}' and the p-value of a "
-            f"two-sided paired t-test{corrected}."
+            f"Differences are to run '{next(iter(arms))}'; p-values are two-sided{corrected}."
         )
     return notes
+
+
+def gaps(arms: Mapping[str, SeedEvaluation]) -> list[str]:
+    """Sentences on the queries that runs lack, or have without qrels."""
+    return [
+        f"Run '{name}' lacks {arm.missing_queries:,} queries, which count 0, and "
+        f"has {arm.ignored_queries:,} queries without qrels, which are left out."
+        for name, arm in arms.items()
+        if arm.missing_queries or arm.ignored_queries
+    ]

@@ -1,4 +1,4 @@
-"""Whether runs differ by more than chance: paired t-tests against a baseline, and random runs."""
+"""Whether runs differ by more than chance: tests and intervals against a baseline, random runs."""
 
 from __future__ import annotations
 
@@ -9,62 +9,85 @@ from dataclasses import dataclass
 import numpy as np
 
 from t5rank.evaluation.measures import Evaluation
+from t5rank.evaluation.resampling import percentile_interval, randomization_test, resampled_seeds
+from t5rank.evaluation.seeds import SeedEvaluation, as_arm
 from t5rank.trec import Run
+
+_ROUNDING = 12  # digits: means of the same figures in another order do not differ
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run against the baseline under one measure.
+    """A run, or an arm of several, against the baseline under one measure.
 
     Attributes:
-      difference: the run's aggregate figure minus the baseline's.
-      p_value: of the two-sided paired t-test, Holm-corrected within the measure.
+      difference: its aggregate figure minus the baseline's.
+      interval: the 95% percentile bootstrap interval of the difference, over queries (the same for
+        both) and, where there are several, over seeds (of each by themselves).
+      p_value: of the two-sided paired t-test over queries, Holm-corrected within the measure.
+      randomization_p_value: of the paired randomization test, likewise.
     """
 
     difference: float
+    interval: tuple[float, float]
     p_value: float
+    randomization_p_value: float
 
 
-def compare(evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, Comparison]]:
+def compare(
+    evaluations: Mapping[str, Evaluation] | Mapping[str, SeedEvaluation],
+) -> dict[str, dict[str, Comparison]]:
     """Compares each run but the first with the first, the baseline: {run: {measure: Comparison}}.
 
-    The test is over all queries of the qrels, those that a run lacks included with 0. With more
-    than two runs, p-values are corrected by Holm's method over the comparisons of one measure.
+    The tests are over all queries of the qrels, those that a run lacks included with 0; the figure
+    of a query is the mean over seeds. With more than two runs, p-values are corrected by Holm's
+    method over the comparisons of one measure.
 
     Raises:
       ValueError: the evaluations have not the same measures and queries.
     """
-    (baseline_name, baseline), *others = evaluations.items()
+    (first, baseline), *others = ((name, as_arm(each)) for name, each in evaluations.items())
     for name, other in others:
-        _check_comparable(baseline_name, baseline, name, other)
+        _check_comparable(first, baseline, name, other)
     results: dict[str, dict[str, Comparison]] = {name: {} for name, _ in others}
-    for measure, values in baseline.per_query.items():
-        ours = list(values.values())
-        theirs = [[other.per_query[measure][query] for query in values] for _, other in others]
-        p_values = holm([paired_t_test(figures, ours) for figures in theirs])
-        for (name, other), p_value in zip(others, p_values, strict=True):
+    for measure in baseline.per_query:
+        differences = [_differences(other, baseline, measure) for _, other in others]
+        t_tests = holm([paired_t_test(each) for each in differences])
+        randomization = holm([randomization_test(each) for each in differences])
+        for (name, other), *p_values in zip(others, t_tests, randomization, strict=True):
             difference = other.aggregate[measure] - baseline.aggregate[measure]
-            results[name][measure] = Comparison(difference, p_value)
+            interval = _interval(other, baseline, measure)
+            results[name][measure] = Comparison(difference, interval, *p_values)
     return results
 
 
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """The two-sided p-value of Student's paired t-test (`scipy.stats.ttest_rel`).
+def _differences(other: SeedEvaluation, baseline: SeedEvaluation, measure: str) -> np.ndarray:
+    theirs, ours = other.per_query[measure], baseline.per_query[measure]
+    return np.round([theirs[query_id] - ours[query_id] for query_id in sorted(ours)], _ROUNDING)
 
-    It is 1.0, not NaN, where the two are identical or there are fewer than two pairs, and 0.0 where
-    all pairs have the same difference.
 
-    >>> paired_t_test([1.0, 0.5, 0.0], [1.0, 0.5, 0.0])
+def _interval(other: SeedEvaluation, baseline: SeedEvaluation, measure: str) -> tuple[float, float]:
+    theirs = resampled_seeds(other.resamples[measure], stream=1)
+    return percentile_interval(theirs - resampled_seeds(baseline.resamples[measure]))
+
+
+def paired_t_test(differences: Sequence[float] | np.ndarray) -> float:
+    """The two-sided p-value of Student's paired t-test (`scipy.stats.ttest_1samp`).
+
+    It is 1.0, not NaN, where nothing differs or there are fewer than two pairs, and 0.0 where all
+    pairs have the same difference.
+
+    >>> paired_t_test([0.0, 0.0, 0.0])
     1.0
     """
     from scipy import stats
 
-    differences = np.subtract(first, second)
+    differences = np.asarray(differences)
     if len(differences) < 2 or not differences.any():
         return 1.0
     if np.ptp(differences) == 0:  # no variance: t is infinite
         return 0.0
-    return float(stats.ttest_rel(first, second).pvalue)
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -102,7 +125,7 @@ def _shuffled(query_id: str, scored: Mapping[str, float], seed: int) -> dict[str
     return {doc_ids[index]: float(len(order) - n) for n, index in enumerate(order)}
 
 
-def _check_comparable(first: str, one: Evaluation, second: str, two: Evaluation) -> None:
+def _check_comparable(first: str, one: SeedEvaluation, second: str, two: SeedEvaluation) -> None:
     if one.per_query.keys() != two.per_query.keys():
         raise ValueError(
             f"Run '{second}' has the measures {', '.join(two.per_query)}; "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t5rank.data.lists import RankedList
+from t5rank.lists.catalogue import CatalogueDataset
 from t5rank.lists.negatives import words
-from t5rank.lists.sources import Dataset, DatasetFiles, Texts
+from t5rank.lists.sources import Dataset, DatasetFiles
 
 EXAMPLES = 10  # query ids that the manifest names for each finding
 FINDINGS = ("same_query_id", "same_query_text", "same_relevant_document")
@@ -87,23 +88,38 @@ def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> Evalua
     queries, qrels = dataset.queries, dataset.qrels or {}
     judged = Counter(d for grades in qrels.values() for d, grade in grades.items() if grade > 0)
     same = lists is not None and _collection(lists) == _collection(dataset)
-    texts: Texts = lists.texts if same and lists is not None else dataset.texts
     return EvaluationSet(
         name,
         frozenset(queries),
         frozenset(map(normalized, queries.values())),
         frozenset(judged) if same else frozenset(),
-        frozenset(normalized(texts[doc_id]) for doc_id in judged),
+        _relevant_texts(name, lists if same and lists else dataset, judged),
         {f"{name}: {kind}": path for kind, path in dataset.paths.items() if path},
     )
 
 
-def parse_evaluation(text: str, collection: str | None) -> tuple[str, DatasetFiles]:
-    """The name and files of an option `NAME=QUERIES[,QRELS[,COLLECTION]]`.
+def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> frozenset[str]:
+    if not doc_ids:
+        return frozenset()  # there may be no collection
+    texts = dataset.texts
+    try:
+        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids)
+    except KeyError as error:
+        raise ValueError(
+            f"Set '{name}' has a relevant document without text: {error.args[0]} "
+            "Name the set's own collection: NAME=QUERIES,QRELS,COLLECTION."
+        ) from None
+
+
+def parse_evaluation(
+    text: str, collection: str | None, download: bool = False
+) -> tuple[str, Dataset]:
+    """The name and data of an option `NAME=QUERIES[,QRELS[,COLLECTION]]` or `NAME=DATASET`.
 
     Args:
       text: the option.
       collection: the collection of the lists, which a set without its own has too.
+      download: whether ir_datasets may download what DATASET, one of its ids, lacks.
 
     Raises:
       ValueError: not of this form, or qrels without any collection.
@@ -112,8 +128,11 @@ def parse_evaluation(text: str, collection: str | None) -> tuple[str, DatasetFil
     files = rest.split(",")
     if not (name and equals and all(files) and len(files) <= 3):
         raise ValueError(
-            f"Option '--evaluation' has {text!r}; expected NAME=QUERIES[,QRELS[,COLLECTION]]."
+            f"Option '--evaluation' has {text!r}; expected NAME=QUERIES[,QRELS[,COLLECTION]] or "
+            "NAME=DATASET."
         )
+    if len(files) == 1 and not Path(rest).is_file():
+        return name, CatalogueDataset(rest, download)
     queries, qrels, own = [*files, None, None][:3]
     texts = own or collection
     if qrels and not texts:

@@ -1,6 +1,6 @@
 """Lists whose queries are made up: a query is a few words of the passage sought.
 
-A model without pretrained weights learns from them to match words (`examples/from_scratch`).
+A model without pretrained weights learns from them to match words (`t5rank.reproduce.tiny`).
 """
 
 from __future__ import annotations

@@ -7,12 +7,30 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from t5rank.data.lists import RankedList
 from t5rank.lists.negatives import NearDuplicates, shuffled
-from t5rank.lists.runs import IndexedRun, all_query_ids
+from t5rank.lists.runs import Candidates, all_query_ids
 from t5rank.lists.sources import ALL, Dataset, Folds
+
+
+class Query(NamedTuple):
+    """What is known of a query but for texts of documents, so that who has it needs no more files.
+
+    Attributes:
+      query_id: its id.
+      text: its text.
+      judged: relevance by document.
+      places: where it stands in each run.
+      teacher: where it stands in the teacher's.
+    """
+
+    query_id: str
+    text: str
+    judged: dict[str, int]
+    places: tuple[Any, ...]
+    teacher: Any
 
 
 @dataclass
@@ -40,10 +58,10 @@ class PassageSource:
     """
 
     dataset: Dataset
-    runs: Sequence[IndexedRun]
+    runs: Sequence[Candidates]
     negatives: int | None = None
     near_duplicates: float = 0.9
-    teacher: IndexedRun | None = None
+    teacher: Candidates | None = None
     seed: int = 0
     folds: Folds = ALL
     only_ids: str | None = None
@@ -56,6 +74,10 @@ class PassageSource:
             )
         if self.negatives is not None and "qrels" not in self.dataset.paths:
             raise ValueError("Training lists have no qrels; expected --qrels with --negatives.")
+        if not 0 <= self.near_duplicates <= 1:
+            raise ValueError(
+                f"Option '--near_duplicates' has {self.near_duplicates}; expected 0 to 1."
+            )
         self.paths = dict(self.dataset.paths)
         for number, run in enumerate(self.runs, start=1):
             self.paths["run" if len(self.runs) == 1 else f"run {number}"] = run.path
@@ -83,19 +105,30 @@ class PassageSource:
         """See `Source`."""
         return self._planned[1]
 
-    def blocks(self, size: int) -> Iterator[list[str]]:
-        """See `Source`; a block is the ids of its queries."""
+    def blocks(self, size: int) -> Iterator[list[Query]]:
+        """See `Source`; a block does not need the queries, the qrels and the runs' indices."""
         query_ids, _ = self._planned
         for start in range(0, len(query_ids), size):
-            yield query_ids[start : start + size]
+            yield [self._query(query_id) for query_id in query_ids[start : start + size]]
 
-    def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
+    def lists(self, block: list[Query], counts: Counter[str]) -> Iterator[RankedList]:
         """See `Source`."""
-        for query_id in block:
-            build = self._evaluation_list if self.negatives is None else self._training_list
-            ranked = build(query_id, counts)
+        build = self._evaluation_list if self.negatives is None else self._training_list
+        for query in block:
+            ranked = build(query, counts)
             if ranked is not None:
                 yield ranked
+
+    def _query(self, query_id: str) -> Query:
+        text = self.dataset.queries.get(query_id)
+        if text is None:
+            raise ValueError(
+                f"Query '{query_id}' of the run is not among the queries; expected its text."
+            )
+        judged = (self.dataset.qrels or {}).get(query_id, {})
+        places = tuple(run.place(query_id) for run in self.runs)
+        teacher = None if self.teacher is None else self.teacher.place(query_id)
+        return Query(query_id, text, judged, places, teacher)
 
     @cached_property
     def _planned(self) -> tuple[list[str], Counter[str]]:
@@ -116,24 +149,24 @@ class PassageSource:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_planned"}
 
-    def _evaluation_list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
-        doc_ids = self._candidates(query_id)
+    def _evaluation_list(self, query: Query, counts: Counter[str]) -> RankedList | None:
+        doc_ids = self._candidates(query)
         if not doc_ids:
             counts["queries_without_candidates_dropped"] += 1
             return None
-        scores = None if self.teacher is None else self.teacher[query_id]
+        scores = self._teacher_scores(query)
         if scores is not None and (missing := [d for d in doc_ids if d not in scores]):
             raise ValueError(
-                f"Document '{missing[0]}' of query '{query_id}' is not in the teacher's file "
+                f"Document '{missing[0]}' of query '{query.query_id}' is not in the teacher's file "
                 f"'{self.paths['teacher']}'; expected a score of every candidate."
             )
-        return self._list(query_id, doc_ids, self._texts(query_id, doc_ids), scores, counts)
+        return _list(query, self._texts(query, doc_ids), scores, counts)
 
-    def _training_list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
-        judged = self._judged(query_id)
+    def _training_list(self, query: Query, counts: Counter[str]) -> RankedList | None:
+        judged = query.judged
         relevant = [doc_id for doc_id, grade in judged.items() if grade > 0]
-        candidates = [d for d in self._candidates(query_id) if judged.get(d, 0) <= 0]
-        scores = None if self.teacher is None else self.teacher[query_id]
+        candidates = [d for d in self._candidates(query) if judged.get(d, 0) <= 0]
+        scores = self._teacher_scores(query)
         if scores is not None:
             before = len(relevant) + len(candidates)
             relevant = [doc_id for doc_id in relevant if doc_id in scores]
@@ -143,54 +176,51 @@ class PassageSource:
             if not relevant:
                 counts["lists_without_teacher_score_dropped"] += 1
                 return None
-        texts = self._texts(query_id, relevant)
+        texts = self._texts(query, relevant)
+        size = len(texts) + (self.negatives or 0)
         duplicates = NearDuplicates(texts.values(), self.near_duplicates)
-        for doc_id in shuffled(candidates, self.seed, query_id):
-            if len(texts) == len(relevant) + (self.negatives or 0):
+        for doc_id in shuffled(candidates, self.seed, query.query_id):
+            if len(texts) == size:
                 break
-            text = self._texts(query_id, [doc_id])[doc_id]
+            text = self._texts(query, [doc_id])[doc_id]
             if text in duplicates:
                 counts["near_duplicates_left_out"] += 1
             else:
                 texts[doc_id] = text
-        counts["lists_with_fewer_negatives"] += len(texts) < len(relevant) + (self.negatives or 0)
-        return self._list(query_id, list(texts), texts, scores, counts)
+        counts["lists_with_fewer_negatives"] += len(texts) < size
+        return _list(query, texts, scores, counts)
 
-    def _candidates(self, query_id: str) -> list[str]:
-        found = list(dict.fromkeys(doc_id for run in self.runs for doc_id in run[query_id]))
-        if self.only_ids is None:
-            return found
-        pattern = re.compile(self.only_ids)
-        return [doc_id for doc_id in found if pattern.fullmatch(doc_id)]
+    def _candidates(self, query: Query) -> list[str]:
+        runs = zip(self.runs, query.places, strict=True)
+        found = (doc_id for run, place in runs for doc_id in run.read(query.query_id, place))
+        if self.only_ids is not None:
+            pattern = re.compile(self.only_ids)
+            found = (doc_id for doc_id in found if pattern.fullmatch(doc_id))
+        return list(dict.fromkeys(found))
 
-    def _judged(self, query_id: str) -> dict[str, int]:
-        return (self.dataset.qrels or {}).get(query_id, {})
+    def _teacher_scores(self, query: Query) -> dict[str, float] | None:
+        return None if self.teacher is None else self.teacher.read(query.query_id, query.teacher)
 
-    def _texts(self, query_id: str, doc_ids: Sequence[str]) -> dict[str, str]:
+    def _texts(self, query: Query, doc_ids: Sequence[str]) -> dict[str, str]:
         collection = self.dataset.texts
         try:
             return {doc_id: collection[doc_id] for doc_id in doc_ids}
         except KeyError as error:
             raise ValueError(
-                f"Query '{query_id}' has a candidate or judgement without text: {error.args[0]} "
-                "Do the run, the qrels and the collection belong together?"
+                f"Query '{query.query_id}' has a candidate or judgement without text: "
+                f"{error.args[0]} Do the run, the qrels and the collection belong together?"
             ) from None
 
-    def _list(self, query_id, doc_ids, texts, scores, counts) -> RankedList:
-        query = self.dataset.queries.get(query_id)
-        if query is None:
-            raise ValueError(
-                f"Query '{query_id}' of the run is not among the queries; expected its text."
-            )
-        grades = self._judged(query_id)
-        judged = tuple(doc_id in grades for doc_id in doc_ids)
-        counts["unjudged_documents"] += judged.count(False)
-        return RankedList(
-            query_id,
-            query,
-            tuple(doc_ids),
-            tuple(texts[doc_id] for doc_id in doc_ids),
-            tuple(float(max(grades.get(doc_id, 0), 0)) for doc_id in doc_ids),
-            None if all(judged) else judged,
-            None if scores is None else tuple(scores[doc_id] for doc_id in doc_ids),
-        )
+
+def _list(query: Query, texts: dict[str, str], scores, counts: Counter[str]) -> RankedList:
+    judged = tuple(doc_id in query.judged for doc_id in texts)
+    counts["unjudged_documents"] += judged.count(False)
+    return RankedList(
+        query.query_id,
+        query.text,
+        tuple(texts),
+        tuple(texts.values()),
+        tuple(float(max(query.judged.get(doc_id, 0), 0)) for doc_id in texts),
+        None if all(judged) else judged,
+        None if scores is None else tuple(scores[doc_id] for doc_id in texts),
+    )

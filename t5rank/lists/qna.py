@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from t5rank.data.lists import RankedList
-from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
+from t5rank.data.msmarco import (
+    read_qna_columnar,
+    read_qna_parquet,
+    read_qna_rows,
+    read_qna_tfds,
+    tfds_info,
+)
 from t5rank.lists.sources import ALL, Folds
 
 ReadLists = Callable[..., Iterator[RankedList]]
@@ -29,7 +35,8 @@ class QnaSource:
     """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
 
     Attributes:
-      files: raw columnar JSON, plain or gzipped, or `.jsonl` rows.
+      files: raw columnar JSON, plain or gzipped, `.jsonl` rows, `.parquet`, or FOLDER:SPLIT of a
+        dataset that TFDS prepared, whose dataset_info.json (with its shards' sizes) stands for it.
       folds: which queries.
       labelled: whether every passage must have `is_selected`.
     """
@@ -43,11 +50,17 @@ class QnaSource:
             ["qna"] if len(self.files) == 1 else [f"qna {i + 1}" for i in range(len(self.files))]
         )
         self.counts: Counter[str] = Counter()
-        self.paths = dict(zip(names, self.files, strict=True))
+        self.paths = dict(zip(names, (tfds_info(file) or file for file in self.files), strict=True))
 
     def settings(self) -> dict[str, Any]:
         """See `Source`."""
-        return {"lists": "qna", "folds": list(self.folds), "labelled": self.labelled}
+        splits = [file.rpartition(":")[2] for file in self.files if tfds_info(file)]
+        return {
+            "lists": "qna",
+            "splits": splits,
+            "folds": list(self.folds),
+            "labelled": self.labelled,
+        }
 
     def total(self) -> None:
         """See `Source`; a stream's length is not known."""
@@ -78,6 +91,10 @@ class QnaSource:
 
 
 def _reader(file: str) -> ReadLists:
+    if tfds_info(file):
+        return read_qna_tfds
+    if file.endswith(".parquet"):
+        return read_qna_parquet
     return read_qna_rows if ".jsonl" in file else read_qna_columnar
 
 

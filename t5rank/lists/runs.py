@@ -7,7 +7,7 @@ import itertools
 import mmap
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -19,11 +19,40 @@ _BLOCK_LINES = 1 << 16
 _DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
 
 
+class Candidates(Protocol):
+    """A run, or the ranks first to last of it, by query."""
+
+    path: str
+    first: int
+    last: int | None
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries, in the run's order."""
+        ...
+
+    def place(self, query_id: str) -> Any:
+        """What `read` needs, in another process too, to give a query's candidates."""
+        ...
+
+    def read(self, query_id: str, place: Any) -> dict[str, float]:
+        """Score by document, best first, of a query whose place is known."""
+        ...
+
+
+class Place(NamedTuple):
+    """Where the lines of a query stand in a run: bytes, and the number of the first line."""
+
+    start: int
+    end: int
+    line: int
+
+
 class IndexedRun:
     """A run's candidates by query: `run["q1"]` is score by document, best first.
 
     One pass over the file records where each query's lines begin; they stay in the file, which is
-    memory-mapped, and are read when asked for.
+    memory-mapped, and are read when asked for. Who has the place of a query (`place`) reads them
+    without that pass (`read`), in another process too.
 
     Args:
       path: an uncompressed TREC or MS MARCO run, the lines of each query together.
@@ -64,14 +93,22 @@ class IndexedRun:
 
     def __getitem__(self, query_id: str) -> dict[str, float]:
         """Score by document, best first; nothing for a query that is not in the run."""
+        return self.read(query_id, self.place(query_id))
+
+    def place(self, query_id: str) -> Place | None:
+        """Where a query's lines stand; None if there are none."""
         places, starts, numbers = self._places()
-        place = places.get(query_id)
+        at = places.get(query_id)
+        return None if at is None else Place(int(starts[at]), int(starts[at + 1]), int(numbers[at]))
+
+    def read(self, query_id: str, place: Place | None) -> dict[str, float]:
+        """Score by document, best first, of a query whose place is known."""
         if place is None:
             return {}
-        lines = self._map[starts[place] : starts[place + 1]]
+        lines = self._mapped()[place.start : place.end]
         scored = _parsed(lines, query_id)
         if scored is None:
-            numbered = enumerate(lines.split(b"\n"), start=int(numbers[place]))
+            numbered = enumerate(lines.split(b"\n"), start=place.line)
             kept = [(n, line.removeprefix(UTF8_BOM)) for n, line in numbered if line.strip()]
             scored = parse_run(self.path, kept)[query_id]
         if (self.first, self.last) == (1, None):
@@ -81,8 +118,8 @@ class IndexedRun:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_index": None, "_map": None}
 
-    def _places(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
-        if self._index is None:
+    def _mapped(self) -> Any:
+        if self._map is None:
             with open_binary(self.path) as file:
                 if not isinstance(file.raw, io.FileIO):
                     raise ValueError(
@@ -92,7 +129,13 @@ class IndexedRun:
                 if not file.peek(1):
                     raise ValueError(f"File '{self.path}' is empty; expected the lines of a run.")
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                self._index = _index(file, self.path, len(self._map))
+        return self._map
+
+    def _places(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+        if self._index is None:
+            size = len(self._mapped())
+            with open_binary(self.path) as file:
+                self._index = _index(file, self.path, size)
         return self._index
 
 
@@ -147,6 +190,6 @@ def _check_new(query_id: bytes, places: dict[bytes, int], path: str, number: int
         )
 
 
-def all_query_ids(runs: Sequence[IndexedRun]) -> Iterator[str]:
+def all_query_ids(runs: Sequence[Candidates]) -> Iterator[str]:
     """The queries of several runs, each once, in the order of the files."""
     return iter(dict.fromkeys(query_id for run in runs for query_id in run.query_ids()))

@@ -38,7 +38,7 @@ from t5rank.losses.pairwise import (
     pairwise_quantile_loss,
     pairwise_soft_zero_one_loss,
 )
-from t5rank.losses.pointwise import mse_loss, ordinal_loss, sigmoid_loss
+from t5rank.losses.pointwise import log_probability_loss, mse_loss, ordinal_loss, sigmoid_loss
 
 __all__ = [
     "Lambdaweight",
@@ -53,6 +53,7 @@ __all__ = [
     "labeldiff_lambdaweight",
     "lce_loss",
     "listmle_loss",
+    "log_probability_loss",
     "margin_mse_loss",
     "metric_lambdaweight",
     "mixture",

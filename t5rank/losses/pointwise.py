@@ -64,6 +64,39 @@ def _cross_entropy_jvp(
     return _cross_entropy(scores, labels), change
 
 
+def log_probability_loss(
+    scores: Scores,
+    labels: Labels,
+    *,
+    where: Where | None = None,
+    segments: Array | None = None,
+    weights: Array | None = None,
+    reduce_fn: ReduceFn | None = jnp.mean,
+) -> Array:
+    r"""Cross entropy of scores that are log probabilities of relevance, as monoT5's are.
+
+    $$\ell(s, y) = -w \left( y s + (1 - y) \log(1 - e^{s}) \right)$$
+
+    It is what monoT5 trains on: the cross entropy of "true" and "false" (Nogueira et al. 2020,
+    https://arxiv.org/abs/2003.06713, section 3). For scores of other heads see `sigmoid_loss`. A
+    score that rounds to 0, a certain "true", is taken for one float32 step below it, so that the
+    loss and its gradient stay finite.
+
+    Args:
+      scores: log probabilities, at most 0; above it the loss is not a number.
+      labels: probabilities of relevance, clipped to [0, 1].
+      weights: multiply each document's loss.
+
+    >>> float(log_probability_loss(jnp.log(jnp.array([0.5])), jnp.array([0])))
+    0.6931471824645996
+    """
+    scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
+    relevant = jnp.clip(labels, 0.0, 1.0)
+    irrelevant = jnp.log(-jnp.expm1(scores - jnp.finfo(jnp.float32).epsneg))
+    loss = -weights * (relevant * scores + (1.0 - relevant) * irrelevant)
+    return lists.reduce_documents(loss, reduce_fn)
+
+
 def mse_loss(
     scores: Scores,
     labels: Labels,

@@ -44,9 +44,8 @@ def test_line_is_written_as_documented(tmp_path):
 
 
 def test_optional_keys_are_written_where_they_say_something(tmp_path):
-    ranked = RankedList(
-        "q1", "cost", ("d1", "d2"), ("a", "b"), (1.0, 0.0), (True, False), (-2.5, 1.0)
-    )
+    columns = (("d1", "d2"), ("a", "b"), (1.0, 0.0), (True, False), (-2.5, 1.0))
+    ranked = RankedList("q1", "cost", *columns)
     write_jsonl(tmp_path / "lists.jsonl", [ranked])
     assert json.loads((tmp_path / "lists.jsonl").read_text())["documents"] == [
         {"doc_id": "d1", "text": "a", "label": 1.0, "teacher_score": -2.5},

@@ -3,11 +3,21 @@ import json
 import tracemalloc
 from collections import Counter
 
+import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from t5rank.data import json_columns
 from t5rank.data.lists import RankedList
-from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
+from t5rank.data.msmarco import (
+    qna_list_rows,
+    read_qna_columnar,
+    read_qna_parquet,
+    read_qna_rows,
+    read_qna_tfds,
+    tfds_info,
+)
 
 ROW = {
     "query_id": 7,
@@ -212,3 +222,100 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     assert large_peak < 1.1 * small_peak
     # Three cursors, each with a file buffer of 1 MiB, and a few chunks.
     assert large_peak < 3 * 1.5 * (1 << 20) < large_size
+
+
+ROWS = [
+    {
+        "answers": ["an answer"],
+        "passages": {
+            "is_selected": [0, 1],
+            "passage_text": ["a caf\u00e9", f"text {n}"],
+            "url": ["u"] * 2,
+        },
+        "query": f"query {n}",
+        "query_id": n,
+        "query_type": "DESCRIPTION",
+        "wellFormedAnswers": [],
+    }
+    for n in range(2500)
+]
+
+
+def test_parquet_of_hugging_face_gives_the_lists_of_its_rows(tmp_path):
+    path = tmp_path / "train-00000-of-00007.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), path, row_group_size=1000)
+    assert list(read_qna_parquet(path)) == list(qna_list_rows(ROWS))
+    (first, *_) = read_qna_parquet(path)
+    assert (first.query_id, first.documents, first.labels) == (
+        "0",
+        ("a café", "text 0"),
+        (0.0, 1.0),
+    )
+
+
+def test_rows_of_tfds_are_numpy_arrays_of_bytes():
+    """As `tfds.as_numpy` gives a Sequence of features: a dict of arrays."""
+    row = ROWS[7]
+    passages = {
+        "is_selected": np.array(row["passages"]["is_selected"], np.int32),
+        "passage_text": np.array(
+            [text.encode() for text in row["passages"]["passage_text"]], object
+        ),
+    }
+    tfds = {"query_id": np.int32(7), "query": row["query"].encode(), "passages": passages}
+    assert list(qna_list_rows([tfds])) == list(qna_list_rows([row]))
+
+
+def test_a_dataset_that_tfds_prepared_gives_the_lists_of_its_rows(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class MsMarco(tfds.core.GeneratorBasedBuilder):
+        """Rows with the features that `huggingface:ms_marco/v2.1` has and lists need."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            passages = {"is_selected": np.int32, "passage_text": tfds.features.Text()}
+            features = {
+                "query_id": np.int32,
+                "query": tfds.features.Text(),
+                "passages": tfds.features.Sequence(passages),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for n, row in enumerate(ROWS[:20]):
+                passages = {k: row["passages"][k] for k in ("is_selected", "passage_text")}
+                yield n, {"query_id": n, "query": row["query"], "passages": passages}
+
+    builder = MsMarco(data_dir=str(tmp_path))
+    builder.download_and_prepare()
+    path = f"{builder.data_path}:train"
+    lists = {ranked.query_id: ranked for ranked in read_qna_tfds(path)}  # TFDS shuffles rows
+    assert lists == {ranked.query_id: ranked for ranked in qna_list_rows(ROWS[:20])}
+    assert tfds_info(path) == f"{builder.data_path}/dataset_info.json"
+    with pytest.raises(ValueError, match="has no split 'dev'; expected one of \\['train'\\]"):
+        read_qna_tfds(f"{builder.data_path}:dev")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 cut off"])
+def test_damaged_parquet_is_an_error_that_names_the_file(tmp_path, content):
+    (tmp_path / "a.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"File '.*a.parquet' is no whole parquet file"):
+        list(read_qna_parquet(tmp_path / "a.parquet"))
+
+
+def test_row_without_a_column_is_an_error_that_counts_rows():
+    with pytest.raises(ValueError, match=r"Row in rows, row 2 has \['query'\]; expected an object"):
+        list(qna_list_rows([ROWS[0], {"query": "q"}]))
+
+
+def test_test_split_of_hugging_face_has_no_labels():
+    row = {"query_id": 1, "query": "q", "passages": {"is_selected": [-1], "passage_text": ["a"]}}
+    with pytest.raises(ValueError, match=r"no 'is_selected'.*labelled=False"):
+        list(qna_list_rows([row]))
+    (ranked,) = qna_list_rows([row], labelled=False)
+    assert ranked.labels == (0.0,)

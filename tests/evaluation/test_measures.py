@@ -4,7 +4,7 @@ import shutil
 import ir_measures
 import pytest
 import pytrec_eval
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t5rank.evaluation.measures import evaluate, evaluate_runs, parse_measures
@@ -115,6 +115,7 @@ GRADES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(RUNS, GRADES)
 def test_figures_with_ties_are_those_of_trec_eval(run, qrels):
     names = {"ndcg_cut_10": "nDCG@10", "map": "AP", "recip_rank": "RR", "P_5": "P@5"}
@@ -124,6 +125,7 @@ def test_figures_with_ties_are_those_of_trec_eval(run, qrels):
         assert per_query[measure] == pytest.approx({q: expected[q][name] for q in qrels})
 
 
+@settings(deadline=None)
 @given(st.permutations(TEN), st.dictionaries(st.sampled_from(TEN), st.integers(0, 3), min_size=1))
 def test_figures_without_ties_are_those_of_ir_measures(order, judged):
     run = {"q": {doc_id: float(n) for n, doc_id in enumerate(order)}}

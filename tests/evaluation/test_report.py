@@ -1,9 +1,11 @@
 import json
+import math
 
 import pytest
 
 from t5rank.evaluation.measures import evaluate_runs
 from t5rank.evaluation.report import report_dict, report_table
+from t5rank.evaluation.seeds import evaluate_seeds
 
 QRELS = {"q1": {"d1": 1}, "q2": {"d1": 1}, "q3": {"d1": 0}}
 GOOD = {query: {"d1": 2.0, "d2": 1.0} for query in ("q1", "q2")} | {"q9": {"d1": 1.0}}
@@ -16,23 +18,34 @@ def evaluations(*names):
 
 
 def test_table_of_one_run():
-    assert report_table(evaluations("bm25")).splitlines() == [
-        "| run  |  RR@10 |    P@1 |",
-        "| ---- | -----: | -----: |",
-        f"| bm25 | {(1 + 1 / 2 + 0) / 3:.4f} | {1 / 3:.4f} |",
-        "",
+    header, rule, row, empty, *notes = report_table(evaluations("bm25")).splitlines()
+    assert header.replace(" ", "") == "|run|RR@10|P@1|"
+    assert rule.startswith("| ---- | -") and rule.endswith("-: |")
+    assert row.startswith(f"| bm25 | {(1 + 1 / 2 + 0) / 3:.4f} [")
+    assert empty == ""
+    assert notes == [
         "Means over the 3 queries of the qrels; 1 of them have no relevant document and count 0.",
+        "In brackets: 95% bootstrap intervals over queries.",
     ]
 
 
-def test_table_shows_difference_and_p_value_to_the_first_run():
-    row = report_table(evaluations("bm25", "same")).splitlines()[3]
-    assert row == "| same | 0.5000 (+0.0000, p=1.0000) | 0.3333 (+0.0000, p=1.0000) |"
+def test_table_shows_differences_to_the_first_run_with_both_p_values():
+    row = report_table(evaluations("bm25", "same")).splitlines()[7]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells == ["RR@10", "same", "+0.0000", "[+0.0000, +0.0000]", "1.0000", "1.0000"]
 
 
-def test_all_rows_are_as_wide():
-    rows = report_table(evaluations("bm25", "t5|a", "same")).splitlines()[:5]
-    assert len({len(row) for row in rows}) == 1
+def test_all_rows_of_a_table_are_as_wide():
+    for table in report_table(evaluations("bm25", "t5|a", "same")).split("\n\n")[:2]:
+        assert len({len(row) for row in table.splitlines()}) == 1
+
+
+def test_seeds_show_their_deviation():
+    arms = evaluate_seeds({"bm25": [BAD], "t5": [GOOD, BAD]}, QRELS, "RR@10")
+    table = report_table(arms)
+    assert f"{(2 / 3 + 1 / 2) / 2:.4f} ± {(2 / 3 - 1 / 2) / math.sqrt(2):.4f} [" in table
+    assert "intervals over queries and seeds" in table
+    assert report_dict(arms)["runs"]["t5"]["measures"]["RR@10"]["per_seed"] == [2 / 3, 1 / 2]
 
 
 def test_bar_in_a_name_does_not_split_the_row():
@@ -58,7 +71,10 @@ def test_dict_is_json_and_has_the_figures():
     report = json.loads(json.dumps(report_dict(evaluations("bm25", "t5|a"))))
     assert report["baseline"] == "bm25"
     assert report["runs"]["bm25"] == {
-        "measures": {"RR@10": {"value": 1.5 / 3}, "P@1": {"value": pytest.approx(1 / 3)}},
+        "measures": {
+            "RR@10": {"value": 1.5 / 3, "interval": [0.0, 1.0], "per_seed": [1.5 / 3]},
+            "P@1": {"value": 1 / 3, "interval": [0.0, 1.0], "per_seed": [1 / 3]},
+        },
         "queries": 3,
         "missing_queries": 0,
         "queries_without_relevant": 1,
@@ -67,7 +83,10 @@ def test_dict_is_json_and_has_the_figures():
     other = report["runs"]["t5|a"]
     assert (other["missing_queries"], other["ignored_queries"]) == (1, 1)
     assert other["measures"]["RR@10"]["difference"] == pytest.approx(2 / 3 - 1.5 / 3)
-    assert 0 < other["measures"]["RR@10"]["p_value"] <= 1
+    assert 0 < other["measures"]["RR@10"]["p_value"] < 1
+    assert other["measures"]["RR@10"]["randomization_p_value"] == 1.0  # one query that differs
+    low, high = other["measures"]["RR@10"]["difference_interval"]
+    assert low <= other["measures"]["RR@10"]["difference"] <= high
 
 
 @pytest.mark.parametrize("report", [report_table, report_dict])

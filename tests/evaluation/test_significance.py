@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -64,13 +64,13 @@ def test_one_run_has_nothing_to_compare():
 
 
 def test_single_query_has_p_value_1():
-    assert paired_t_test([1.0], [0.5]) == 1.0
+    assert paired_t_test([0.5]) == 1.0
 
 
 def test_equal_differences_have_p_value_0_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert paired_t_test([1.0, 0.5, 0.75], [0.5, 0.0, 0.25]) == 0.0
+        assert paired_t_test([0.5, 0.5, 0.5]) == 0.0
 
 
 def test_other_queries_are_an_error():
@@ -92,6 +92,7 @@ def test_holm_by_hand():
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=6))
 def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(raw):
     corrected = holm(raw)

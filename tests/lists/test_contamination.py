@@ -49,6 +49,13 @@ def test_in_the_same_collection_ids_are_compared(build, world):
     assert set(findings["same_relevant_document"]["examples"]) == relevant_in(world, {"d3", "d7"})
 
 
+def test_a_set_of_another_collection_is_noticed(build, world, capsys):
+    trec.write_queries(world["folder"] / "t.tsv", {"t1": "new"})
+    trec.write_qrels(world["folder"] / "t_qrels.txt", {"t1": {"x9": 1}})
+    build("out", "--negatives 3 --evaluation t=t.tsv,t_qrels.txt", status=1)
+    assert "Document 'x9' is not in file 'collection.tsv'" in capsys.readouterr().err
+
+
 def test_a_set_that_is_none_is_refused(build, capsys):
     build("out", "--evaluation queries.tsv", status=1)
     assert "expected NAME=QUERIES[,QRELS[,COLLECTION]]" in capsys.readouterr().err

@@ -110,6 +110,9 @@ def test_a_teacher_scores_what_it_knows_and_the_rest_is_left_out(build, world):
         ("--fold 3 --folds 3", "--run run0.txt", "expected --folds N with each --fold from 0"),
         ("--words 3 --keywords", "--run run0.txt", "'--queries' has no use with --keywords"),
         ("--exclude_contaminated", "--run run0.txt", "expected --evaluation too"),
+        ("--near_duplicates 90 --negatives 3", "--run run0.txt", "has 90.0; expected 0 to 1"),
+        ("--near 3", "--run run0.txt", "'--near' has no use with these lists"),
+        ("--beam_options=x", "--run run0.txt", "has no use without --beam"),
         ("--only_ids x", "--run run0.txt", "gets no lists at all"),
     ],
 )

@@ -33,6 +33,15 @@ def test_lists_are_those_of_the_file_whatever_the_shards(rows, workers):
     }
 
 
+def test_queries_are_compared_without_a_collection(rows):
+    (rows / "test.tsv").write_text("t1\tQuery  5?\n")
+    arguments = ["--evaluation=t=test.tsv", "--exclude_contaminated", "--drop_without_relevant"]
+    assert cli.main(["lists", "out", "--qna=rows.jsonl", *arguments]) == 0
+    manifest = read_manifest("out")
+    assert manifest["contamination"] == {"t": {"same_query_text": {"lists": 1, "examples": ["5"]}}}
+    assert manifest["counts"]["lists_without_relevant_dropped"] == 5  # and one contaminated
+
+
 def test_lists_without_relevant_are_dropped_on_request(rows):
     assert cli.main(["lists", "out", "--qna=rows.jsonl", "--drop_without_relevant"]) == 0
     assert [ranked.query_id for ranked in read_jsonl("out")] == ["3"]

@@ -7,7 +7,7 @@ TREC = (
     "\ufeffq1 Q0 d1 1 2.5 t\n\nq1\tQ0\td2 2 2.5 t\r\n  q1 Q0 d3 3 9 t\n"
     "q10 Q0 d\u00e9 1 1e3 t\nq1x Q0 d1 1 0.1 t\nq1x Q0 d2 1 0.10000000001 t"
 )
-MSMARCO = "q2\td5\t2\nq2\td4\t1\nq1\td1\t7\n"
+MSMARCO = "q2\td5\t2\nq2\td4\t1\nq1\td1\t1\n"
 
 
 @pytest.mark.parametrize("text", [TREC, MSMARCO])

@@ -35,6 +35,8 @@ def model_of(name):
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
     network_and_head = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
+    if name == "log_probability":  # of scores that are such
+        network_and_head = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
     return gin.get_configurable("ranking.RankingModel")(*network_and_head)
 
 

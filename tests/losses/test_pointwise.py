@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
-from t5rank.losses import sigmoid_loss
+from t5rank.losses import log_probability_loss, sigmoid_loss
 
 
 def test_value_is_the_cross_entropy_of_each_document():
@@ -83,3 +84,22 @@ def test_gradient_is_the_slope_in_float64():
         step[place] = 1e-6
         slope = (loss(scores + step) - loss(scores - step)) / 2e-6
         assert gradient[place] == pytest.approx(slope, abs=1e-6)
+
+
+def test_log_probability_loss_of_monot5s_score_is_torchs_cross_entropy_of_true_and_false():
+    logits = np.array([[2.0, -1.0], [0.5, 0.7], [-3.0, 4.0], [30.0, 0.0]], np.float32)
+    labels = np.array([1, 0, 1, 0])
+
+    def loss(logits):
+        scores = jax.nn.log_softmax(logits)[:, 0]
+        return log_probability_loss(scores, labels, reduce_fn=None)
+
+    theirs = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(theirs, torch.tensor(1 - labels), reduction="none")
+    # The last score rounds to a certain "true", whose cost float32 cannot tell.
+    np.testing.assert_allclose(loss(logits)[:3], expected.detach()[:3], rtol=1e-6)
+    assert 15 < float(loss(logits)[3]) < 30
+    expected.sum().backward()
+    gradient = jax.grad(lambda x: loss(x).sum())(logits)
+    np.testing.assert_allclose(gradient[:3], theirs.grad[:3], rtol=1e-5)
+    assert np.isfinite(gradient).all()

@@ -1,0 +1,81 @@
+"""`t5rank reproduce`."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from t5rank.cli.options import add_command, check_at_least_one
+
+
+def add_reproduce(commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "reproduce",
+        "run a published experiment, from downloads to a report",
+        """
+        t5rank reproduce qna-softmax-vs-sigmoid --data data --initial_checkpoint t5_base
+        t5rank reproduce rankt5 --size tiny --data data
+        t5rank reproduce list
+
+        Checks the files of the data folder (what is missing is named, with where to get it),
+        builds lists, trains every arm with every seed, reranks, evaluates, and writes
+        OUTPUT/report. Stopped, it goes on where it was when the same command is given again.
+        --dry_run prints each step as a command of its own: a step may be run elsewhere, the
+        training under t5x.train too, if its output is brought back.
+        """,
+    )
+    parser.add_argument("name", metavar="NAME", help="the experiment; 'list' names them all")
+    parser.add_argument("--size", metavar="SIZE", help="of the model and the data [the first]")
+    parser.add_argument("--data", default="data", metavar="DIR", help="the files [%(default)s]")
+    parser.add_argument("--output", metavar="DIR", help="where to write [t5rank_NAME_SIZE]")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds [%(default)s]")
+    parser.add_argument(
+        "--initial_checkpoint", metavar="PATH", help="a pretrained T5 that every arm starts from"
+    )
+    parser.add_argument(
+        "--gin",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for every training, such as NUM_MICROBATCHES=4; also written --gin.NAME=VALUE",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that build lists [1]"
+    )
+    parser.add_argument(
+        "--without_texts", action="store_true", help="a report with ids in place of texts"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="only print the steps")
+    parser.set_defaults(command=_reproduce)
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from t5rank.reproduce import DESIGNS, Options, find_design, reproduce
+    from t5rank.reproduce.running import default_folder
+
+    if arguments.name == "list":
+        for each in DESIGNS:
+            print(f"{each.name:<24}--size {each.size:<8}{each.title}")
+        return 0
+    check_at_least_one(arguments, "seeds", "workers")
+    design = find_design(arguments.name, arguments.size, DESIGNS)
+    options = Options(
+        data=Path(arguments.data),
+        folder=Path(arguments.output or default_folder(design)),
+        seeds=tuple(range(arguments.seeds)),
+        initial_checkpoint=arguments.initial_checkpoint,
+        bindings=tuple(arguments.gin),
+        workers=arguments.workers,
+        without_texts=arguments.without_texts,
+    )
+    return reproduce(design, options, _command(arguments, design.size), dry_run=arguments.dry_run)
+
+
+def _command(arguments: argparse.Namespace, size: str) -> str:
+    """What decides the result, as it would be typed."""
+    words = ["t5rank", "reproduce", arguments.name, "--size", size]
+    words += ["--seeds", str(arguments.seeds)]
+    if arguments.initial_checkpoint:
+        words += ["--initial_checkpoint", arguments.initial_checkpoint]
+    return shlex.join([*words, *(f"--gin.{binding}" for binding in arguments.gin)])

@@ -1,0 +1,254 @@
+"""Datasets by their `ir_datasets` id, such as `msmarco-passage/dev/small` or `beir/scifact/test`.
+
+Files are read where ir_datasets keeps them, `~/.ir_datasets` or `IR_DATASETS_HOME`. What is not
+there is an error that says what to download and where to put it; only `download=True` lets
+ir_datasets use the network. Documents come from its store, which it builds on disk the first time.
+A document's text is what ir_datasets calls its default text: for BEIR the title, a space and the
+text, as BEIR itself joins them.
+
+ir_datasets does not say which files it lacks, so `_Sources` looks into its objects.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t5rank.trec import Qrels, sort_run
+
+_BLOCK = 1 << 16
+_KINDS = {"collection": "docs", "queries": "queries", "qrels": "qrels", "run": "scoreddocs"}
+
+
+class CatalogueDataset:
+    """A dataset of ir_datasets; see `t5rank.lists.sources.Dataset`.
+
+    Args:
+      dataset_id: its id there.
+      download: whether ir_datasets may download what is missing.
+
+    Raises:
+      ValueError: no such dataset, or it has no queries or documents; when something is read, files
+        are missing.
+    """
+
+    def __init__(self, dataset_id: str, download: bool = False):
+        self.dataset_id, self.download = dataset_id, download
+        for kind in ("docs", "queries"):
+            if not self._dataset.has(kind):
+                raise ValueError(f"Dataset '{dataset_id}' has no {kind}; expected some.")
+
+    @cached_property
+    def paths(self) -> Mapping[str, str]:
+        """The files that its documents, queries and qrels are read from; all must be there."""
+        kinds = [kind for kind in ("collection", "queries", "qrels") if self._has(kind)]
+        return {kind: self._file(kind) for kind in kinds}
+
+    @cached_property
+    def texts(self) -> StoredTexts:
+        """The documents; their store is built if it is not there."""
+        store = self._dataset.docs_store()
+        if not store.built():
+            self._check_files("collection")
+            store.build()
+        return StoredTexts(self.dataset_id, store)
+
+    @cached_property
+    def queries(self) -> dict[str, str]:
+        """Texts by query id, in memory."""
+        self._check_files("queries", "qrels")  # the queries of some are those with qrels
+        return {query.query_id: query.default_text() for query in self._dataset.queries_iter()}
+
+    @cached_property
+    def qrels(self) -> Qrels | None:
+        """The judgements, in memory."""
+        if not self._has("qrels"):
+            return None
+        self._check_files("qrels")
+        qrels: Qrels = {}
+        for judgement in self._dataset.qrels_iter():
+            qrels.setdefault(judgement.query_id, {})[judgement.doc_id] = int(judgement.relevance)
+        return qrels
+
+    def candidates(self) -> ScoredDocuments:
+        """The dataset's own run.
+
+        Raises:
+          ValueError: it has none, as BEIR's.
+        """
+        if not self._has("run"):
+            raise ValueError(
+                f"Dataset '{self.dataset_id}' has no candidates of its own; expected --run."
+            )
+        return ScoredDocuments(self)
+
+    @cached_property
+    def _dataset(self) -> Any:
+        try:
+            import ir_datasets
+        except ModuleNotFoundError:
+            raise ValueError(
+                f"Dataset '{self.dataset_id}' has no reader here; expected ir_datasets. "
+                "Install it: pip install 't5rank[ir-datasets]'"
+            ) from None
+        try:
+            return ir_datasets.load(self.dataset_id)
+        except KeyError:
+            raise ValueError(
+                f"Dataset '{self.dataset_id}' is not known to ir_datasets; expected an id such as "
+                "'msmarco-passage/dev/small' or 'beir/scifact/test'. See https://ir-datasets.com."
+            ) from None
+
+    def _has(self, kind: str) -> bool:
+        return self._dataset.has(_KINDS[kind])
+
+    def _handler(self, kind: str) -> Any:
+        return getattr(self._dataset, f"{_KINDS[kind]}_handler")()
+
+    def _file(self, kind: str) -> str:
+        """What is read: not the archive that it comes from, which may be deleted."""
+        if kind == "collection":
+            return str(self.texts.file)
+        self._check_files(kind)
+        return str(_Sources(self._handler(kind)).outermost.path())
+
+    def _check_files(self, *kinds: str) -> None:
+        if self.download:
+            return
+        found = [_Sources(self._handler(kind)) for kind in kinds if self._has(kind)]
+        missing = list(dict.fromkeys(line for each in found for line in each.missing))
+        if missing:
+            raise ValueError(
+                f"Dataset '{self.dataset_id}' lacks {len(missing)} "
+                f"file{'s' * (len(missing) > 1)}; expected what ir_datasets reads. Download as "
+                "below, or let ir_datasets do it with --download.\n" + "\n".join(missing)
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dataset_id": self.dataset_id, "download": self.download}
+
+
+class StoredTexts:
+    """The texts of ir_datasets' store by document id; a KeyError where there is none."""
+
+    def __init__(self, dataset_id: str, store: Any):
+        self._dataset_id, self._store = dataset_id, store
+
+    @property
+    def file(self) -> Path:
+        """The store's file; the first one of MS MARCO v2's 70."""
+        if hasattr(self._store, "base_path"):
+            return Path(self._store.base_path, "msmarco_passage_00")
+        return Path(self._store.path, "bin")
+
+    def __getitem__(self, doc_id: str) -> str:
+        try:
+            return self._store.get(doc_id).default_text().strip()
+        except KeyError:
+            raise KeyError(f"Document '{doc_id}' is not in '{self._dataset_id}'.") from None
+
+
+class ScoredDocuments:
+    """A dataset's own candidates, with the methods of `t5rank.lists.runs.Candidates`.
+
+    MS MARCO's (dev/small, TREC DL 2019 and 2020) have no ranks and no scores: theirs are 0, and
+    their order that of `t5rank.trec.rank_documents`. In memory they take about 20 bytes each.
+    """
+
+    first = 1
+    last: int | None = None
+
+    def __init__(self, dataset: CatalogueDataset):
+        self._dataset = dataset
+        self.path = dataset._file("run")
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries in the order of the file."""
+        return iter(self._table[0])
+
+    def place(self, query_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The ids and scores of a query's documents; None if there are none."""
+        queries, starts, doc_ids, scores = self._table
+        if query_id not in queries:
+            return None
+        part = slice(*starts[queries[query_id] : queries[query_id] + 2])
+        return doc_ids[part], scores[part]
+
+    def read(self, query_id: str, place: tuple[np.ndarray, np.ndarray] | None) -> dict[str, float]:
+        """Score by document, best first, of a query whose place is known."""
+        if place is None:
+            return {}
+        doc_ids, scores = place
+        names = [doc_id.decode() for doc_id in doc_ids]
+        scored = dict(zip(names, scores.tolist(), strict=True))
+        if len(scored) < len(names):
+            raise ValueError(f"Query '{query_id}' of '{self.path}' has a document more than once.")
+        return sort_run({query_id: scored})[query_id]
+
+    @cached_property
+    def _table(self) -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
+        """The number of each query; by it where its documents begin; their ids and scores."""
+        self._dataset._check_files("run", "qrels")
+        queries: dict[str, int] = {}
+        blocks = []
+        rows = self._dataset._dataset.scoreddocs_iter()
+        while block := list(itertools.islice(rows, _BLOCK)):
+            found = [queries.setdefault(row.query_id, len(queries)) for row in block]
+            names = np.array([row.doc_id.encode() for row in block], np.bytes_)
+            given = np.array([row.score for row in block], np.float32)
+            blocks.append((np.array(found, np.int32), names, given))
+        numbers, doc_ids, scores = map(np.concatenate, zip(*blocks, strict=True))
+        order = np.argsort(numbers, kind="stable")
+        starts = np.searchsorted(numbers[order], np.arange(len(queries) + 1))
+        return queries, starts, doc_ids[order], scores[order]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_dataset": self._dataset, "path": self.path}
+
+
+class _Sources:
+    """The files behind a handler of ir_datasets.
+
+    Attributes:
+      outermost: what the handler reads, a `Cache` or a `Download`.
+      missing: for each file that is not there, a line on where to get it and where to put it.
+    """
+
+    def __init__(self, handler: Any):
+        self.outermost: Any = None
+        self.missing: list[str] = []
+        self._visit(handler, None)
+
+    def _visit(self, node: Any, extracted: Path | None) -> None:
+        from ir_datasets.util import Cache, Download
+
+        if isinstance(node, Cache | Download):
+            self.outermost = self.outermost or node
+        if isinstance(node, Download):
+            self._check(node, extracted)
+            return
+        if isinstance(node, Cache):
+            extracted = Path(node._path)
+            if extracted.exists():
+                return
+        for value in vars(node).values():
+            if type(value).__module__.startswith("ir_datasets"):
+                self._visit(value, extracted)
+
+    def _check(self, download: Any, extracted: Path | None) -> None:
+        places = [Path(mirror._path) for mirror in download.mirrors if hasattr(mirror, "_path")]
+        if download._cache_path:
+            places.insert(0, Path(download._cache_path))
+        if any(path.exists() for path in places):
+            return
+        urls = [mirror.url for mirror in download.mirrors if hasattr(mirror, "url")]
+        size = f"{download._size_hint:,} bytes, " if download._size_hint else ""
+        target = places[0] if places else f"{extracted}, unpacked"
+        self.missing.append(
+            f"  {' or '.join(urls) or 'by hand'} ({size}md5 {download.expected_md5}) to {target}"
+        )

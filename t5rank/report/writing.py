@@ -1,0 +1,121 @@
+"""Writes DIR/report: one document, once as a page and once as Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from t5rank.report import blocks
+from t5rank.report.blocks import Block, Details, Document, Heading, Items, Paragraph, Pictures
+from t5rank.report.experiment import read_experiment
+from t5rank.report.figure_sections import overview
+from t5rank.report.findings import LEGEND, findings
+from t5rank.report.html import page
+from t5rank.report.lists_sections import lists_section
+from t5rank.report.literature import headlines, is_about
+from t5rank.report.markdown import markdown
+from t5rank.report.results import Results, results
+from t5rank.report.set_sections import set_section
+from t5rank.report.training import without_folders
+from t5rank.report.training_sections import (
+    configuration_section,
+    cost_section,
+    curves_section,
+    sources_section,
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Attributes:
+      page: the HTML file.
+      markdown: the Markdown file.
+      missing: pieces of the experiment that are not there; the report names them.
+    """
+
+    page: Path
+    markdown: Path
+    missing: tuple[str, ...]
+
+
+def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Written:
+    """Writes DIR/report/index.html, report.md and its pictures.
+
+    Args:
+      folder: DIR, an experiment folder (see `t5rank.report.experiment`).
+      with_texts: whether texts of queries and documents are shown; False where a licence forbids
+        publishing them.
+
+    Raises:
+      ValueError: a file is malformed, or no run is whole.
+    """
+    found = results(read_experiment(folder))
+    document = Document(found.experiment.title, [*_blocks(found, with_texts)])
+    output = Path(folder) / "report"
+    output.mkdir(exist_ok=True)
+    for old in output.glob("*.png"):  # of a report before this one
+        old.unlink()
+    for picture in _pictures(document.blocks):
+        (output / f"{picture.name}.png").write_bytes(picture.png)
+    written = Written(output / "index.html", output / "report.md", tuple(found.missing))
+    written.page.write_text(page(document))
+    written.markdown.write_text(markdown(document))
+    return written
+
+
+def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
+    experiment = found.experiment
+    if found.missing:
+        yield Paragraph(
+            "Pieces of the experiment are missing. Figures of an arm that lacks a seed say over "
+            "how many seeds they are, and it is not compared with others. Missing:",
+            "warning",
+        )
+        yield Items(found.missing, "warning")
+    said = [sentence for each in found.sets for sentence in findings(experiment, each)]
+    if said:
+        yield Paragraph(said[0], "lead")
+        yield Paragraph(LEGEND, "note")
+    if said[1:]:
+        yield Items(said[1:])
+    if len(found.sets) > 1:
+        yield overview(experiment, found.sets)
+    yield from _about(found)
+    for each in found.sets:
+        yield from set_section(experiment, each, with_texts)
+    others = [h for h in experiment.headlines if not any(is_about(h, each) for each in found.sets)]
+    if others:
+        yield Heading(2, "From the literature")
+        yield from headlines(others, "Other sets")
+    yield from curves_section(found)
+    yield from cost_section(found)
+    yield from configuration_section(found)
+    yield from lists_section(found.manifests)
+    yield from sources_section(found)
+
+
+def _about(found: Results) -> Iterator[Block]:
+    experiment = found.experiment
+    yield Heading(2, "What was done")
+    yield Paragraph(experiment.description)
+    seeds = ", ".join(map(str, experiment.seeds))
+    size = f" at size '{experiment.size}'" if experiment.size else ""
+    yield Paragraph(
+        f"Experiment '{experiment.name}'{size}: {len(experiment.arms)} arms, each trained with the "
+        f"seeds {seeds} and evaluated on {len(experiment.sets)} set"
+        f"{'s' * (len(experiment.sets) > 1)}."
+    )
+    yield Items([f"{arm.title} ({arm.name}): {arm.recipe}" for arm in experiment.arms])
+    yield blocks.Code(without_folders(experiment.command))
+
+
+def _pictures(several: Iterable[Block]) -> Iterator[blocks.Picture]:
+    for block in several:
+        if isinstance(block, Pictures):
+            yield from block.pictures
+        elif isinstance(block, Details):
+            yield from _pictures(block.blocks)

@@ -1,0 +1,105 @@
+"""The files that an experiment needs, and whether those at hand are the right ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file of the data folder.
+
+    Attributes:
+      path: in the data folder.
+      get: where it comes from, for people.
+      size: bytes; None where everyone makes their own, such as a first stage's run.
+      checksum: "md5:..." or "sha256:..." of the right file.
+    """
+
+    path: str
+    get: str
+    size: int | None = None
+    checksum: str | None = None
+
+
+def check_inputs(
+    inputs: Sequence[Input], folder: Path, before: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """What there is: path, size, time of change and checksum of each input.
+
+    Args:
+      inputs: what is expected.
+      folder: where.
+      before: what this function gave earlier: files of the same size and time are not read again.
+
+    Raises:
+      ValueError: files are missing or not the right ones; names them all, and where to get them.
+    """
+    problems = [problem for each in inputs if (problem := _size_problem(each, folder))]
+    if not problems:
+        known = {each["path"]: each for each in before}
+        found = [_found(each, folder, known.get(each.path)) for each in inputs]
+        problems = [
+            f"  {each.path} has {facts['checksum']}; expected {each.checksum}. {each.get}"
+            for each, facts in zip(inputs, found, strict=True)
+            if each.checksum not in (None, facts["checksum"])
+        ]
+    if problems:
+        listed = "\n".join(problems)
+        raise ValueError(
+            f"Data folder '{folder}' lacks {len(problems)} of {len(inputs)} files, or has others "
+            f"in their place:\n{listed}"
+        )
+    return found
+
+
+def _size_problem(each: Input, folder: Path) -> str | None:
+    file = folder / each.path
+    size = "" if each.size is None else f", {each.size:,} bytes"
+    if not file.is_file():
+        return f"  {each.path} is missing{size}. {each.get}"
+    if each.size not in (None, file.stat().st_size):
+        return (
+            f"  {each.path} has {file.stat().st_size:,} bytes; expected {each.size:,}. {each.get}"
+        )
+    return None
+
+
+def _found(each: Input, folder: Path, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    stat = (folder / each.path).stat()
+    facts = {"path": each.path, "size": stat.st_size, "changed": stat.st_mtime_ns}
+    if known is not None and facts.items() <= known.items():
+        return dict(known)
+    kind = (each.checksum or "sha256:").partition(":")[0]
+    return {**facts, "checksum": f"{kind}:{_digest(folder / each.path, kind)}"}
+
+
+def _digest(file: Path, kind: str) -> str:
+    digest = hashlib.new(kind)
+    progress = tqdm(
+        desc=f"checking {file.name}",
+        total=file.stat().st_size,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
+    )
+    with file.open("rb") as opened, progress:
+        while data := opened.read(_CHUNK):
+            digest.update(data)
+            progress.update(len(data))
+    return digest.hexdigest()
+
+
+def read_checked(file: Path) -> list[dict[str, Any]]:
+    """What an earlier check of the same experiment found."""
+    return json.loads(file.read_text())["inputs"] if file.is_file() else []

@@ -1,0 +1,164 @@
+"""Runs an experiment's steps, one after the other; stopped, it goes on where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import t5rank
+from t5rank.report.experiment import (
+    FILE,
+    FORMAT,
+    Arm,
+    EvaluationSet,
+    Experiment,
+    read_experiment,
+)
+from t5rank.reproduce.designs import Design
+from t5rank.reproduce.inputs import check_inputs, read_checked
+from t5rank.reproduce.planning import Options, Step, plan
+
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow", "ir-measures")
+INPUTS = "inputs.json"
+
+
+def reproduce(design: Design, options: Options, command: str, *, dry_run: bool = False) -> int:
+    """Runs what is left of an experiment; returns the exit status of the step that failed, or 0.
+
+    Args:
+      design: the experiment.
+      options: where, and with what.
+      command: what the user typed, for the report.
+      dry_run: only prints the steps.
+
+    Raises:
+      ValueError: inputs are missing or wrong, or the folder has an experiment of other settings.
+    """
+    experiment = _experiment(design, options, command)
+    steps = plan(design, experiment, options)
+    if dry_run:
+        print("\n".join(_described(steps)))
+        return 0
+    _check_same(experiment)
+    _write(experiment, _checked_inputs(design, options))
+    return _run(steps)
+
+
+def _experiment(design: Design, options: Options, command: str) -> Experiment:
+    arms = tuple(Arm(arm.name, arm.title, arm.gin_files[0]) for arm in design.arms)
+    sets = tuple(
+        EvaluationSet(each.name, each.title, each.first_stage, each.measures)
+        for each in design.sets
+    )
+    return Experiment(
+        folder=options.folder,
+        name=design.name,
+        title=design.title,
+        description=design.description,
+        command=command,
+        seeds=options.seeds,
+        baseline=arms[0].name,
+        arms=arms,
+        sets=sets,
+        size=design.size,
+        headlines=design.headlines,
+        versions={"t5rank": t5rank.__version__, "Python": platform.python_version(), **_versions()},
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def _checked_inputs(design: Design, options: Options) -> list[dict[str, Any]]:
+    file = options.folder / INPUTS
+    found = check_inputs(design.inputs, options.data, read_checked(file))
+    options.folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"inputs": found}, indent=2) + "\n")
+    return found
+
+
+def _check_same(experiment: Experiment) -> None:
+    if not (experiment.folder / FILE).is_file():
+        return
+    before = read_experiment(experiment.folder)
+    names = ("name", "size", "seeds", "arms", "sets", "command")
+    for name in names:
+        has, wanted = getattr(before, name), getattr(experiment, name)
+        if has != wanted:
+            raise ValueError(
+                f"Experiment folder '{experiment.folder}' has the {name} {has!r}; expected "
+                f"{wanted!r}. Choose another --output, or give the same command."
+            )
+
+
+def _write(experiment: Experiment, inputs: Sequence[Mapping[str, Any]]) -> None:
+    values = dataclasses.asdict(experiment)
+    del values["folder"]
+    names = ("path", "size", "checksum")
+    values["inputs"] = [{name: each[name] for name in names} for each in inputs]
+    text = json.dumps({"format": FORMAT, **values}, indent=2)
+    (experiment.folder / FILE).write_text(text + "\n")
+
+
+def _described(steps: Sequence[Step]) -> Iterator[str]:
+    for number, step in enumerate(steps, start=1):
+        yield f"# {number}/{len(steps)} {step.title}{' (done)' if step.done() else ''}"
+        if step.command:
+            yield f"t5rank {shlex.join(step.command)}"
+
+
+def _run(steps: Sequence[Step]) -> int:
+    start = time.monotonic()
+    for number, step in enumerate(steps, start=1):
+        if step.done():
+            continue
+        minutes = (time.monotonic() - start) / 60
+        print(f"\n== {number}/{len(steps)}  {step.title}  ({minutes:.0f} min)", flush=True)
+        if step.call is not None:
+            step.call()
+            continue
+        status = _status([sys.executable, "-m", "t5rank", *step.command])
+        if status:
+            print(
+                f"t5rank: step {number}, '{step.title}', ended with {status}. The same command "
+                "goes on from here.",
+                file=sys.stderr,
+            )
+            return status
+    return 0
+
+
+def _status(command: Sequence[str]) -> int:
+    """Runs a command that is told to end when this one is."""
+    with subprocess.Popen(command) as process, _passed_on(process):
+        status = process.wait()
+    return 128 - status if status < 0 else status
+
+
+@contextmanager
+def _passed_on(process: subprocess.Popen) -> Iterator[None]:
+    """SIGTERM goes to the step; Ctrl-C has reached it already."""
+    terminate = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, interrupt)
+
+
+def default_folder(design: Design) -> Path:
+    """Where an experiment is written unless told otherwise."""
+    return Path(f"t5rank_{design.name}_{design.size}")
