@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from tqdm import tqdm
+
 PathLike = str | os.PathLike[str]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 UTF8_BOM = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
+_CHECKSUM_BYTES = 1 << 22
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -82,6 +85,26 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
             line = line.removesuffix(b"\n").removesuffix(b"\r")
             if line and not line.isspace():
                 yield number, line
+
+
+def checksum(path: PathLike, kind: str = "sha256") -> str:
+    """The hexadecimal digest of a file, of a kind that hashlib knows; shows its progress."""
+    digest = hashlib.new(kind)
+    with (
+        open(path, "rb", buffering=0) as file,
+        tqdm(
+            desc=f"checksum of {os.path.basename(path)}",
+            total=os.path.getsize(path),
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=None,
+        ) as progress,
+    ):
+        while chunk := file.read(_CHECKSUM_BYTES):
+            digest.update(chunk)
+            progress.update(len(chunk))
+    return digest.hexdigest()
 
 
 def location(path: PathLike, line: int) -> str:

@@ -59,14 +59,7 @@ def read_qna_columnar(
     )
 
 
-def read_qna_rows(
-    path: PathLike,
-    *,
-    strict: bool = False,
-    labelled: bool = True,
-    keep_without_relevant: bool = True,
-    counts: Counter[str] | None = None,
-) -> Iterator[RankedList]:
+def read_qna_rows(path: PathLike, **options: Any) -> Iterator[RankedList]:
     """Reads JSON lines (plain or gzip) in the layout of Hugging Face and TFDS, one list a line.
 
     The rows are those of `qna_list_rows`, and so are the other arguments.
@@ -74,21 +67,11 @@ def read_qna_rows(
     return qna_list_rows(
         (_row(line, location(path, number)) for number, line in read_lines(path)),
         source=f"file '{path}'",
-        strict=strict,
-        labelled=labelled,
-        keep_without_relevant=keep_without_relevant,
-        counts=counts,
+        **options,
     )
 
 
-def read_qna_parquet(
-    path: PathLike,
-    *,
-    strict: bool = False,
-    labelled: bool = True,
-    keep_without_relevant: bool = True,
-    counts: Counter[str] | None = None,
-) -> Iterator[RankedList]:
+def read_qna_parquet(path: PathLike, **options: Any) -> Iterator[RankedList]:
     """Reads the parquet files of Hugging Face's `ms_marco`, some rows in memory at a time.
 
     The rows are those of `qna_list_rows`, and so are the other arguments.
@@ -96,21 +79,11 @@ def read_qna_parquet(
     return qna_list_rows(
         _parquet_rows(path),
         source=f"file '{path}'",
-        strict=strict,
-        labelled=labelled,
-        keep_without_relevant=keep_without_relevant,
-        counts=counts,
+        **options,
     )
 
 
-def read_qna_tfds(
-    path: str,
-    *,
-    strict: bool = False,
-    labelled: bool = True,
-    keep_without_relevant: bool = True,
-    counts: Counter[str] | None = None,
-) -> Iterator[RankedList]:
+def read_qna_tfds(path: str, **options: Any) -> Iterator[RankedList]:
     """Reads a dataset that TFDS prepared, such as its `huggingface:ms_marco/v2.1`.
 
     The rows are those of `qna_list_rows`, and so are the other arguments.
@@ -133,10 +106,7 @@ def read_qna_tfds(
     return qna_list_rows(
         tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)),
         source=f"dataset '{path}'",
-        strict=strict,
-        labelled=labelled,
-        keep_without_relevant=keep_without_relevant,
-        counts=counts,
+        **options,
     )
 
 

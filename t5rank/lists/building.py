@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -17,11 +16,10 @@ from tqdm import tqdm
 
 import t5rank
 from t5rank import plots
-from t5rank.data.files import fingerprint
+from t5rank.data.files import checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
 from t5rank.lists.shards import Statistics, Writer, unfinished_folder, unfinished_shard, write_json
 
-_CHUNK_BYTES = 1 << 22
 # Not fork: who calls this may have threads, those of JAX for one.
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 WriteAll = Callable[[Writer], None]
@@ -181,20 +179,9 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
 
 
 def _described(name: str, path: str) -> dict[str, Any]:
-    size = os.path.getsize(path)
-    digest = hashlib.sha256()
-    with (
-        open(path, "rb", buffering=0) as file,
-        tqdm(
-            total=size, desc=f"checksum of {name}", unit="B", unit_scale=True, disable=None
-        ) as bar,
-    ):
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            bar.update(len(chunk))
     return {
         "name": name,
         "file": os.path.basename(path),
-        "bytes": size,
-        "sha256": digest.hexdigest(),
+        "bytes": os.path.getsize(path),
+        "sha256": checksum(path, "sha256"),
     }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from t5rank.data.folder import MANIFEST, read_manifest
 from t5rank.report.experiment import Experiment
 from t5rank.report.missing import Missing
 from t5rank.report.ranking import SetResults, set_results
 from t5rank.report.training import RUN, TrainedModel, read_model
 
-MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
 
 
@@ -62,9 +61,9 @@ def results(experiment: Experiment) -> Results:
         )
     names = ["train", *(each.name for each in experiment.sets)]
     manifests = {
-        name: json.loads(file.read_text())
+        name: read_manifest(experiment.lists(name))
         for name in names
-        if (file := experiment.lists(name) / MANIFEST).is_file()
+        if (experiment.lists(name) / MANIFEST).is_file()
     }
     return Results(experiment, sets, models, manifests, missing.pieces())
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-_CHUNK = 1 << 22
+from t5rank.data.files import checksum
 
 
 @dataclass(frozen=True)
@@ -80,24 +77,7 @@ def _found(each: Input, folder: Path, known: Mapping[str, Any] | None) -> dict[s
     if known is not None and facts.items() <= known.items():
         return dict(known)
     kind = (each.checksum or "sha256:").partition(":")[0]
-    return {**facts, "checksum": f"{kind}:{_digest(folder / each.path, kind)}"}
-
-
-def _digest(file: Path, kind: str) -> str:
-    digest = hashlib.new(kind)
-    progress = tqdm(
-        desc=f"checking {file.name}",
-        total=file.stat().st_size,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        disable=None,
-    )
-    with file.open("rb") as opened, progress:
-        while data := opened.read(_CHUNK):
-            digest.update(data)
-            progress.update(len(data))
-    return digest.hexdigest()
+    return {**facts, "checksum": f"{kind}:{checksum(folder / each.path, kind)}"}
 
 
 def read_checked(file: Path) -> list[dict[str, Any]]:
