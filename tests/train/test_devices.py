@@ -54,6 +54,7 @@ def on_eight(folder, vocabulary_file):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(folder), vocabulary_file],
         env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": " ".join(flags)},
+        cwd=folder,  # the package that is installed, not the sources beside it
         capture_output=True,
         text=True,
         check=False,
