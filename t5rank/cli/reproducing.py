@@ -20,7 +20,8 @@ def add_reproduce(commands) -> None:
 
         Checks the files of the data folder (what is missing is named, with where to get it),
         builds lists, trains every arm with every seed, reranks, evaluates, and writes
-        OUTPUT/report. Stopped, it goes on where it was when the same command is given again.
+        OUTPUT/report. Stopped, it goes on where it was when the same command is given again;
+        with a larger --seeds it trains those that are missing.
         --dry_run prints each step as a command of its own: a step may be run elsewhere, the
         training under t5x.train too, if its output is brought back.
         """,

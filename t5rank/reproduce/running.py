@@ -31,6 +31,7 @@ from t5rank.reproduce.planning import Options, Step, plan
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow", "ir-measures")
 INPUTS = "inputs.json"
+_FIXED = ("name", "size", "arms", "sets")
 
 
 def reproduce(design: Design, options: Options, command: str, *, dry_run: bool = False) -> int:
@@ -90,17 +91,26 @@ def _checked_inputs(design: Design, options: Options) -> list[dict[str, Any]]:
 
 
 def _check_same(experiment: Experiment) -> None:
+    """The folder has this experiment or none; seeds may have been added to it."""
     if not (experiment.folder / FILE).is_file():
         return
     before = read_experiment(experiment.folder)
-    names = ("name", "size", "seeds", "arms", "sets", "command")
-    for name in names:
-        has, wanted = getattr(before, name), getattr(experiment, name)
+    compared = [
+        *((name, getattr(before, name), getattr(experiment, name)) for name in _FIXED),
+        ("seeds", before.seeds, experiment.seeds[: len(before.seeds)]),
+        ("command", *map(_command_but_for_seeds, (before, experiment))),
+    ]
+    for name, has, wanted in compared:
         if has != wanted:
             raise ValueError(
                 f"Experiment folder '{experiment.folder}' has the {name} {has!r}; expected "
-                f"{wanted!r}. Choose another --output, or give the same command."
+                f"{wanted!r}. Choose another --output, or give the same command; only --seeds may "
+                "grow."
             )
+
+
+def _command_but_for_seeds(experiment: Experiment) -> str:
+    return experiment.command.replace(f" --seeds {len(experiment.seeds)}", "")
 
 
 def _write(experiment: Experiment, inputs: Sequence[Mapping[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """A whole experiment on a handful of lists, stopped at every step."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from t5rank import cli, trec
+from t5rank.report.experiment import read_experiment
 from t5rank.reproduce import Design, Options, reproduce, running
 from t5rank.reproduce.designs import ArmDesign, SetDesign, recipe
 from t5rank.reproduce.inputs import Input
@@ -102,11 +104,24 @@ def test_an_experiment_stopped_at_every_step_goes_on_to_its_report(design, tmp_p
 
 def test_other_settings_in_the_same_folder_are_refused(design, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "_status", lambda command: 7)
+    options = Options(tmp_path / "data", tmp_path / "experiment", seeds=(0, 1))
+    assert reproduce(design, options, "t5rank reproduce small --seeds 2") == 7
+    fewer = dataclasses.replace(options, seeds=(0,))
+    with pytest.raises(ValueError, match=r"has the seeds \(0, 1\); expected \(0,\)"):
+        reproduce(design, fewer, "t5rank reproduce small --seeds 1")
+    with pytest.raises(ValueError, match="has the command 't5rank reproduce small'"):
+        reproduce(design, options, "t5rank reproduce small --seeds 2 --gin.TRAIN_STEPS=3")
+
+
+def test_seeds_are_added_to_an_experiment(design, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(running, "_status", lambda command: ran.append(command[3:]) or 7)
     options = Options(tmp_path / "data", tmp_path / "experiment", seeds=(0,))
-    assert reproduce(design, options, "") == 7
-    other = Options(options.data, options.folder, seeds=(0, 1))
-    with pytest.raises(ValueError, match=r"has the seeds \(0,\); expected \(0, 1\)"):
-        reproduce(design, other, "")
+    assert reproduce(design, options, "t5rank reproduce small --seeds 1") == 7
+    more = dataclasses.replace(options, seeds=(0, 1, 2))
+    assert reproduce(design, more, "t5rank reproduce small --seeds 3") == 7
+    assert read_experiment(options.folder).seeds == (0, 1, 2)
+    assert ran[0] == ran[1]  # the first step that is not done
 
 
 def test_a_dry_run_writes_nothing_and_prints_commands(design, tmp_path, capsys):
