@@ -85,7 +85,9 @@ def planned(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[int,
         "list_ids": array(inputs, "int32", split),
     }
     step = jax.jit(
-        make_train_step(model, lambda _: 1e-4), donate_argnums=0, out_shardings=(places, None)
+        partitioning.on_mesh(make_train_step(model, lambda _: 1e-4), mesh, rules),
+        donate_argnums=0,
+        out_shardings=(places, None),
     )
     memory = step.lower(optimizer, batch, jax.random.key(0)).compile().memory_analysis()
     return memory.argument_size_in_bytes, memory.temp_size_in_bytes

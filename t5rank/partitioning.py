@@ -3,9 +3,11 @@
 Logical axis names are T5X's, and so are the rules, those of its default partitioner.
 """
 
+import functools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import flax
 import jax
@@ -15,6 +17,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from t5rank.types import PyTree
 
+P = ParamSpec("P")
+R = TypeVar("R")
 DATA, MODEL = "data", "model"
 LogicalAxisRules = Sequence[tuple[str, str | None]]
 _RULES: LogicalAxisRules = (
@@ -70,6 +74,29 @@ def make_mesh(model_parallel: int = 1, devices: Sequence[jax.Device] | None = No
 def one_device() -> Mesh:
     """A mesh of the first device."""
     return make_mesh(devices=jax.local_devices()[:1])
+
+
+def on_mesh(
+    function: Callable[P, R], mesh: Mesh, rules: LogicalAxisRules | None = None
+) -> Callable[P, R]:
+    """The function, to be compiled: the network's activations lie on the mesh by their axes.
+
+    Where parameters are split over the data axis, XLA would else split activations as they are,
+    and hold every device's batch on each.
+
+    Args:
+      function: what is compiled.
+      mesh: see `make_mesh`.
+      rules: see `logical_axis_rules`.
+    """
+    rules = logical_axis_rules() if rules is None else rules
+
+    @functools.wraps(function)
+    def placed(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh), nn_partitioning.axis_rules(rules):
+            return function(*args, **kwargs)
+
+    return placed
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -53,7 +53,7 @@ class PairScorer:
             self.compiled += 1  # while tracing only
             return score_fn(params, tokens)
 
-        self._score = jax.jit(score)
+        self._score = jax.jit(partitioning.on_mesh(score, mesh))
 
     def __call__(self, params: PyTree, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""

@@ -54,7 +54,22 @@ try:
     refused = ""
 except ValueError as error:
     refused = str(error)
+wide = RankingModel(network.Transformer(network.T5Config(vocab_size=64, emb_dim=64, num_heads=4,
+    num_encoder_layers=2, num_decoder_layers=1, head_dim=16, mlp_dim=128)), heads.RankT5Head(7))
+def temporary_bytes(dims):
+    rules, mesh = partitioning.logical_axis_rules(dims), partitioning.make_mesh()
+    like = jax.eval_shape(lambda: wide.get_initial_variables(
+        jax.random.key(0), {"encoder_input_tokens": (2, 8)}).unfreeze())
+    places = partitioning.shardings(
+        like["params"], partitioning.axis_names(like["params_axes"]), mesh, rules)
+    params = jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        like["params"], places)
+    tokens = jax.ShapeDtypeStruct((64, 64), jnp.int32, sharding=partitioning.batch_sharding(mesh))
+    gradient = jax.grad(lambda params, tokens: wide.score(params, tokens).sum())
+    step = jax.jit(partitioning.on_mesh(gradient, mesh, rules), out_shardings=places)
+    return step.lower(params, tokens).compile().memory_analysis().temp_size_in_bytes
 print(json.dumps({
+    "temporary": [temporary_bytes(1), temporary_bytes(2)],
     "mesh": dict(mesh.shape),
     "parallelism": partitioning.data_parallelism(mesh),
     "specs": specs(shardings),
@@ -117,6 +132,11 @@ def test_parameters_may_be_split_over_the_data_axis_too(four_devices):
         spec = four_devices["specs"][path]
         assert four_devices["split"][path] == [expected[axis] for axis in spec]
     assert four_devices["split"]["encoder/encoder_norm/scale"] == ["data"]
+
+
+def test_activations_of_split_parameters_are_still_split_by_the_batch(four_devices):
+    copied, split = four_devices["temporary"]
+    assert split < 1.2 * copied
 
 
 @pytest.mark.parametrize("dims", [0, 3])

@@ -17,6 +17,8 @@ from t5rank.models.config import ACTIVATIONS, T5Config
 from t5rank.types import Array
 
 MASKED = -1e10  # what is added to the logits of tokens that are not attended to
+_CACHE = 32 * 2**20  # bytes: attention weights that are more are computed in blocks
+_BLOCK = 256  # queries
 _RELPOS_BUCKETS = 32
 _RELPOS_MAX_DISTANCE = 128
 
@@ -122,15 +124,36 @@ class SelfAttention(_Attention):
             return y.swapaxes(-2, -3)  # [batch, heads, length, head_dim]: contiguous products
 
         query, key, value = heads("query"), heads("key"), heads("value")
-        logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
-        logits = logits + bias
-        # Dividing after the product with the values touches fewer numbers than a softmax would.
-        weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
-        total = weights.sum(-1, keepdims=True)
-        weights = self.drop(weights.astype(cfg.dtype), deterministic)
-        y = jnp.einsum("bhqk,bhkd->bhqd", weights, value, preferred_element_type=jnp.float32)
-        y = (y / total).astype(cfg.dtype).swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv)
-        return y @ self.kernel("out")
+        ones = jnp.ones((x.shape[0], cfg.num_heads, 1, x.shape[1]), cfg.dtype)
+        kept = self.drop(ones, deterministic)  # the same keys for all queries
+
+        def attend(query: Array, bias: Array) -> Array:
+            logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
+            logits = logits + bias
+            weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+            total = weights.sum(-1, keepdims=True)
+            weights = weights.astype(cfg.dtype) * kept
+            y = jnp.einsum("bhqk,bhkd->bhqd", weights, value, preferred_element_type=jnp.float32)
+            # Dividing after the product touches fewer numbers than a softmax would.
+            return (y / total).astype(cfg.dtype)
+
+        y = in_blocks(attend, query, bias).swapaxes(-2, -3)
+        return y.reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
+
+
+def in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array) -> Array:
+    """Attention of some queries after the others, where all weights at once leave the cache.
+
+    Args:
+      attend: of queries and their bias.
+      query: `[batch, heads, q, d]`.
+      bias: `[batch or 1, heads, q, k]`.
+    """
+    batch, heads, length, _ = query.shape
+    if length <= _BLOCK or 4 * batch * heads * length * bias.shape[-1] <= _CACHE:
+        return attend(query, bias)
+    blocks = [slice(i, i + _BLOCK) for i in range(0, length, _BLOCK)]
+    return jnp.concatenate([attend(query[:, :, i], bias[:, :, i]) for i in blocks], axis=2)
 
 
 class FirstStepSelfAttention(_Attention):
@@ -210,7 +233,8 @@ class EncoderLayer(nn.Module):
         y = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(x)
         x = x + drop(SelfAttention(cfg, name="attention")(y, bias, deterministic))
         y = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(x)
-        return x + drop(MLP(cfg, True, name="mlp")(y, deterministic))
+        x = x + drop(MLP(cfg, True, name="mlp")(y, deterministic))
+        return with_sharding_constraint(x, ("batch", "length", "embed"))
 
 
 class DecoderLayer(nn.Module):
@@ -230,4 +254,5 @@ class DecoderLayer(nn.Module):
         attention = CrossAttention(cfg, name="encoder_decoder_attention")
         x = x + drop(attention(y, encoded, bias, deterministic))
         y = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(x)
-        return x + drop(MLP(cfg, False, name="mlp")(y, deterministic))
+        x = x + drop(MLP(cfg, False, name="mlp")(y, deterministic))
+        return with_sharding_constraint(x, ("batch", None, "embed"))

@@ -17,7 +17,7 @@ import math
 
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.linen.partitioning import param_with_axes
+from flax.linen.partitioning import param_with_axes, with_sharding_constraint
 from jaxtyping import Bool, Float, Int
 
 from t5rank.models.config import T5Config as T5Config
@@ -61,7 +61,8 @@ class Embedding(nn.Module):
         )
 
     def __call__(self, tokens: Array) -> Array:
-        return self.embedding.astype(self.config.dtype)[tokens]
+        x = self.embedding[tokens].astype(self.config.dtype)
+        return with_sharding_constraint(x, ("batch", "length", "embed"))
 
     def rows(self, token_ids: Array) -> Array:
         return self.embedding[token_ids]

@@ -73,7 +73,8 @@ class Run:
     def run(self) -> TrainResult:
         """Trains until it ends; see `Trainer.train`."""
         t = self.trainer
-        step_fn = CompiledStep(make_train_step(t.model, t.learning_rate_fn))
+        train_step = make_train_step(t.model, t.learning_rate_fn)
+        step_fn = CompiledStep(partitioning.on_mesh(train_step, t.mesh, t.axis_rules))
         rng = jax.random.fold_in(jax.random.key(t.random_seed), 1)
         sharding = partitioning.batch_sharding(t.mesh)
         lists = self._lists()
