@@ -1,9 +1,12 @@
 """int8: the product against numpy's integers, smoothing against JAX, neighbours."""
 
+import os
+
 import numpy as np
 import pytest
 from onnx_models import ACTIVATIONS, random_model, random_tokens
 
+from t5rank.onnx import session
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.network import TOKENS, score_graph
 from t5rank.onnx.products import Int8Product, ObservedProduct
@@ -36,6 +39,23 @@ def test_product_is_that_of_rounded_integers(tmp_path):
     expected = (integers @ np.rint(kernel / columns)) * 0.02 * columns
     # Numbers that lie halfway may be rounded either way.
     np.testing.assert_allclose(scorer(tokens)[0] / columns, expected / columns, atol=3)
+
+
+@pytest.mark.parametrize("has_vnni", {False, session._has_vnni()})
+def test_sums_of_the_largest_products_do_not_saturate(tmp_path, monkeypatch, has_vnni):
+    monkeypatch.setattr(session, "_has_vnni", lambda: has_vnni)
+    graph, kernel = Graph(tmp_path), np.ones((40, 5), np.float32)
+    x = graph.op("Gather", graph.constant(np.full((9, 40), 2.54, np.float32)), TOKENS)
+    (y,) = Int8Product({"site": 2.54})(graph, "site", x, [kernel])
+    scorer = OnnxScorer(graph.save(SHAPES, {y: ("float32", ["batch", "length", 5])}))
+    np.testing.assert_allclose(scorer(np.arange(9)[None]), np.full((1, 9, 5), 40 * 2.54), rtol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_threads_stay_on_the_cores_of_the_process(monkeypatch):
+    assert session._cores() == len(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert session._cores() == 1
 
 
 @pytest.mark.parametrize("version", ACTIVATIONS)
