@@ -1,11 +1,10 @@
 """Memory of a training step under every setting that trades it, as XLA plans it.
 
-    python benchmarks/memory.py [--size small] [--devices 8 | --tpu v5e:2x4] [--lists 16]
-        [--list_size 10] [--row_length 256] [--output results/memory]
+    python benchmarks/memory.py [--size small] [--devices 8] [--lists 16] [--list_size 10]
+        [--row_length 256] [--output results/memory]
 
-Programs are compiled and not run: any machine will do, and for TPUs any with the package libtpu.
-Packed rows, AdamW. What a device keeps is parameters, optimizer and batch; temporaries come on top
-in the step.
+Programs are compiled for simulated devices and not run: any machine will do. Packed rows, AdamW.
+What a device keeps is parameters, optimizer and batch; temporaries come on top in the step.
 """
 
 import argparse
@@ -36,19 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def devices(tpu: str | None) -> list[Any]:
-    """The simulated ones, or those of a TPU topology that is not here."""
-    import jax
-    from jax.experimental import topologies
-
-    if tpu is None:
-        return jax.devices()
-    return topologies.get_topology_desc(platform="tpu", topology_name=tpu).devices
-
-
-def planned(
-    options: argparse.Namespace, settings: dict[str, Any], where: list[Any]
-) -> tuple[int, int]:
+def planned(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[int, int]:
     """Bytes that a device keeps, and of its temporaries."""
     import jax
     import models
@@ -60,7 +47,7 @@ def planned(
 
     how = {k: v for k, v in settings.items() if k in ("dtype", "remat_policy", "scan_layers")}
     config = dataclasses.replace(models.CONFIGS[options.size], **how)
-    mesh = partitioning.make_mesh(settings.get("model_parallel", 1), where)
+    mesh = partitioning.make_mesh(settings.get("model_parallel", 1))
     parts = settings.get("num_microbatches", 1)
     groups = partitioning.data_parallelism(mesh) * parts
     documents_a_row = 3  # of MS MARCO's in 256 tokens
@@ -111,7 +98,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", default="small")
     parser.add_argument("--devices", type=int, default=8)
-    parser.add_argument("--tpu", help="compile for this TPU topology, such as v5e:2x4")
     parser.add_argument("--lists", type=int, default=16, help="of a step")
     parser.add_argument("--list_size", type=int, default=10)
     parser.add_argument("--row_length", type=int, default=256)
@@ -121,10 +107,10 @@ def main() -> None:
     os.environ["XLA_FLAGS"] = DEVICES.format(options.devices)
     import timing
 
-    found, where = {}, devices(options.tpu)
+    found = {}
     for name, settings in SETTINGS.items():
         print(f"compiling: {name}", file=sys.stderr)
-        found[name] = planned(options, settings, where)
+        found[name] = planned(options, settings)
     rows = [
         [name, *(f"{size / 2**20:,.0f}" for size in (*sizes, sum(sizes)))]
         for name, sizes in found.items()

@@ -201,5 +201,5 @@ def draw_stacks(
         axis.barh(names, sizes, left=left, label=part)
         left += sizes
     axis.set_xlabel(unit)
-    axis.legend()
+    figure.legend(loc="outside upper right", ncols=len(parts))
     figure.savefig(file, dpi=100)
