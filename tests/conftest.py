@@ -1,3 +1,4 @@
+import gc
 import os
 import pathlib
 import sys
@@ -6,6 +7,7 @@ import pytest
 
 # Tests run small programs once: compiling them fast matters more than running them fast.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+gc.set_threshold(200_000, 50, 100)  # tracing makes many objects, few of them garbage
 
 
 @pytest.fixture(scope="session", autouse=True)
