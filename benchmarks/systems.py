@@ -13,7 +13,7 @@ import numpy as np
 from models import MAX_LENGTH, Lists
 
 from t5rank import model_folder
-from t5rank.batching import BatchShapes, padded
+from t5rank.batching import padded
 from t5rank.compilation_cache import use_compilation_cache
 from t5rank.models.ranking import RankingModel
 from t5rank.reranker import Reranker
@@ -32,11 +32,7 @@ def ours(folder: Path, lists: Lists) -> Run:
 
 def onnx(folder: Path, lists: Lists, name: str = "onnx") -> Run:
     """t5rank's `Reranker` on ONNX Runtime."""
-    from t5rank.onnx.session import OnnxScorer
-
-    _, encoder = model_folder.load_config(folder / name)
-    shapes = BatchShapes(512, closed=False)
-    return _scores(Reranker(encoder, OnnxScorer(folder / name / "model.onnx"), shapes), lists)
+    return _scores(Reranker.from_pretrained(folder / name), lists)
 
 
 def onnx_int8(folder: Path, lists: Lists) -> Run:

@@ -14,6 +14,8 @@ import sentencepiece
 from etils import epath
 from sentencepiece import sentencepiece_model_pb2 as protos
 
+from t5rank.cores import core_count
+
 PAD_ID = 0
 EOS_ID = 1
 EXTRA_IDS = 100
@@ -57,7 +59,7 @@ class Vocabulary:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, on all cores."""
-        return self._processor.encode(list(texts), num_threads=os.cpu_count() or 1)
+        return self._processor.encode(list(texts), num_threads=core_count())
 
     def check_rows(self, rows: int) -> None:
         """Raises ValueError where an embedding table has fewer rows than there are tokens."""

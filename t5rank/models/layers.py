@@ -124,25 +124,24 @@ class SelfAttention(_Attention):
             return y.swapaxes(-2, -3)  # [batch, heads, length, head_dim]: contiguous products
 
         query, key, value = heads("query"), heads("key"), heads("value")
-        ones = jnp.ones((x.shape[0], cfg.num_heads, 1, x.shape[1]), cfg.dtype)
-        kept = self.drop(ones, deterministic)  # the same keys for all queries
 
         def attend(query: Array, bias: Array) -> Array:
             logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
             logits = logits + bias
+            # Dividing after the product with the values touches fewer numbers than a softmax would.
             weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
             total = weights.sum(-1, keepdims=True)
-            weights = weights.astype(cfg.dtype) * kept
+            weights = self.drop(weights.astype(cfg.dtype), deterministic)
             y = jnp.einsum("bhqk,bhkd->bhqd", weights, value, preferred_element_type=jnp.float32)
-            # Dividing after the product touches fewer numbers than a softmax would.
             return (y / total).astype(cfg.dtype)
 
-        y = in_blocks(attend, query, bias).swapaxes(-2, -3)
-        return y.reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
+        # In training blocks are slower, and need more memory.
+        y = _in_blocks(attend, query, bias) if deterministic else attend(query, bias)
+        return y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
 
 
-def in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array) -> Array:
-    """Attention of some queries after the others, where all weights at once leave the cache.
+def _in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array) -> Array:
+    """Attention of some queries after the others where all weights at once leave a CPU's cache.
 
     Args:
       attend: of queries and their bias.
@@ -150,7 +149,8 @@ def in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array
       bias: `[batch or 1, heads, q, k]`.
     """
     batch, heads, length, _ = query.shape
-    if length <= _BLOCK or 4 * batch * heads * length * bias.shape[-1] <= _CACHE:
+    fits = 4 * batch * heads * length * bias.shape[-1] <= _CACHE
+    if fits or length <= _BLOCK or jax.default_backend() != "cpu":
         return attend(query, bias)
     blocks = [slice(i, i + _BLOCK) for i in range(0, length, _BLOCK)]
     return jnp.concatenate([attend(query[:, :, i], bias[:, :, i]) for i in blocks], axis=2)

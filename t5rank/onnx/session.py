@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from t5rank.cores import core_count
 from t5rank.onnx.packages import require
 
 
@@ -27,7 +28,7 @@ class OnnxScorer:
         onnxruntime = require("onnxruntime")
         options = onnxruntime.SessionOptions()
         # Left to itself, ONNX Runtime also takes the cores that this process is kept from.
-        options.intra_op_num_threads = threads or _cores()
+        options.intra_op_num_threads = threads or core_count()
         # Elsewhere sums of int8 products saturate, but for a slower way to the same scores.
         exact = _has_vnni()
         options.add_session_config_entry("session.x64quantprecision", "0" if exact else "1")
@@ -48,12 +49,6 @@ class OnnxScorer:
     def outputs(self, tokens: np.ndarray) -> list[np.ndarray]:
         """All outputs of the graph; the scores are the first."""
         return self._session.run(None, {"tokens": np.asarray(tokens, np.int32)})
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _has_vnni() -> bool:

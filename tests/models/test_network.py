@@ -223,14 +223,17 @@ def test_attention_in_blocks_changes_nothing(monkeypatch):
     model, params = model_and_params("encoder")
 
     def scores_and_gradient():
-        score = lambda p: model.score(p, tokens(), jax.random.key(1)).sum()  # noqa: E731
+        score = lambda p: model.score(p, tokens()).sum()  # noqa: E731
         return jax.tree.leaves(jax.jit(jax.value_and_grad(score))(params))
 
-    whole = scores_and_gradient()
+    def blocks(*rng):
+        return str(jax.make_jaxpr(model.score)(params, tokens(), *rng)).count("concatenate")
+
+    whole, in_training = scores_and_gradient(), blocks(jax.random.key(1))
     monkeypatch.setattr(layers, "_CACHE", 0)
     monkeypatch.setattr(layers, "_BLOCK", 4)
-    concatenated = str(jax.make_jaxpr(model.score)(params, tokens())).count("concatenate")
-    assert concatenated == TINY.num_encoder_layers
+    assert blocks() == TINY.num_encoder_layers
+    assert blocks(jax.random.key(1)) == in_training
     for ours, expected in zip(scores_and_gradient(), whole, strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-6)
 

@@ -1,7 +1,5 @@
 """int8: the product against numpy's integers, smoothing against JAX, neighbours."""
 
-import os
-
 import numpy as np
 import pytest
 from onnx_models import ACTIVATIONS, random_model, random_tokens
@@ -49,13 +47,6 @@ def test_sums_of_the_largest_products_do_not_saturate(tmp_path, monkeypatch, has
     (y,) = Int8Product({"site": 2.54})(graph, "site", x, [kernel])
     scorer = OnnxScorer(graph.save(SHAPES, {y: ("float32", ["batch", "length", 5])}))
     np.testing.assert_allclose(scorer(np.arange(9)[None]), np.full((1, 9, 5), 40 * 2.54), rtol=1e-6)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
-def test_threads_stay_on_the_cores_of_the_process(monkeypatch):
-    assert session._cores() == len(os.sched_getaffinity(0))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    assert session._cores() == 1
 
 
 @pytest.mark.parametrize("version", ACTIVATIONS)

@@ -1,4 +1,4 @@
-"""Gin: every file is parsed, every recipe is built, each kind of them trains one step."""
+"""Gin: every file is parsed, every recipe is built and trains one step."""
 
 import ast
 import json
@@ -87,23 +87,17 @@ def trainer_of(recipe, files, vocabulary_file, tmp_path, *more) -> Trainer:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_is_built_and_each_kind_trains_one_step(
-    recipe, files, vocabulary_file, tmp_path
-):
+def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     trainer = trainer_of(recipe, files, vocabulary_file, tmp_path)
+    assert trainer.validation is not None
+    if not recipe.endswith("_tiny"):  # what validates is that of the tiny one
+        trainer.validation = None
+    result = trainer.train()
+    assert result.step == 1
     losses = {"softmax": "softmax_loss", "sigmoid": "sigmoid_loss", "mono": "log_probability_loss"}
     assert trainer.model.ranking_loss.__name__ in [
         name for kind, name in losses.items() if kind in recipe
     ]
-    assert trainer.validation is not None
-    if recipe.endswith(("_small", "_large")):  # shrunk, it is the one of base: that one trains
-        base = trainer_of(recipe.rpartition("_")[0], files, vocabulary_file, tmp_path)
-        assert trainer.model.module == base.model.module
-        assert trainer.model.ranking_loss == base.model.ranking_loss
-        return
-    if not recipe.endswith("_tiny"):  # what validates is that of the tiny one
-        trainer.validation = None
-    assert trainer.train().step == 1
 
 
 @pytest.mark.parametrize("head", ["rankt5", "monot5", "rankt5_encoder"])
