@@ -152,8 +152,8 @@ def capacities(
     pairs = sum(request.size for request in mix)
     progress.set_postfix_str(f"loading {OFFLINE}")
     with on_core(SERVER_CORE):
-        offline = timing.Worker(systems.ours, (folder, lists))
-    if error := offline.connection.recv():
+        offline = timing.Worker(OFFLINE, systems.ours, (folder, lists))
+    if error := offline.answer():
         raise RuntimeError(error)
     progress.update()
     watched: dict[str, list[Results]] = {name: [] for name in servers}

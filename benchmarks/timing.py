@@ -57,8 +57,8 @@ def side_by_side(
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
-            worker = Worker(make, arguments)
-            error = worker.connection.recv()
+            worker = Worker(name, make, arguments)
+            error = worker.answer()
             if error is None:
                 workers[name] = worker
             else:
@@ -89,19 +89,38 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
 class Worker:
     """A system in a process of its own, which is told when to run.
 
-    Its `connection` first gives None, or why the system cannot run.
+    It first sends None, or why the system cannot run.
     """
 
-    def __init__(self, make: Callable[..., Run], arguments: tuple):
+    def __init__(self, name: str, make: Callable[..., Run], arguments: tuple):
+        self.name = name
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
         self.process.start()
+        theirs.close()
         self.seconds: list[float] = []
+
+    def answer(self, request: bool | None = None) -> Any:
+        """What the process sends next, after a request if there is one.
+
+        Raises:
+          RuntimeError: the process has ended.
+        """
+        try:
+            if request is not None:
+                self.connection.send(request)
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            raise RuntimeError(
+                f"The process of {self.name!r} ended with {self.process.exitcode}; expected a "
+                "result. The kernel ends processes with -9 where memory runs out: try fewer "
+                "systems at once, or smaller ones."
+            ) from None
 
     def run(self) -> None:
         """One turn."""
-        self.connection.send(True)
-        seconds, peak, result = self.connection.recv()
+        seconds, peak, result = self.answer(True)
         self.seconds.append(seconds)
         self.figures = Figures(self.seconds, peak, result)
 

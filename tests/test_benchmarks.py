@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import importlib
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def test_systems_take_turns_in_processes_of_their_own():
     assert [len(found.seconds) for found in figures.values()] == [2, 2]
     assert figures["one"].result.tolist() == [1, 1, 1] and figures["one"].peak_memory > 2**20
     assert list(failed) == ["broken"] and "TypeError" in failed["broken"]
+
+
+def test_a_system_that_is_killed_is_named():
+    timing = importlib.import_module("timing")
+    with pytest.raises(RuntimeError, match="'large' ended with -9; expected a result"):
+        timing.side_by_side({"large": signal.raise_signal}, (signal.SIGKILL,), turns=1)
 
 
 def test_scaling_runs(tmp_path, vocabulary_file, monkeypatch, capsys):
