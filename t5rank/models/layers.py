@@ -88,6 +88,14 @@ class RelativePositionBias(nn.Module):
         return table[:, relative_position_buckets(length)]
 
 
+def _times(x: Array, kernel: Array) -> Array:
+    """`[..., in]` times `[in, out]`, as a product of two matrices.
+
+    The gradient of a kernel in a product with more axes would need a transposed copy.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
 class _Attention(nn.Module):
     """The four projections of an attention block."""
 
@@ -119,7 +127,7 @@ class SelfAttention(_Attention):
         cfg = self.config
 
         def heads(name: str) -> Array:
-            y = (x @ self.kernel(name)).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
+            y = _times(x, self.kernel(name)).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
             y = with_sharding_constraint(y, ("batch", "length", "heads", "kv"))
             return y.swapaxes(-2, -3)  # [batch, heads, length, head_dim]: contiguous products
 
@@ -137,7 +145,8 @@ class SelfAttention(_Attention):
 
         # In training blocks are slower, and need more memory.
         y = _in_blocks(attend, query, bias) if deterministic else attend(query, bias)
-        return y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
+        y = y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv)
+        return _times(y, self.kernel("out"))
 
 
 def _in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array) -> Array:
@@ -164,10 +173,10 @@ class FirstStepSelfAttention(_Attention):
         cfg = self.config
         for unused in ("query", "key"):  # in the tree, for checkpoints; they do not matter here
             self.kernel(unused)
-        value = (x @ self.kernel("value")).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
+        value = _times(x, self.kernel("value")).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
         ones = jnp.ones((*x.shape[:-1], cfg.num_heads, 1, 1), cfg.dtype)
         value = value * self.drop(ones, deterministic)[..., 0]
-        return value.reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
+        return _times(value.reshape(*x.shape[:-1], cfg.joined_kv), self.kernel("out"))
 
 
 class CrossAttention(_Attention):
@@ -180,14 +189,14 @@ class CrossAttention(_Attention):
         def per_head(name: str) -> Array:
             return self.kernel(name).reshape(cfg.emb_dim, cfg.num_heads, cfg.head_dim)
 
-        query = (x @ self.kernel("query")).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
+        query = _times(x, self.kernel("query")).reshape(*x.shape[:-1], cfg.num_heads, cfg.head_dim)
         query = jnp.einsum("bshk,dhk->bshd", query, per_head("key"))
         logits = jnp.einsum("bshd,bld->bshl", query, encoded, preferred_element_type=jnp.float32)
         weights = jax.nn.softmax(logits + bias, axis=-1).astype(cfg.dtype)
         weights = self.drop(weights[..., None, :], deterministic)[..., 0, :]
         context = jnp.einsum("bshl,bld->bshd", weights, encoded)
         y = jnp.einsum("bshd,dhk->bshk", context, per_head("value"))
-        return y.reshape(*x.shape[:-1], cfg.joined_kv) @ self.kernel("out")
+        return _times(y.reshape(*x.shape[:-1], cfg.joined_kv), self.kernel("out"))
 
 
 class MLP(nn.Module):
@@ -210,13 +219,13 @@ class MLP(nn.Module):
             name = f"wi_{i}" if gated else "wi"
             shape = (cfg.emb_dim, cfg.mlp_dim)
             wi = _Kernel(shape, ("embed", "mlp"), fan_in_truncated, name=name)().astype(cfg.dtype)
-            hidden = hidden * ACTIVATIONS[activation](x @ wi)
+            hidden = hidden * ACTIVATIONS[activation](_times(x, wi))
         dims = (-2,) if self.shared_dropout else ()
         hidden = nn.Dropout(cfg.dropout_rate, dims)(hidden, deterministic=deterministic)
         hidden = with_sharding_constraint(hidden, ("batch", "length", "mlp"))
         shape = (cfg.mlp_dim, cfg.emb_dim)
         wo = _Kernel(shape, ("mlp", "embed"), fan_in_truncated, name="wo")().astype(cfg.dtype)
-        return hidden @ wo
+        return _times(hidden, wo)
 
 
 class EncoderLayer(nn.Module):
