@@ -1,12 +1,10 @@
-"""T5s of random weights in the formats of all systems, real pairs, and the machine's ceiling."""
+"""T5s of random weights in the formats of all systems, and real pairs."""
 
 import dataclasses
 import itertools
-import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from t5rank import model_folder
@@ -129,16 +127,3 @@ def lengths(lists: Lists, vocabulary_file: str) -> np.ndarray:
     """Tokens of each pair."""
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), MAX_LENGTH)
     return np.array([len(pair.tokens) for item in lists for pair in encoder.encode(*item)])
-
-
-def product_rate(dtype: str, size: int, turns: int = 5) -> float:
-    """Operations a second of a square matrix product of random numbers: the machine's ceiling."""
-    x = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
-    product = jax.jit(jnp.matmul)
-    product(x, x).block_until_ready()
-    seconds = []
-    for _ in range(turns):
-        start = time.perf_counter()
-        product(x, x).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / float(np.median(seconds))

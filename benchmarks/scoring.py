@@ -10,8 +10,7 @@ its time to that of t5rank (the median over turns), peak resident memory of its 
 its scores are from those of t5rank: the largest difference, Spearman's correlation for int8. A
 system whose package is not installed is left out, with the reason.
 
-On an accelerator: tokens a second (without padding), MFU by the model's own operation count, and
-the share of the ceiling, which is the rate of a large matrix product measured in the same run.
+Then, of t5rank, tokens a second (without padding) and how much of the machine it uses.
 """
 
 import argparse
@@ -28,6 +27,7 @@ import numpy as np
 import scipy.stats
 import systems
 import timing
+import utilization
 
 from t5rank.models.operations import scoring_operations
 
@@ -122,17 +122,12 @@ def entry(found: timing.Figures, ours: timing.Figures, lengths: np.ndarray) -> d
 
 
 def add_utilization(result: dict[str, Any], options: argparse.Namespace) -> None:
-    """Adds the operations a second of t5rank, and their share of the measured ceiling."""
+    """Adds how much of the machine t5rank uses."""
     lists = models.real_lists(options.data, options.pairs)
     lengths = models.lengths(lists, options.vocabulary)
-    config = models.CONFIGS[result["size"]]
-    work = float(scoring_operations(config, lengths))
-    ceiling = models.product_rate(options.dtype, options.product_size)
-    rate = work / result["systems"][OURS]["median_s"]
-    result["ceiling_flops"], result["t5rank_flops"] = ceiling, rate
-    result["share_of_ceiling"] = rate / ceiling
-    if options.peak_tflops:
-        result["mfu"] = rate / (options.peak_tflops * 1e12)
+    work = float(scoring_operations(models.CONFIGS[result["size"]], lengths))
+    seconds = result["systems"][OURS]["median_s"]
+    result["utilization"] = utilization.figures(work, int(lengths.sum()), seconds, options)
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -156,13 +151,8 @@ def as_table(result: dict[str, Any]) -> str:
         for name, e in sorted(result["systems"].items(), key=lambda item: item[1]["ratio"])
     ]
     header = ["", "s", "pairs/s", "time / t5rank's", "peak MiB", "score difference", "Spearman"]
-    ceiling = (
-        f"t5rank: {result['systems'][OURS]['tokens_per_s']:,.0f} tokens/s, "
-        f"{result['t5rank_flops'] / 1e12:.3g} TFLOP/s, {result['share_of_ceiling']:.0%} of a large "
-        f"matrix product's {result['ceiling_flops'] / 1e12:.3g}"
-    )
-    ceiling += f"; MFU {result['mfu']:.0%}" if "mfu" in result else ""
-    return "\n".join([heading, "", timing.table(header, rows), "", ceiling])
+    used = utilization.as_text(result["utilization"])
+    return "\n".join([heading, "", timing.table(header, rows), "", used])
 
 
 def main() -> None:
@@ -175,9 +165,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--most_seconds", type=float, default=1e9, help="begin no turn after")
     parser.add_argument("--only", nargs="*", default=[], help="names of systems")
-    parser.add_argument("--dtype", default="float32", help="t5rank's activations")
-    parser.add_argument("--product_size", type=int, default=2048, help="of the ceiling's product")
-    parser.add_argument("--peak_tflops", type=float, help="the maker's figure, for the MFU")
+    utilization.add_options(parser)
     parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()
     # The systems' processes share an accelerator's memory.

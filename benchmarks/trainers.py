@@ -1,8 +1,8 @@
 """The systems that `benchmarks/training.py` compares: a training step each.
 
-Each function takes the folder of the models, the training lists and a learning rate, and gives a
-function that trains one step and returns `[loss, XLA's temporary bytes]` (NaN for torch). Adam,
-no dropout, softmax loss, float32.
+Each function takes a `Training` and gives a function that trains one step and returns `[loss, XLA's
+temporary bytes (NaN for torch), an accelerator's peak bytes (0 on CPU)]`. Adam, no dropout, softmax
+loss; weights and optimizer are float32, activations of the model's type.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -25,22 +26,46 @@ Run = Callable[[], np.ndarray]
 _ADAM = optimizers.OptimizerDef(optax.adam)
 
 
-def packed(folder: Path, lists: Lists, lists_a_step: int, learning_rate: float) -> Run:
+class Training(NamedTuple):
+    """What every system trains.
+
+    Attributes:
+      folder: the model in the formats of all systems.
+      lists: the first document of each is the relevant one.
+      lists_a_step: the steps' lists follow each other, and begin again.
+      learning_rate: constant.
+      row_length: of packed rows; None for t5rank's own.
+    """
+
+    folder: Path
+    lists: Lists
+    lists_a_step: int
+    learning_rate: float
+    row_length: int | None
+
+    def steps(self) -> list[Lists]:
+        """The lists of each step, once."""
+        size = self.lists_a_step
+        return [self.lists[i : i + size] for i in range(0, len(self.lists), size)]
+
+
+def packed(training: Training) -> Run:
     """t5rank as it trains by default."""
-    return _ours(folder, lists, lists_a_step, learning_rate, layouts.packed)
+    layout = functools.partial(layouts.packed, row_length=training.row_length)
+    return _ours(training, layout)
 
 
-def bucketed(folder: Path, lists: Lists, lists_a_step: int, learning_rate: float) -> Run:
+def bucketed(training: Training) -> Run:
     """t5rank, padded to the longest document of the batch."""
-    return _ours(folder, lists, lists_a_step, learning_rate, _to_the_longest)
+    return _ours(training, _to_the_longest)
 
 
-def padded(folder: Path, lists: Lists, lists_a_step: int, learning_rate: float) -> Run:
+def padded(training: Training) -> Run:
     """t5rank, padded to 256."""
-    return _ours(folder, lists, lists_a_step, learning_rate, layouts.padded)
+    return _ours(training, layouts.padded)
 
 
-def rax_example(folder: Path, lists: Lists, lists_a_step: int, learning_rate: float) -> Run:
+def rax_example(training: Training) -> Run:
     """T5X's network as Rax's example trains it: padded to 256, the whole vocabulary's logits."""
     from t5x.examples.t5 import network as t5x_network
 
@@ -50,7 +75,7 @@ def rax_example(folder: Path, lists: Lists, lists_a_step: int, learning_rate: fl
         config = t5x_config(t5x_network.T5Config, model.module.config)  # type: ignore[attr-defined]
         return RankingModel(t5x_network.Transformer(config), model.head)
 
-    return _ours(folder, lists, lists_a_step, learning_rate, layouts.padded, theirs)
+    return _ours(training, layouts.padded, theirs)
 
 
 def _to_the_longest(batches, groups=1, start=0):
@@ -60,22 +85,18 @@ def _to_the_longest(batches, groups=1, start=0):
 
 
 def _ours(
-    folder: Path,
-    lists: Lists,
-    lists_a_step: int,
-    learning_rate: float,
+    training: Training,
     layout: layouts.Layout,
     change: Callable[[RankingModel], RankingModel] = lambda model: model,
 ) -> Run:
     use_compilation_cache()
-    model, encoder = model_folder.load_config(folder / "ours")
-    params = model_folder.load_params(folder / "ours", model, 1)
+    model, encoder = model_folder.load_config(training.folder / "ours")
+    params = model_folder.load_params(training.folder / "ours", model, 1)
     config = dataclasses.replace(model.module.config, dropout_rate=0.0)  # type: ignore[attr-defined]
     model = change(RankingModel(model.module.clone(config=config), model.head))
     optimizer = _ADAM.create(params)
-    step = CompiledStep(make_train_step(model, lambda _: learning_rate))
-    encode = functools.partial(_padded_batch, encoder)
-    steps = [encode(lists[i : i + lists_a_step]) for i in range(0, len(lists), lists_a_step)]
+    step = CompiledStep(make_train_step(model, lambda _: training.learning_rate))
+    steps = [_padded_batch(encoder, lists) for lists in training.steps()]
     batches = layout(itertools.cycle(steps), 1, 0)
     rng = jax.random.key(0)
 
@@ -83,13 +104,14 @@ def _ours(
         nonlocal optimizer
         optimizer, sums = step(optimizer, next(batches), rng)
         total, count = np.asarray(sums["loss"])
-        return np.array([total / count, step.temporary_bytes])
+        peak = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+        return np.array([total / count, step.temporary_bytes, peak])
 
     return run
 
 
 def _padded_batch(encoder, lists: Lists) -> dict[str, np.ndarray]:
-    """Padded to 256; the first document of a list is the relevant one."""
+    """Padded to 256."""
     size = max(len(texts) for _, texts in lists)
     tokens = np.zeros((len(lists), size, MAX_LENGTH), np.int32)
     for i, item in enumerate(lists):
@@ -100,34 +122,39 @@ def _padded_batch(encoder, lists: Lists) -> dict[str, np.ndarray]:
     return {"encoder_input_tokens": tokens, "label": label, "mask": tokens[..., 0] > 0}
 
 
-def transformers(folder: Path, lists: Lists, lists_a_step: int, learning_rate: float) -> Run:
+def transformers(training: Training) -> Run:
     """transformers' T5 and torch, padded to the longest document of the batch."""
     import torch
     import transformers
 
-    theirs = str(folder / "huggingface")
+    theirs = str(training.folder / "huggingface")
     tokenizer = transformers.AutoTokenizer.from_pretrained(theirs)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = transformers.T5ForConditionalGeneration.from_pretrained(
         theirs, dtype=torch.float32, dropout_rate=0.0
     ).train()
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    token_id = model_folder.load_config(folder / "ours")[0].head.token_ids[0]
-    batches = itertools.cycle(range(0, len(lists), lists_a_step))
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate)
+    ours, _ = model_folder.load_config(training.folder / "ours")
+    token_id = ours.head.token_ids[0]
+    is_mixed = ours.module.config.dtype == "bfloat16"  # type: ignore[attr-defined]
+    steps = itertools.cycle(training.steps())
 
     def run() -> np.ndarray:
-        start = next(batches)
-        chosen = lists[start : start + lists_a_step]
-        texts = [f"Query: {query} Document: {text}" for query, texts in chosen for text in texts]
+        lists = next(steps)
+        texts = [f"Query: {query} Document: {text}" for query, texts in lists for text in texts]
         encoded = tokenizer(
             texts, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt"
-        )
-        decoder = torch.zeros((len(texts), 1), dtype=torch.long)
-        scores = model(**encoded, decoder_input_ids=decoder).logits[:, 0, token_id]
-        scores = scores.reshape(len(chosen), -1)
+        ).to(device)
+        decoder = torch.zeros((len(texts), 1), dtype=torch.long, device=device)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=is_mixed):
+            scores = model(**encoded, decoder_input_ids=decoder).logits[:, 0, token_id]
+        scores = scores.float().reshape(len(lists), -1)
         loss = -torch.log_softmax(scores, dim=-1)[:, 0].mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return np.array([loss.item(), np.nan])
+        peak = torch.cuda.max_memory_allocated() if device == "cuda" else 0
+        return np.array([loss.item(), np.nan, peak])
 
     return run

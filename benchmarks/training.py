@@ -8,10 +8,14 @@ passages of MS MARCO's lengths, tokens ready before the step (transformers token
 hundredth of its time); Adam, no dropout, softmax loss, float32. Each system has a process of its
 own; they take turns, each with the same lists at the same step. Printed for each: the median time
 of a step, the ratio of its time to t5rank's (the median over turns), XLA's temporary memory, peak
-resident memory of its process, and how far its loss of the last step is from t5rank's.
+memory (of the accelerator, or its process), and how far its loss of the last step is from t5rank's.
+Then, of t5rank, tokens a second (without padding) and how much of the machine it uses.
+
+With `--dtype bfloat16` activations are bfloat16 in all systems, weights and optimizer float32.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -23,6 +27,9 @@ import models
 import numpy as np
 import timing
 import trainers
+import utilization
+
+from t5rank.models.operations import TRAINING_FACTOR, scoring_operations
 
 OURS = "t5rank, packed rows"
 SYSTEMS: dict[str, Callable[..., trainers.Run]] = {
@@ -42,28 +49,33 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
     lists = models.real_lists(options.data, pairs, options.list_size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        timing.apart(models.write_ours, folder / "ours", size, options.vocabulary, "float32")
+        timing.apart(models.write_ours, folder / "ours", size, options.vocabulary, options.dtype)
         timing.apart(models.write_huggingface, folder / "ours", folder / "huggingface")
-        arguments = (folder, lists, options.lists, options.learning_rate)
+        training = trainers.Training(
+            folder, lists, options.lists, options.learning_rate, options.row_length
+        )
         chosen = {
             n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}
         }
-        figures, failed = timing.side_by_side(chosen, arguments, options.turns)
+        figures, failed = timing.side_by_side(chosen, (training,), options.turns)
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)
     lengths = models.lengths(lists, options.vocabulary)
+    work = TRAINING_FACTOR * float(scoring_operations(models.CONFIGS[size], lengths))
+    seconds = 2 * figures[OURS].median  # the lists are of two steps
     return {
         "size": size,
         "documents": options.lists * options.list_size,
         "mean_length": float(lengths.mean()),
         "systems": {name: entry(name, figures[name], figures[OURS]) for name in figures},
+        "utilization": utilization.figures(work, int(lengths.sum()), seconds, options),
         "left_out": failed,
     }
 
 
 def entry(name: str, found: timing.Figures, ours: timing.Figures) -> dict[str, Any]:
     """The figures of one system; says where it learns something else."""
-    loss, temporary = found.result
+    loss, temporary, device_peak = found.result
     difference = float(abs(loss - ours.result[0]))
     if difference > TOLERANCE:
         print(f"The loss of {name} differs by {difference:.1e} from that of {OURS}.")
@@ -73,7 +85,7 @@ def entry(name: str, found: timing.Figures, ours: timing.Figures) -> dict[str, A
         "median_s": found.median,
         "ratio": statistics.median(ratios),
         "temporary_bytes": None if np.isnan(temporary) else int(temporary),
-        "peak_memory_bytes": found.peak_memory,
+        "peak_memory_bytes": int(device_peak) or found.peak_memory,
         "last_loss": float(loss),
         "loss_difference": difference,
     }
@@ -97,7 +109,8 @@ def as_table(result: dict[str, Any]) -> str:
         for name, e in sorted(result["systems"].items(), key=lambda item: item[1]["ratio"])
     ]
     header = ["", "s/step", "time / t5rank's", "temporary MiB", "peak MiB", "loss difference"]
-    return "\n".join([heading, "", timing.table(header, rows)])
+    used = utilization.as_text(result["utilization"])
+    return "\n".join([heading, "", timing.table(header, rows), "", used])
 
 
 def main() -> None:
@@ -111,8 +124,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[], help="names of systems")
     parser.add_argument("--learning_rate", type=float, default=1e-5)
+    parser.add_argument("--row_length", type=int, help="of t5rank's packed rows")
+    utilization.add_options(parser)
     parser.add_argument("--output", type=Path, help="writes OUTPUT.json and .png")
     options = parser.parse_args()
+    # The systems' processes share an accelerator's memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     results = []
     for size in options.sizes:
         results.append(measured(size, options))
