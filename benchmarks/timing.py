@@ -39,15 +39,17 @@ def side_by_side(
     arguments: tuple,
     turns: int,
     most_seconds: float = math.inf,
+    warm_up: int = 1,
 ) -> tuple[dict[str, Figures], dict[str, str]]:
     """Runs systems in turns; every second turn in the opposite order.
 
     Args:
       systems: by name, what is called with `arguments` in the system's own process and gives the
-        function to measure. That runs once before it is measured.
+        function to measure.
       arguments: can be pickled.
       turns: how often each is measured.
       most_seconds: no turn but the first is begun later than this after the first.
+      warm_up: how often each runs before it is measured.
 
     Returns:
       The figures, and why the others could not be measured. The memory is the largest resident
@@ -57,7 +59,7 @@ def side_by_side(
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
-            worker = Worker(name, make, arguments)
+            worker = Worker(name, make, arguments, warm_up)
             error = worker.answer()
             if error is None:
                 workers[name] = worker
@@ -92,10 +94,11 @@ class Worker:
     It first sends None, or why the system cannot run.
     """
 
-    def __init__(self, name: str, make: Callable[..., Run], arguments: tuple):
+    def __init__(self, name: str, make: Callable[..., Run], arguments: tuple, warm_up: int = 1):
         self.name = name
         self.connection, theirs = _SPAWN.Pipe()
-        self.process = _SPAWN.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        what = (theirs, make, arguments, warm_up)
+        self.process = _SPAWN.Process(target=_serve, args=what, daemon=True)
         self.process.start()
         theirs.close()
         self.seconds: list[float] = []
@@ -130,10 +133,11 @@ class Worker:
         self.process.join()
 
 
-def _serve(connection: Any, make: Callable[..., Run], arguments: tuple) -> None:
+def _serve(connection: Any, make: Callable[..., Run], arguments: tuple, warm_up: int) -> None:
     try:
         run = make(*arguments)
-        run()
+        for _ in range(warm_up):
+            run()
     except Exception as error:  # a package is missing, or does not know the model
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0][:200])
         return

@@ -41,11 +41,12 @@ SYSTEMS: dict[str, Callable[..., trainers.Run]] = {
 }
 PACKAGES = ("jax", "optax", "t5x", "torch", "transformers")
 TOLERANCE = 1e-3
+STEPS = 2  # with lists of their own, in turns
 
 
 def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one size."""
-    pairs = 2 * options.lists * options.list_size  # two steps' lists, in turns
+    pairs = STEPS * options.lists * options.list_size
     lists = models.real_lists(options.data, pairs, options.list_size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,12 +58,12 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         chosen = {
             n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}
         }
-        figures, failed = timing.side_by_side(chosen, (training,), options.turns)
+        figures, failed = timing.side_by_side(chosen, (training,), options.turns, warm_up=STEPS)
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)
     lengths = models.lengths(lists, options.vocabulary)
     work = TRAINING_FACTOR * float(scoring_operations(models.CONFIGS[size], lengths))
-    seconds = 2 * figures[OURS].median  # the lists are of two steps
+    seconds = STEPS * figures[OURS].median
     return {
         "size": size,
         "documents": options.lists * options.list_size,
