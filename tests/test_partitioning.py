@@ -54,22 +54,24 @@ try:
     refused = ""
 except ValueError as error:
     refused = str(error)
-wide = RankingModel(network.Transformer(network.T5Config(vocab_size=64, emb_dim=64, num_heads=4,
-    num_encoder_layers=2, num_decoder_layers=1, head_dim=16, mlp_dim=128)), heads.RankT5Head(7))
-def temporary_bytes(dims):
+wide = network.Transformer(network.T5Config(vocab_size=64, emb_dim=64, num_heads=4,
+    num_encoder_layers=2, num_decoder_layers=1, head_dim=16, mlp_dim=128))
+def temporary_bytes(dims, cached=None):
+    model = RankingModel(wide, heads.RankT5Head(7), gradient_cache_rows=cached)
     rules, mesh = partitioning.logical_axis_rules(dims), partitioning.make_mesh()
-    like = jax.eval_shape(lambda: wide.get_initial_variables(
+    like = jax.eval_shape(lambda: model.get_initial_variables(
         jax.random.key(0), {"encoder_input_tokens": (2, 8)}).unfreeze())
     places = partitioning.shardings(
         like["params"], partitioning.axis_names(like["params_axes"]), mesh, rules)
     params = jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
         like["params"], places)
-    tokens = jax.ShapeDtypeStruct((64, 64), jnp.int32, sharding=partitioning.batch_sharding(mesh))
-    gradient = jax.grad(lambda params, tokens: wide.score(params, tokens).sum())
+    tokens = jax.ShapeDtypeStruct((72, 64), jnp.int32, sharding=partitioning.batch_sharding(mesh))
+    gradient = jax.grad(lambda params, tokens: model.score(params, tokens).sum())
     step = jax.jit(partitioning.on_mesh(gradient, mesh, rules), out_shardings=places)
     return step.lower(params, tokens).compile().memory_analysis().temp_size_in_bytes
 print(json.dumps({
     "temporary": [temporary_bytes(1), temporary_bytes(2)],
+    "cached": [temporary_bytes(1, rows) for rows in (16, 18)],
     "mesh": dict(mesh.shape),
     "parallelism": partitioning.data_parallelism(mesh),
     "specs": specs(shardings),
@@ -137,6 +139,14 @@ def test_parameters_may_be_split_over_the_data_axis_too(four_devices):
 def test_activations_of_split_parameters_are_still_split_by_the_batch(four_devices):
     copied, split = four_devices["temporary"]
     assert split < 1.2 * copied
+
+
+def test_rows_of_a_gradient_cache_that_devices_cannot_share_evenly_are_not_computed_by_all(
+    four_devices,
+):
+    whole, _ = four_devices["temporary"]
+    even, uneven = four_devices["cached"]
+    assert uneven == even < whole / 2
 
 
 @pytest.mark.parametrize("dims", [0, 3])

@@ -57,16 +57,19 @@ def recomputed_in_parts(
 ) -> Callable[[PyTree, Array | None], Array]:
     """`function(arrays, rng)` of arrays `[n, ...]`, computed at most `rows` at a time.
 
+    But at least one on each device, and as many on all: a part that they cannot share evenly would
+    be computed whole on every one of them.
+
     Nothing but the results `[n, ...]` is kept: what the gradient needs is computed again, part by
     part, from the same random numbers.
     """
 
     def in_parts(arrays: PyTree, rng: Array | None) -> Array:
-        n = jax.tree.leaves(arrays)[0].shape[0]
-        parts = -(-n // rows)
+        n, devices = jax.tree.leaves(arrays)[0].shape[0], jax.device_count()
+        parts = -(-n // (max(rows // devices, 1) * devices))
         if parts == 1:
             return function(arrays, rng)
-        missing = -n % parts
+        missing = -n % (parts * devices)
         filled = jax.tree.map(
             lambda a: jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)), arrays
         )
