@@ -275,3 +275,15 @@ def test_other_pooling_is_an_error():
     module = network.EncoderScorer(TINY, pooling="last")
     with pytest.raises(ValueError, match="'pooling' has 'last'; expected one of"):
         module.init(jax.random.key(0), tokens())
+
+
+@pytest.mark.parametrize("leading", [(), (5,), (3, 5), (2, 3, 5)])
+def test_products_with_kernels_have_the_gradient_of_a_product(leading):
+    normal = np.random.default_rng(0).normal
+    x, kernel, y = normal(size=(*leading, 4)), normal(size=(4, 6)), normal(size=(*leading, 6))
+    product, gradient = jax.vjp(layers._times, jnp.float32(x), jnp.float32(kernel))
+    np.testing.assert_allclose(product, x @ kernel, atol=1e-5)
+    of_x, of_kernel = gradient(jnp.float32(y))
+    np.testing.assert_allclose(of_x, y @ kernel.T, atol=1e-5)
+    expected = x.reshape(-1, 4).T @ y.reshape(-1, 6)
+    np.testing.assert_allclose(of_kernel, expected, atol=1e-5)
