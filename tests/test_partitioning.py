@@ -141,9 +141,7 @@ def test_activations_of_split_parameters_are_still_split_by_the_batch(four_devic
     assert split < 1.2 * copied
 
 
-def test_rows_of_a_gradient_cache_that_devices_cannot_share_evenly_are_not_computed_by_all(
-    four_devices,
-):
+def test_parts_of_a_gradient_cache_have_as_many_rows_on_every_device(four_devices):
     whole, _ = four_devices["temporary"]
     even, uneven = four_devices["cached"]
     assert uneven == even < whole / 2

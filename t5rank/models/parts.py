@@ -58,7 +58,7 @@ def recomputed_in_parts(
     """`function(arrays, rng)` of arrays `[n, ...]`, computed at most `rows` at a time.
 
     But at least one on each device, and as many on all: a part that they cannot share evenly would
-    be computed whole on every one of them.
+    be padded until they can, within the part.
 
     Nothing but the results `[n, ...]` is kept: what the gradient needs is computed again, part by
     part, from the same random numbers.
