@@ -13,12 +13,10 @@ import numpy as np
 from flax import linen as nn
 from flax.linen.partitioning import param_with_axes, with_sharding_constraint
 
+from t5rank.models.attention import attention
 from t5rank.models.config import ACTIVATIONS, T5Config
 from t5rank.types import Array
 
-MASKED = -1e10  # what is added to the logits of tokens that are not attended to
-_CACHE = 32 * 2**20  # bytes: attention weights that are more are computed in blocks
-_BLOCK = 256  # queries
 _RELPOS_BUCKETS = 32
 _RELPOS_MAX_DISTANCE = 128
 
@@ -85,7 +83,9 @@ class RelativePositionBias(nn.Module):
             jnp.float32,
             axes=("heads", "relpos_buckets"),
         )
-        return table[:, relative_position_buckets(length)]
+        bias = table[:, relative_position_buckets(length)]
+        # Gathered once, not where it is added: XLA's softmax kernels for GPUs gather nothing.
+        return jax.lax.optimization_barrier(bias)
 
 
 @jax.custom_vjp
@@ -136,10 +136,10 @@ class _Attention(nn.Module):
 
 
 class SelfAttention(_Attention):
-    """Encoder self-attention over `[batch, length, emb]` with a bias `[batch, heads, q, k]`."""
+    """Encoder self-attention over `[batch, length, emb]`; see `attention` for bias and mask."""
 
     @nn.compact
-    def __call__(self, x: Array, bias: Array, deterministic: bool) -> Array:
+    def __call__(self, x: Array, bias: Array, seen: Array, deterministic: bool) -> Array:
         cfg = self.config
 
         def heads(name: str) -> Array:
@@ -148,37 +148,11 @@ class SelfAttention(_Attention):
             return y.swapaxes(-2, -3)  # [batch, heads, length, head_dim]: contiguous products
 
         query, key, value = heads("query"), heads("key"), heads("value")
-
-        def attend(query: Array, bias: Array) -> Array:
-            logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
-            logits = logits + bias
-            # Dividing after the product with the values touches fewer numbers than a softmax would.
-            weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
-            total = weights.sum(-1, keepdims=True)
-            weights = self.drop(weights.astype(cfg.dtype), deterministic)
-            y = jnp.einsum("bhqk,bhkd->bhqd", weights, value, preferred_element_type=jnp.float32)
-            return (y / total).astype(cfg.dtype)
-
-        # In training blocks are slower, and need more memory.
-        y = _in_blocks(attend, query, bias) if deterministic else attend(query, bias)
+        # All queries drop the weights of the same tokens: that is, their values.
+        drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-1,))
+        y = attention(query, key, drop(value, deterministic=deterministic), bias, seen)
         y = y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv)
         return _times(y, self.kernel("out"))
-
-
-def _in_blocks(attend: Callable[[Array, Array], Array], query: Array, bias: Array) -> Array:
-    """Attention of some queries after the others where all weights at once leave a CPU's cache.
-
-    Args:
-      attend: of queries and their bias.
-      query: `[batch, heads, q, d]`.
-      bias: `[batch or 1, heads, q, k]`.
-    """
-    batch, heads, length, _ = query.shape
-    fits = 4 * batch * heads * length * bias.shape[-1] <= _CACHE
-    if fits or length <= _BLOCK or jax.default_backend() != "cpu":
-        return attend(query, bias)
-    blocks = [slice(i, i + _BLOCK) for i in range(0, length, _BLOCK)]
-    return jnp.concatenate([attend(query[:, :, i], bias[:, :, i]) for i in blocks], axis=2)
 
 
 class FirstStepSelfAttention(_Attention):
@@ -245,18 +219,21 @@ class MLP(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and MLP, each normalized before and added to the stream."""
+    """Self-attention and MLP, each normalized before and added to the stream.
+
+    The bias is None where the layer has its own.
+    """
 
     config: T5Config
 
     @nn.compact
-    def __call__(self, x: Array, bias: Array, deterministic: bool) -> Array:
+    def __call__(self, x: Array, bias: Array | None, seen: Array, deterministic: bool) -> Array:
         cfg = self.config
-        if cfg.relpos_bias_per_layer:
-            bias = bias + RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
+        if bias is None:
+            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
         drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,), deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(x)
-        x = x + drop(SelfAttention(cfg, name="attention")(y, bias, deterministic))
+        x = x + drop(SelfAttention(cfg, name="attention")(y, bias, seen, deterministic))
         y = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(x)
         x = x + drop(MLP(cfg, True, name="mlp")(y, deterministic))
         return with_sharding_constraint(x, ("batch", "length", "embed"))

@@ -20,9 +20,9 @@ from flax import linen as nn
 from flax.linen.partitioning import param_with_axes, with_sharding_constraint
 from jaxtyping import Bool, Float, Int
 
+from t5rank.models.attention import MASKED
 from t5rank.models.config import T5Config as T5Config
 from t5rank.models.layers import (
-    MASKED,
     DecoderLayer,
     EncoderLayer,
     RelativePositionBias,
@@ -85,12 +85,12 @@ class Encoder(nn.Module):
             seen = mask[:, None, None, :]
         else:
             seen = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
-        bias = jnp.where(seen, 0.0, MASKED)
+        bias = None
         if not cfg.relpos_bias_per_layer:
-            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1]) + bias
+            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
         count = cfg.num_encoder_layers
-        x = run_layers(self, EncoderLayer, count, x, bias, deterministic=deterministic)
+        x = run_layers(self, EncoderLayer, count, x, bias, seen, deterministic=deterministic)
         x = RMSNorm(cfg.dtype, name="encoder_norm")(x)
         return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
 

@@ -25,7 +25,7 @@ def run_layers(
     layer_class: Callable[..., nn.Module],
     count: int,
     x: Array,
-    *arguments: Array,
+    *arguments: Array | None,
     deterministic: bool,
 ) -> Array:
     """The output of a stack's layers, called as `layer(x, *arguments, deterministic)`.

@@ -219,25 +219,6 @@ def test_dropout_rate_of_zero_is_no_dropout():
     np.testing.assert_allclose(ours, scores(kind, tokens()), atol=1e-6)
 
 
-def test_attention_in_blocks_changes_nothing(monkeypatch):
-    model, params = model_and_params("encoder")
-
-    def scores_and_gradient():
-        score = lambda p: model.score(p, tokens()).sum()  # noqa: E731
-        return jax.tree.leaves(jax.jit(jax.value_and_grad(score))(params))
-
-    def blocks(*rng):
-        return str(jax.make_jaxpr(model.score)(params, tokens(), *rng)).count("concatenate")
-
-    whole, in_training = scores_and_gradient(), blocks(jax.random.key(1))
-    monkeypatch.setattr(layers, "_CACHE", 0)
-    monkeypatch.setattr(layers, "_BLOCK", 4)
-    assert blocks() == TINY.num_encoder_layers
-    assert blocks(jax.random.key(1)) == in_training
-    for ours, expected in zip(scores_and_gradient(), whole, strict=True):
-        np.testing.assert_allclose(ours, expected, atol=1e-6)
-
-
 def test_gradient_reaches_every_parameter_that_matters_at_the_first_step():
     model, params = model_and_params("encoder-decoder")
     gradient = jax.jit(jax.grad(lambda p: jnp.sum(model.score(p, tokens()) ** 2)))(params)
