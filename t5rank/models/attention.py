@@ -66,25 +66,27 @@ def _on_cpu(query: Array, key: Array, value: Array, bias: Array, seen: Array) ->
 def _forward(
     query: Array, key: Array, value: Array, bias: Array, seen: Array
 ) -> tuple[Array, tuple[Array, ...]]:
-    y, weights = _means_and_weights(query, key, value, bias, seen)
-    # XLA would undo the cast to keep the gradient's logits in float32 instead, twice the memory.
-    return y, (query, key, value, seen, jax.lax.optimization_barrier(weights), y)
+    means, weights = _means_and_weights(query, key, value, bias, seen)
+    # XLA would undo the cast, to keep the logits in float32 instead: twice the memory.
+    return means, (query, key, value, seen, jax.lax.optimization_barrier(weights), means)
 
 
-def _backward(kept: tuple[Array, ...], y: Array) -> tuple[Array, Array, Array, Array, np.ndarray]:
+def _backward(
+    kept: tuple[Array, ...], by_means: Array
+) -> tuple[Array, Array, Array, Array, np.ndarray]:
+    """The gradients, from that of the means (Dao et al. 2022, FlashAttention, appendix B.2)."""
     query, key, value, seen, weights, means = kept
-    by_weight = jnp.einsum("bhqd,bhkd->bhqk", y, value).astype(jnp.float32)
-    weights32 = weights.astype(jnp.float32)
-    mean = (y.astype(jnp.float32) * means.astype(jnp.float32)).sum(-1, keepdims=True)
-    by_logit = (weights32 * (by_weight - mean)).astype(query.dtype)
-    ones = jnp.ones(len(y), query.dtype)  # XLA's sum over the batch is slow on CPU
+    by_weights = jnp.einsum("bhqd,bhkd->bhqk", by_means, value).astype(jnp.float32)
+    shift = (by_means.astype(jnp.float32) * means.astype(jnp.float32)).sum(-1, keepdims=True)
+    by_logits = (weights.astype(jnp.float32) * (by_weights - shift)).astype(query.dtype)
+    ones = jnp.ones(len(query), query.dtype)  # XLA's own sum over the batch is slow on CPU
     gradients = (
-        jnp.einsum("bhqk,bhkd->bhqd", by_logit, key),
-        jnp.einsum("bhqk,bhqd->bhkd", by_logit, query),
-        jnp.einsum("bhqk,bhqd->bhkd", weights, y),
-        jnp.einsum("bhqk,b->hqk", by_logit, ones, preferred_element_type=jnp.float32),
+        jnp.einsum("bhqk,bhkd->bhqd", by_logits, key),
+        jnp.einsum("bhqk,bhqd->bhkd", by_logits, query),
+        jnp.einsum("bhqk,bhqd->bhkd", weights, by_means),
+        jnp.einsum("bhqk,b->hqk", by_logits, ones, preferred_element_type=jnp.float32),
     )
-    # The bias's is added up at once, not after those of all layers, which would wait in memory.
+    # The bias's is added up here, not after those of all layers, whose logits would wait for it.
     return *jax.lax.optimization_barrier(gradients), np.zeros(seen.shape, jax.dtypes.float0)
 
 

@@ -78,6 +78,7 @@ def test_bfloat16_is_near_float32(backend):
 def test_blocks_change_nothing(monkeypatch, masked):
     arguments = inputs(masked)
     whole = attention(*arguments)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr(attention_module, "_CACHE", 0)
     monkeypatch.setattr(attention_module, "_BLOCK", 5)
     assert "concatenate" in str(jax.make_jaxpr(attention)(*arguments))
