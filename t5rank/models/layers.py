@@ -130,9 +130,10 @@ class _Attention(nn.Module):
 
         return _Kernel(shape, axes, init, name=name)().astype(cfg.dtype)
 
-    def drop(self, weights: Array, deterministic: bool) -> Array:
+    def drop(self, x: Array, deterministic: bool, shared: int = -2) -> Array:
+        """Drops the same of x along its axis `shared`."""
         rate = self.config.dropout_rate
-        return nn.Dropout(rate, broadcast_dims=(-2,))(weights, deterministic=deterministic)
+        return nn.Dropout(rate, broadcast_dims=(shared,))(x, deterministic=deterministic)
 
 
 class SelfAttention(_Attention):
@@ -149,8 +150,8 @@ class SelfAttention(_Attention):
 
         query, key, value = heads("query"), heads("key"), heads("value")
         # All queries drop the weights of the same tokens: that is, their values.
-        drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-1,))
-        y = attention(query, key, drop(value, deterministic=deterministic), bias, seen)
+        value = self.drop(value, deterministic, shared=-1)
+        y = attention(query, key, value, bias, seen)
         y = y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv)
         return _times(y, self.kernel("out"))
 
