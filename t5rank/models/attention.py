@@ -1,5 +1,7 @@
 """Attention with a bias and a mask, and a gradient that keeps and moves little memory."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,26 @@ import numpy as np
 from t5rank.types import Array
 
 MASKED = -1e10  # what is added to the logits of tokens that are not attended to
-_CACHE = 32 * 2**20  # bytes: attention weights that are more are computed in blocks
-_BLOCK = 256  # queries
+_BLOCK = 128  # queries
+
+
+def queries_at_once(length: int) -> int:
+    """For how many queries of a row attention is best computed: all; on CPU, for some if many.
+
+    There weights that leave the cache cost more than the products that they are made of.
+    """
+    return length if jax.default_backend() != "cpu" or length <= 2 * _BLOCK else _BLOCK
+
+
+def bias_distances(length: int, queries: int) -> np.ndarray:
+    """The distances key - query of the bias of `attention`, `[queries, columns]`.
+
+    All queries at once have `[length, length]`. Blocks of some each have a window of the same
+    array, that of the last block continued to the right: the first block has the last columns.
+    """
+    blocks = -(-length // queries)
+    columns = np.arange((1 - blocks) * queries, length)
+    return columns[None, :] - np.arange(queries)[:, None]
 
 
 @jax.custom_vjp
@@ -19,17 +39,50 @@ def attention(query: Array, key: Array, value: Array, bias: Array, seen: Array) 
       query: `[batch, heads, q, d]`; it is not divided by sqrt(d).
       key: `[batch, heads, k, d]`.
       value: `[batch, heads, k, d]`.
-      bias: `[heads, q, k]`, float32.
+      bias: float32, `[heads, q, k]`, or `[heads, queries, columns]` at the distances of
+        `bias_distances`, for so many queries at a time (with a gradient, all at once even so).
       seen: which keys a query attends to, `[batch, 1, q or 1, k]`; all alike where it sees none.
     """
-    if jax.default_backend() != "cpu":
-        return _means_and_weights(query, key, value, bias, seen)[0]
-    return _on_cpu(query, key, value, bias, seen)
+    length, queries = query.shape[2], bias.shape[1]
+    if queries >= length:
+        return _means(query, key, value, bias, seen)
+
+    def block(i: Array, means: Array) -> Array:
+        start = jnp.minimum(i * queries, length - queries)
+        part = functools.partial(jax.lax.dynamic_slice_in_dim, axis=2)
+        window = part(bias, bias.shape[2] - length - start, length)
+        some = seen if seen.shape[2] == 1 else part(seen, start, queries)
+        y = _means(part(query, start, queries), key, value, window, some)
+        return jax.lax.dynamic_update_slice_in_dim(means, y, start, axis=2)
+
+    # A loop: XLA's CPU compiler would keep the weights of all blocks, were they written out.
+    return jax.lax.fori_loop(0, -(-length // queries), block, jnp.zeros_like(query))
+
+
+def _whole(bias: Array, length: int) -> Array:
+    """The bias of all queries, `[heads, length, length]`, from the windows of its blocks."""
+    queries, columns = bias.shape[1:]
+    windows = [
+        bias[:, : length - i, columns - length - i : columns - i] for i in range(0, length, queries)
+    ]
+    return jnp.concatenate(windows, axis=1)
 
 
 def _logits(query: Array, key: Array, bias: Array, seen: Array) -> Array:
     logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
     return logits + bias + jnp.where(seen, 0.0, MASKED)
+
+
+def _means(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> Array:
+    if jax.default_backend() != "cpu":
+        return _means_and_weights(query, key, value, bias, seen)[0]
+    logits = _logits(query, key, bias, seen)
+    weights = jnp.exp(logits - logits.max(-1, keepdims=True))
+    total = weights.sum(-1, keepdims=True)
+    y = jnp.einsum(
+        "bhqk,bhkd->bhqd", weights.astype(query.dtype), value, preferred_element_type=jnp.float32
+    )
+    return (y / total).astype(query.dtype)  # these are fewer numbers than the weights
 
 
 def _means_and_weights(
@@ -39,43 +92,19 @@ def _means_and_weights(
     return jnp.einsum("bhqk,bhkd->bhqd", weights, value), weights
 
 
-def _on_cpu(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> Array:
-    """The means; where the weights leave the cache, of some queries after the others."""
-
-    def means(query: Array, bias: Array, seen: Array) -> Array:
-        logits = _logits(query, key, bias, seen)
-        weights = jnp.exp(logits - logits.max(-1, keepdims=True))
-        total = weights.sum(-1, keepdims=True)
-        y = jnp.einsum(
-            "bhqk,bhkd->bhqd",
-            weights.astype(query.dtype),
-            value,
-            preferred_element_type=jnp.float32,
-        )
-        return (y / total).astype(query.dtype)  # these are fewer numbers than the weights
-
-    batch, heads, length, _ = query.shape
-    if 4 * batch * heads * length * key.shape[2] <= _CACHE or length <= _BLOCK:
-        return means(query, bias, seen)
-    seen = jnp.broadcast_to(seen, (batch, 1, length, key.shape[2]))
-    blocks = [slice(i, i + _BLOCK) for i in range(0, length, _BLOCK)]
-    parts = [means(query[:, :, i], bias[:, i], seen[:, :, i]) for i in blocks]
-    return jnp.concatenate(parts, axis=2)
-
-
 def _forward(
     query: Array, key: Array, value: Array, bias: Array, seen: Array
-) -> tuple[Array, tuple[Array, ...]]:
-    means, weights = _means_and_weights(query, key, value, bias, seen)
+) -> tuple[Array, tuple]:
+    whole, of_whole = jax.vjp(functools.partial(_whole, length=query.shape[2]), bias)
+    means, weights = _means_and_weights(query, key, value, whole, seen)
     # XLA would undo the cast, to keep the logits in float32 instead: twice the memory.
-    return means, (query, key, value, seen, jax.lax.optimization_barrier(weights), means)
+    weights = jax.lax.optimization_barrier(weights)
+    return means, (query, key, value, seen, weights, means, of_whole)
 
 
-def _backward(
-    kept: tuple[Array, ...], by_means: Array
-) -> tuple[Array, Array, Array, Array, np.ndarray]:
+def _backward(kept: tuple, by_means: Array) -> tuple[Array, Array, Array, Array, np.ndarray]:
     """The gradients, from that of the means (Dao et al. 2022, FlashAttention, appendix B.2)."""
-    query, key, value, seen, weights, means = kept
+    query, key, value, seen, weights, means, of_whole = kept
     by_weights = jnp.einsum("bhqd,bhkd->bhqk", by_means, value).astype(jnp.float32)
     shift = (by_means.astype(jnp.float32) * means.astype(jnp.float32)).sum(-1, keepdims=True)
     by_logits = (weights.astype(jnp.float32) * (by_weights - shift)).astype(query.dtype)
@@ -87,7 +116,8 @@ def _backward(
         jnp.einsum("bhqk,b->hqk", by_logits, ones, preferred_element_type=jnp.float32),
     )
     # The bias's is added up here, not after those of all layers, whose logits would wait for it.
-    return *jax.lax.optimization_barrier(gradients), np.zeros(seen.shape, jax.dtypes.float0)
+    *others, by_bias = jax.lax.optimization_barrier(gradients)
+    return *others, *of_whole(by_bias), np.zeros(seen.shape, jax.dtypes.float0)
 
 
 attention.defvjp(_forward, _backward)

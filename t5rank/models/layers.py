@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 from flax.linen.partitioning import param_with_axes, with_sharding_constraint
 
-from t5rank.models.attention import attention
+from t5rank.models.attention import attention, bias_distances, queries_at_once
 from t5rank.models.config import ACTIVATIONS, T5Config
 from t5rank.types import Array
 
@@ -50,9 +50,8 @@ class RMSNorm(nn.Module):
         return y.astype(self.dtype) * scale.astype(self.dtype)
 
 
-def relative_position_buckets(length: int, bidirectional: bool = True) -> np.ndarray:
-    """T5's buckets `[query, key]` of relative positions (Raffel et al. 2020, section 2.1)."""
-    distance = np.arange(length)[None, :] - np.arange(length)[:, None]
+def relative_position_buckets(distance: np.ndarray, bidirectional: bool = True) -> np.ndarray:
+    """T5's buckets of distances key - query (Raffel et al. 2020, section 2.1)."""
     buckets = _RELPOS_BUCKETS
     offset = np.zeros_like(distance)
     if bidirectional:
@@ -70,12 +69,12 @@ def relative_position_buckets(length: int, bidirectional: bool = True) -> np.nda
 
 
 class RelativePositionBias(nn.Module):
-    """One bias per head and bucket; `[heads, query, key]`."""
+    """One bias per head and bucket; `[heads, ...]` for `[...]` distances key - query."""
 
     num_heads: int
 
     @nn.compact
-    def __call__(self, length: int) -> Array:
+    def __call__(self, distance: np.ndarray) -> Array:
         table = param_with_axes(
             "rel_embedding",
             nn.initializers.variance_scaling(1.0, "fan_avg", "uniform"),
@@ -83,9 +82,17 @@ class RelativePositionBias(nn.Module):
             jnp.float32,
             axes=("heads", "relpos_buckets"),
         )
-        bias = table[:, relative_position_buckets(length)]
+        bias = table[:, relative_position_buckets(distance)]
         # Gathered once, not where it is added: XLA's softmax kernels for GPUs gather nothing.
         return jax.lax.optimization_barrier(bias)
+
+
+def encoder_bias(config: T5Config, x: Array, deterministic: bool) -> Array:
+    """The `relpos_bias` of the module that calls this, for the `attention` of x."""
+    length = x.shape[1]
+    queries = queries_at_once(length) if deterministic else length
+    bias = RelativePositionBias(config.num_heads, name="relpos_bias")
+    return bias(bias_distances(length, queries))
 
 
 @jax.custom_vjp
@@ -231,7 +238,7 @@ class EncoderLayer(nn.Module):
     def __call__(self, x: Array, bias: Array | None, seen: Array, deterministic: bool) -> Array:
         cfg = self.config
         if bias is None:
-            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
+            bias = encoder_bias(cfg, x, deterministic)
         drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,), deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(x)
         x = x + drop(SelfAttention(cfg, name="attention")(y, bias, seen, deterministic))
@@ -249,7 +256,7 @@ class DecoderLayer(nn.Module):
     def __call__(self, x: Array, encoded: Array, bias: Array, deterministic: bool) -> Array:
         cfg = self.config
         if cfg.relpos_bias_per_layer:  # in the tree, for checkpoints; it does not matter here
-            RelativePositionBias(cfg.num_heads, name="relpos_bias")(1)
+            RelativePositionBias(cfg.num_heads, name="relpos_bias")(np.zeros((1, 1), int))
         drop = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_self_attention_layer_norm")(x)
         x = x + drop(FirstStepSelfAttention(cfg, name="self_attention")(y, deterministic))

@@ -16,6 +16,7 @@ every row has the same number of `slots` for their results.
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen.partitioning import param_with_axes, with_sharding_constraint
 from jaxtyping import Bool, Float, Int
@@ -27,6 +28,7 @@ from t5rank.models.layers import (
     EncoderLayer,
     RelativePositionBias,
     RMSNorm,
+    encoder_bias,
     fan_in_truncated,
 )
 from t5rank.models.stack import run_layers
@@ -87,7 +89,7 @@ class Encoder(nn.Module):
             seen = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
         bias = None
         if not cfg.relpos_bias_per_layer:
-            bias = RelativePositionBias(cfg.num_heads, name="relpos_bias")(x.shape[1])
+            bias = encoder_bias(cfg, x, deterministic)
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
         count = cfg.num_encoder_layers
         x = run_layers(self, EncoderLayer, count, x, bias, seen, deterministic=deterministic)
@@ -124,7 +126,7 @@ class Decoder(nn.Module):
     ) -> Array:
         cfg = self.config
         if not cfg.relpos_bias_per_layer:  # in the tree, for checkpoints
-            RelativePositionBias(cfg.num_heads, name="relpos_bias")(1)
+            RelativePositionBias(cfg.num_heads, name="relpos_bias")(np.zeros((1, 1), int))
         bias = jnp.where(seen, 0.0, MASKED)[:, :, None]
         x = embedding(jnp.full(seen.shape[:2], PAD_ID))
         drop = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)

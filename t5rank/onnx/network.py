@@ -129,7 +129,7 @@ class _Encoder(_Layers):
 
     def bias(self, weights: PyTree, distances: str, mask: str) -> str:
         """The position bias with the mask, `[batch, heads, query, key]`."""
-        buckets = layers.relative_position_buckets(2 * _FARTHEST + 1)[_FARTHEST]
+        buckets = layers.relative_position_buckets(np.arange(-_FARTHEST, _FARTHEST + 1))
         table = self.graph.constant(_float32(weights["rel_embedding"])[:, buckets])
         return self.graph.op("Add", self.graph.op("Gather", table, distances, axis=1), mask)
 

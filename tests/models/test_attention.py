@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank.models import attention as attention_module
-from t5rank.models.attention import attention
+from t5rank.models.attention import attention, bias_distances, queries_at_once
 
 BATCH, HEADS, LENGTH, SIZE = 2, 3, 12, 4
 GRADIENTS = (0, 1, 2, 3)
@@ -74,15 +73,31 @@ def test_bfloat16_is_near_float32(backend):
         np.testing.assert_allclose(mine.astype(jnp.float32), theirs, atol=0.06)
 
 
+@pytest.mark.parametrize("queries", [4, 5])
 @pytest.mark.parametrize("masked", ["by segment", "by padding"])
-def test_blocks_change_nothing(monkeypatch, masked):
-    arguments = inputs(masked)
-    whole = attention(*arguments)
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    monkeypatch.setattr(attention_module, "_CACHE", 0)
-    monkeypatch.setattr(attention_module, "_BLOCK", 5)
-    assert "concatenate" in str(jax.make_jaxpr(attention)(*arguments))
-    np.testing.assert_allclose(attention(*arguments), whole, atol=1e-6)
+def test_blocks_of_queries_change_nothing(backend, masked, queries):
+    *others, _, seen = inputs(masked)
+    table = jnp.asarray(np.random.default_rng(5).normal(size=(HEADS, 2 * LENGTH)), jnp.float32)
+
+    def attend(at_once, *arguments):
+        *others, table = arguments
+        bias = table[:, bias_distances(LENGTH, at_once)]  # negative distances are the last columns
+        return attention(*others, bias, seen)
+
+    whole, blocks = (functools.partial(attend, at_once) for at_once in (LENGTH, queries))
+    assert "scan" in str(jax.make_jaxpr(blocks)(*others, table))
+    np.testing.assert_allclose(blocks(*others, table), whole(*others, table), atol=1e-6)
+    ours, expected = (
+        jax.grad(functools.partial(mean_of, f), GRADIENTS)(*others, table) for f in (blocks, whole)
+    )
+    for mine, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_only_long_rows_on_cpu_are_attended_to_in_blocks(monkeypatch):
+    assert [queries_at_once(length) for length in (8, 256, 264, 2048)] == [8, 256, 128, 128]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert queries_at_once(2048) == 2048
 
 
 def test_a_query_that_sees_nothing_weighs_all_values_alike(backend):

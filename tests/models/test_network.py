@@ -118,7 +118,7 @@ def test_relative_position_buckets_are_those_of_hugging_face(length, bidirection
     expected = attention._relative_position_bucket(
         distance, bidirectional=bidirectional, num_buckets=32, max_distance=128
     )
-    ours = layers.relative_position_buckets(length, bidirectional)
+    ours = layers.relative_position_buckets(distance.numpy(), bidirectional)
     np.testing.assert_array_equal(ours, expected.numpy())
 
 
