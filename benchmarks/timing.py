@@ -9,9 +9,10 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,6 +41,7 @@ def side_by_side(
     turns: int,
     most_seconds: float = math.inf,
     warm_up: int = 1,
+    environment: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[dict[str, Figures], dict[str, str]]:
     """Runs systems in turns; every second turn in the opposite order.
 
@@ -50,6 +52,7 @@ def side_by_side(
       turns: how often each is measured.
       most_seconds: no turn but the first is begun later than this after the first.
       warm_up: how often each runs before it is measured.
+      environment: variables of the processes of some systems, by name.
 
     Returns:
       The figures, and why the others could not be measured. The memory is the largest resident
@@ -59,7 +62,7 @@ def side_by_side(
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
-            worker = Worker(name, make, arguments, warm_up)
+            worker = Worker(name, make, arguments, warm_up, (environment or {}).get(name, {}))
             error = worker.answer()
             if error is None:
                 workers[name] = worker
@@ -94,12 +97,20 @@ class Worker:
     It first sends None, or why the system cannot run.
     """
 
-    def __init__(self, name: str, make: Callable[..., Run], arguments: tuple, warm_up: int = 1):
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., Run],
+        arguments: tuple,
+        warm_up: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ):
         self.name = name
         self.connection, theirs = _SPAWN.Pipe()
         what = (theirs, make, arguments, warm_up)
         self.process = _SPAWN.Process(target=_serve, args=what, daemon=True)
-        self.process.start()
+        with mock.patch.dict(os.environ, environment or {}):
+            self.process.start()
         theirs.close()
         self.seconds: list[float] = []
 

@@ -6,10 +6,12 @@
 T5 1.1 shapes with random weights that are made on the spot, the same in all systems; queries and
 passages of MS MARCO's lengths, tokens ready before the step (transformers tokenizes in it, a
 hundredth of its time); Adam, no dropout, softmax loss, float32. Each system has a process of its
-own; they take turns, each with the same lists at the same step. Printed for each: the median time
-of a step, the ratio of its time to t5rank's (the median over turns), XLA's temporary memory, peak
-memory (of the accelerator, or its process), and how far its loss of the last step is from t5rank's.
-Then, of t5rank, tokens a second (without padding) and how much of the machine it uses.
+own, t5rank's with memory in huge pages as `t5rank train` has it (all have it, or none, where
+`GLIBC_TUNABLES` is set to `glibc.malloc.hugetlb=1`, or 0); they take turns, each with the same lists
+at the same step. Printed for each: the median time of a step, the ratio of its time to t5rank's (the
+median over turns), XLA's temporary memory, peak memory (of the accelerator, or its process), and how
+far its loss of the last step is from t5rank's. Then, of t5rank, tokens a second (without padding)
+and how much of the machine it uses.
 
 With `--dtype bfloat16` activations are bfloat16 in all systems, weights and optimizer float32.
 """
@@ -29,6 +31,7 @@ import timing
 import trainers
 import utilization
 
+from t5rank.huge_pages import environment
 from t5rank.models.operations import TRAINING_FACTOR, scoring_operations
 
 OURS = "t5rank, packed rows"
@@ -58,7 +61,14 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         chosen = {
             n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}
         }
-        figures, failed = timing.side_by_side(chosen, (training,), options.turns, warm_up=STEPS)
+        huge_pages = environment()
+        figures, failed = timing.side_by_side(
+            chosen,
+            (training,),
+            options.turns,
+            warm_up=STEPS,
+            environment={name: huge_pages for name in chosen if name.startswith("t5rank")},
+        )
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)
     lengths = models.lengths(lists, options.vocabulary)
