@@ -6,12 +6,13 @@
 T5 1.1 shapes with random weights that are made on the spot, the same in all systems; queries and
 passages of MS MARCO's lengths, tokens ready before the step (transformers tokenizes in it, a
 hundredth of its time); Adam, no dropout, softmax loss, float32. Each system has a process of its
-own, t5rank's with memory in huge pages as `t5rank train` has it (all have it, or none, where
-`GLIBC_TUNABLES` is set to `glibc.malloc.hugetlb=1`, or 0); they take turns, each with the same lists
-at the same step. Printed for each: the median time of a step, the ratio of its time to t5rank's (the
-median over turns), XLA's temporary memory, peak memory (of the accelerator, or its process), and how
-far its loss of the last step is from t5rank's. Then, of t5rank, tokens a second (without padding)
-and how much of the machine it uses.
+own; they take turns, each with the same lists at the same step. Printed for each: the median time
+of a step, the ratio of its time to t5rank's (the median over turns), XLA's temporary memory, peak
+memory (of the accelerator, or its process), and how far its loss of the last step is from t5rank's.
+Then, of t5rank, tokens a second (without padding) and how much of the machine it uses.
+
+t5rank's processes have their memory in huge pages, as `t5rank train` has it. Where `GLIBC_TUNABLES`
+is set to `glibc.malloc.hugetlb=1` those of all systems have it, where to 0 none.
 
 With `--dtype bfloat16` activations are bfloat16 in all systems, weights and optimizer float32.
 """
