@@ -9,7 +9,7 @@ import numpy as np
 from t5rank.types import Array
 
 MASKED = -1e10  # what is added to the logits of tokens that are not attended to
-_BLOCK = 128  # queries
+_BLOCK = 128  # queries at most
 
 
 def queries_at_once(length: int) -> int:
@@ -17,7 +17,10 @@ def queries_at_once(length: int) -> int:
 
     There weights that leave the cache cost more than the products that they are made of.
     """
-    return length if jax.default_backend() != "cpu" or length <= 2 * _BLOCK else _BLOCK
+    if jax.default_backend() != "cpu" or length <= 2 * _BLOCK:
+        return length
+    blocks = -(-length // _BLOCK)
+    return -(-length // blocks)  # in even blocks: a last one that is short takes as long as others
 
 
 def bias_distances(length: int, queries: int) -> np.ndarray:
