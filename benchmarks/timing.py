@@ -62,7 +62,7 @@ def side_by_side(
     with tqdm(total=len(systems) * (turns + 1)) as progress:
         for name, make in systems.items():
             progress.set_postfix_str(name)
-            worker = Worker(name, make, arguments, warm_up, (environment or {}).get(name, {}))
+            worker = Worker(name, make, arguments, warm_up, (environment or {}).get(name))
             error = worker.answer()
             if error is None:
                 workers[name] = worker

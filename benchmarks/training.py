@@ -32,7 +32,7 @@ import timing
 import trainers
 import utilization
 
-from t5rank.huge_pages import environment
+from t5rank import huge_pages
 from t5rank.models.operations import TRAINING_FACTOR, scoring_operations
 
 OURS = "t5rank, packed rows"
@@ -62,13 +62,13 @@ def measured(size: str, options: argparse.Namespace) -> dict[str, Any]:
         chosen = {
             n: s for n, s in SYSTEMS.items() if not options.only or n in {OURS, *options.only}
         }
-        huge_pages = environment()
+        ours_asks = huge_pages.environment()
         figures, failed = timing.side_by_side(
             chosen,
             (training,),
             options.turns,
             warm_up=STEPS,
-            environment={name: huge_pages for name in chosen if name.startswith("t5rank")},
+            environment={name: ours_asks for name in chosen if name.startswith("t5rank")},
         )
     for system, reason in failed.items():
         print(f"{system} is left out: {reason}", file=sys.stderr)

@@ -53,22 +53,24 @@ def attention(query: Array, key: Array, value: Array, bias: Array, seen: Array) 
     def block(i: Array, means: Array) -> Array:
         start = jnp.minimum(i * queries, length - queries)
         part = functools.partial(jax.lax.dynamic_slice_in_dim, axis=2)
-        window = part(bias, bias.shape[2] - length - start, length)
         some = seen if seen.shape[2] == 1 else part(seen, start, queries)
-        y = _means(part(query, start, queries), key, value, window, some)
+        y = _means(part(query, start, queries), key, value, _window(bias, start, length), some)
         return jax.lax.dynamic_update_slice_in_dim(means, y, start, axis=2)
 
     # A loop: XLA's CPU compiler would keep the weights of all blocks, were they written out.
     return jax.lax.fori_loop(0, -(-length // queries), block, jnp.zeros_like(query))
 
 
+def _window(bias: Array, start: Array | int, length: int) -> Array:
+    """The bias of the block of queries from `start` on, `[heads, queries, length]`."""
+    first = bias.shape[2] - length - start
+    return jax.lax.dynamic_slice_in_dim(bias, first, length, axis=2)
+
+
 def _whole(bias: Array, length: int) -> Array:
-    """The bias of all queries, `[heads, length, length]`, from the windows of its blocks."""
-    queries, columns = bias.shape[1:]
-    windows = [
-        bias[:, : length - i, columns - length - i : columns - i] for i in range(0, length, queries)
-    ]
-    return jnp.concatenate(windows, axis=1)
+    """The bias of all queries, `[heads, length, length]`."""
+    windows = [_window(bias, start, length) for start in range(0, length, bias.shape[1])]
+    return jnp.concatenate(windows, axis=1)[:, :length]
 
 
 def _logits(query: Array, key: Array, bias: Array, seen: Array) -> Array:

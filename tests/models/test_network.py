@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.linen import partitioning as nn_partitioning
 
-from t5rank.models import layers, network
+from t5rank.models import attention, layers, network
 from t5rank.models.heads import EncoderHead, RankT5Head
 from t5rank.models.ranking import RankingModel
 from t5rank.partitioning import count_parameters
@@ -217,6 +217,26 @@ def test_dropout_rate_of_zero_is_no_dropout():
     kind = "encoder"
     ours = scores(kind, tokens(), jax.random.key(1), dropout_rate=0.0)
     np.testing.assert_allclose(ours, scores(kind, tokens()), atol=1e-6)
+
+
+def test_attention_in_blocks_changes_nothing_and_is_not_for_training(monkeypatch):
+    model, params = model_and_params("encoder")
+
+    def scores_and_gradient():
+        score = lambda p: model.score(p, tokens()).sum()  # noqa: E731
+        return jax.tree.leaves(jax.jit(jax.value_and_grad(score))(params))
+
+    def loops(*rng):
+        score = functools.partial(model.score)  # a new one, as JAX keeps what it has traced
+        return str(jax.make_jaxpr(score)(params, tokens(), *rng)).count("scan[")
+
+    whole, of_training = scores_and_gradient(), loops(jax.random.key(1))
+    assert loops() == 0
+    monkeypatch.setattr(attention, "_BLOCK", 3)
+    assert loops() == TINY.num_encoder_layers
+    assert loops(jax.random.key(1)) == of_training
+    for ours, expected in zip(scores_and_gradient(), whole, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
 def test_gradient_reaches_every_parameter_that_matters_at_the_first_step():
