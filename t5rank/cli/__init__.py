@@ -15,6 +15,7 @@ from t5rank.cli.scoring import add_merge, add_rerank, add_score
 from t5rank.cli.serving import add_serve
 from t5rank.cli.terminal import set_up_logging
 from t5rank.cli.training import add_quickstart, add_train
+from t5rank.data.errors import DataError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("t5rank: interrupted", file=sys.stderr)
         return 130
+    except DataError as error:
+        print(f"t5rank: {error.said(getattr(arguments, 'data_options', {}))}", file=sys.stderr)
+        return 1
     except (ValueError, RuntimeError, OSError) as error:
         print(f"t5rank: {error}", file=sys.stderr)
         return 1

@@ -62,7 +62,7 @@ def add_train(commands) -> None:
         metavar="NAME=VALUE",
         help="sets a macro or a parameter; also written --gin.NAME=VALUE",
     )
-    parser.set_defaults(command=_train)
+    parser.set_defaults(command=_train, data_options={"labelled": "--gin.LABELLED=False"})
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from t5rank.data.errors import DataError
 from t5rank.data.files import UTF8_BOM, PathLike, decode_line, location, open_binary
 
 _BLOCK_LINES = 1 << 17
@@ -149,9 +150,11 @@ def _ids_and_starts(file, path: PathLike, strict: bool) -> Iterator[tuple[bytes,
                     "expected doc_id TAB text, the id without white space."
                 )
             if strict and (not text or text.isspace()):
-                raise ValueError(
+                raise DataError(
                     f"Document {doc_id.decode('utf-8', 'replace')!r} in {location(path, number)} "
-                    "has no text; expected at least one word. Or read it with strict=False."
+                    "has no text; expected at least one word.",
+                    "strict",
+                    "accept it",
                 )
             yield doc_id, start
         start += len(line)

@@ -14,6 +14,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from t5rank.data.errors import DataError
+
 PathLike = str | os.PathLike[str]
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -135,9 +137,10 @@ def repaired(text: str) -> str:
 
 def broken_text_error(where: str, detail: str = "broken UTF-8") -> ValueError:
     """The error for broken text at `where` ("file 'x', line 12")."""
-    return ValueError(
-        f"{capitalized(where)} has {detail}; expected valid UTF-8. "
-        "Repair the file, or read it with strict=False to replace what is broken by U+FFFD."
+    return DataError(
+        f"{capitalized(where)} has {detail}; expected valid UTF-8.",
+        "strict",
+        "replace what is broken by U+FFFD",
     )
 
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, open_text_writer, read_lines, repaired
 from t5rank.data.folder import lists_files
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
@@ -142,8 +143,10 @@ def _check_keys(
         if key in optional and key not in got:
             continue
         if key not in got:
-            hint = " Pass labelled=False to read lists without labels." if key == "label" else ""
-            raise ValueError(f"{name} has no key '{key}'; expected {', '.join(expected)}.{hint}")
+            fact = f"{name} has no key '{key}'; expected {', '.join(expected)}."
+            if key == "label":
+                raise DataError(fact, "labelled", "read lists without labels")
+            raise ValueError(fact)
         if not isinstance(got[key], kind):
             raise ValueError(
                 f"{name} has {got[key]!r:.60} under '{key}'; expected {_TYPE_NAMES[kind]}."

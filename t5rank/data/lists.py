@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from t5rank.data.errors import DataError
 from t5rank.data.files import broken_text_error, is_broken, repaired
 
 logger = logging.getLogger(__name__)
@@ -218,9 +219,10 @@ def _without_blank(items: list[Item], where, strict, counts) -> list[Item]:
     kept = [item for item in items if item[1].strip()]
     if strict and len(kept) < len(items):
         doc_id = next(doc_id for doc_id, text, _ in items if not text.strip())
-        raise ValueError(
-            f"Document '{doc_id}' in {where} has no text; expected at least one word. "
-            "Repair the file, or read it with strict=False to drop such documents."
+        raise DataError(
+            f"Document '{doc_id}' in {where} has no text; expected at least one word.",
+            "strict",
+            "drop such documents",
         )
     counts["empty_documents_dropped"] += len(items) - len(kept)
     return kept
@@ -234,9 +236,11 @@ def _without_duplicates(items: list[Item], where, strict, counts, unique) -> lis
         merged[key] = (first[0], first[1], max(first[2], label))
     if strict and len(merged) < len(items):
         keys = Counter(text if unique == "text" else doc_id for doc_id, text, _ in items)
-        raise ValueError(
+        raise DataError(
             f"The list in {where} has the {unique} {keys.most_common(1)[0][0]!r:.60} twice; "
-            "expected different documents. Repair the file, or read it with strict=False to merge."
+            "expected different documents.",
+            "strict",
+            "merge them",
         )
     counts["duplicate_documents_merged"] += len(items) - len(merged)
     return list(merged.values())

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.json_columns import read_column
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
@@ -266,9 +267,10 @@ def _item(query_id: str, position: int, passage: dict, labelled: bool, where: st
     label = passage.get("is_selected")
     if label is None or label == _NO_LABEL:
         if labelled:
-            raise ValueError(
-                f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1. "
-                "Pass labelled=False to read a split without labels."
+            raise DataError(
+                f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1.",
+                "labelled",
+                "read a split without labels",
             )
         label = 0.0
     return f"{query_id}-{position}", passage["passage_text"], label

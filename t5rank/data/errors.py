@@ -1,0 +1,47 @@
+"""The error of malformed data, whose advice is in the words of whoever reads the file."""
+
+from collections.abc import Mapping
+
+
+class DataError(ValueError):
+    """A file holds something that the readers refuse, and that one of their options accepts.
+
+    In Python the advice names the reader's argument. A command knows the same option by a name of
+    its own, and may have none: `said` gives the sentence in the command's words.
+
+    Args:
+      fact: what is wrong, where, and what was expected.
+      option: the readers' argument that accepts it: "strict" or "labelled". False accepts it.
+      effect: what the readers then do, as it follows "to".
+
+    >>> error = DataError("File 'x' has a blank line.", "strict", "drop such lines")
+    >>> print(error)
+    File 'x' has a blank line. Repair the file, or pass strict=False to drop such lines.
+    >>> print(error.said({"strict": "--lenient"}))
+    File 'x' has a blank line. Repair the file, or give --lenient to drop such lines.
+    >>> print(error.said({}))
+    File 'x' has a blank line. Repair the file.
+    """
+
+    def __init__(self, fact: str, option: str, effect: str):
+        super().__init__(fact, option, effect)
+        self.fact = fact
+        self.option = option
+        self.effect = effect
+
+    def __str__(self) -> str:
+        return self._with_advice(f"pass {self.option}=False")
+
+    def said(self, options: Mapping[str, str]) -> str:
+        """The sentence of a command.
+
+        Args:
+          options: the readers' argument to the command's option, such as
+            `{"strict": "--gin.STRICT=False"}`.
+        """
+        name = options.get(self.option)
+        return self._with_advice(None if name is None else f"give {name}")
+
+    def _with_advice(self, advice: str | None) -> str:
+        rest = "" if advice is None else f", or {advice} to {self.effect}"
+        return f"{self.fact} Repair the file{rest}."
