@@ -18,6 +18,7 @@ from t5rank.report.literature import headlines, is_about
 from t5rank.report.markdown import markdown
 from t5rank.report.results import Results, results
 from t5rank.report.set_sections import set_section
+from t5rank.report.starts import starts
 from t5rank.report.training import without_folders
 from t5rank.report.training_sections import (
     configuration_section,
@@ -110,6 +111,9 @@ def _about(found: Results) -> Iterator[Block]:
         f"{'s' * (len(experiment.sets) > 1)}."
     )
     yield Items([f"{arm.title} ({arm.name}): {arm.recipe}" for arm in experiment.arms])
+    said = starts(experiment, found.models)
+    if said is not None:
+        yield Paragraph(said)
     yield blocks.Code(without_folders(experiment.command))
 
 

@@ -121,8 +121,8 @@ _WORDS_STAGES = (
 )
 _START = (
     "The model is an encoder of two layers and width 64 (2.1 million parameters) that starts from "
-    "random weights and first learns to match words, on queries made of a passage's own words; all "
-    "arms and seeds start from that one checkpoint. Each model is the checkpoint that is best on "
+    "random weights. Unless a checkpoint is given, it first learns to match words, on queries made "
+    "of a passage's own words. Each model is the checkpoint that is best on "
     "validation queries of its own, none of which it is trained or tested on."
 )
 
