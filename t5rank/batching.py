@@ -7,7 +7,6 @@ a closed set, as each costs a compilation; a backend that takes any shape gets b
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
 
 from t5rank.vocabulary import PAD_ID
@@ -93,17 +92,18 @@ class BatchShapes:
         return -(-rows // self.multiple) * self.multiple
 
 
-def default_shapes(tokens: int | None = None, parts: int = 1) -> BatchShapes:
-    """What suits JAX's default backend.
+def default_shapes(platform: str, tokens: int | None = None, parts: int = 1) -> BatchShapes:
+    """What suits a platform.
 
     On CPU cores, small batches of nearly equal length (on two cores 1.15 times as fast as batches
     of 32); an accelerator's matrix units want 8,000 tokens and more at once.
 
     Args:
+      platform: JAX's name of it, such as "cpu".
       tokens: of a batch; by default 1,024 on CPU and 16,384 for each part elsewhere.
       parts: over how many devices the rows of a batch are spread.
     """
-    if jax.default_backend() == "cpu":
+    if platform == "cpu":
         return BatchShapes(tokens or 1024, step=8, multiple=parts)
     return BatchShapes(tokens or 16384 * parts, step=16, multiple=parts)
 

@@ -76,6 +76,11 @@ def one_device() -> Mesh:
     return make_mesh(devices=jax.local_devices()[:1])
 
 
+def platform(mesh: Mesh | None) -> str:
+    """JAX's name of a mesh's kind of device, such as "cpu"; without a mesh, of the default one."""
+    return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+
+
 def on_mesh(
     function: Callable[P, R], mesh: Mesh, rules: LogicalAxisRules | None = None
 ) -> Callable[P, R]:

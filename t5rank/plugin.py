@@ -4,6 +4,7 @@ These are functions of T5X's own interfaces, called by T5X; nothing of T5X is im
 """
 
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -33,6 +34,15 @@ def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
             "T5Config 'relpos_bias_per_layer' has True; expected False for T5X's network."
         )
     return config_class(**fields)
+
+
+def absolute_path(path: str | None) -> str | None:
+    """A path from the root, as orbax wants it; None, and addresses such as `gs://...`, as they are.
+
+    >>> absolute_path("gs://models/t5"), absolute_path(None), absolute_path("/models/t5")
+    ('gs://models/t5', None, '/models/t5')
+    """
+    return path if path is None or "://" in path else os.path.abspath(path)
 
 
 def resumed_dataset(

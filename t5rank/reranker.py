@@ -6,12 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from t5rank import model_folder
+from t5rank import model_folder, partitioning
 from t5rank.batching import BatchShapes, padded
 from t5rank.models.heads import EncoderHead, Head
 from t5rank.models.ranking import RankingModel
@@ -110,7 +109,7 @@ class Reranker:
             return cls(encoder, OnnxScorer(weights), shapes, model.head)
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step, mesh)
-        model = _for_this_device(model)
+        model = _for_devices(model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         scorer = like._scorer_of(model) if like is not None and same_shapes else None
         if like is not None and scorer is not None:
@@ -246,10 +245,10 @@ def chunks(lists: Iterable[T], documents: Callable[[T], int]) -> Iterator[list[T
         yield chunk
 
 
-def _for_this_device(model: RankingModel) -> RankingModel:
+def _for_devices(model: RankingModel, mesh: Mesh | None) -> RankingModel:
     """The model with float32 activations on a CPU, where bfloat16 is slower, not faster."""
     config = model.module.config  # type: ignore[attr-defined]
-    if jax.default_backend() != "cpu" or config.dtype == "float32":
+    if partitioning.platform(mesh) != "cpu" or config.dtype == "float32":
         return model
     config = dataclasses.replace(config, dtype="float32")
     return RankingModel(model.module.clone(config=config), model.head)

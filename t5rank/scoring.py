@@ -45,7 +45,9 @@ class PairScorer:
         self, score_fn: ScoreFn, batch_tokens: int | None = None, mesh: Mesh | None = None
     ):
         mesh = partitioning.one_device() if mesh is None else mesh
-        self.shapes = default_shapes(batch_tokens, partitioning.data_parallelism(mesh))
+        self.shapes = default_shapes(
+            partitioning.platform(mesh), batch_tokens, partitioning.data_parallelism(mesh)
+        )
         self.compiled = 0
         self._sharding = partitioning.batch_sharding(mesh)
 

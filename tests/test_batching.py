@@ -1,6 +1,5 @@
 import itertools
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,12 +80,11 @@ def test_a_batch_of_no_tokens_is_refused():
         BatchShapes(0)
 
 
-def test_accelerators_get_large_batches(monkeypatch):
-    assert batching.default_shapes() == CPU
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert batching.default_shapes() == ACCELERATOR
-    assert batching.default_shapes(parts=4).rows(128, 10_000) == 512
-    assert batching.default_shapes(4096).tokens == 4096
+def test_accelerators_get_large_batches():
+    assert batching.default_shapes("cpu") == CPU
+    assert batching.default_shapes("gpu") == ACCELERATOR
+    assert batching.default_shapes("gpu", parts=4).rows(128, 10_000) == 512
+    assert batching.default_shapes("gpu", 4096).tokens == 4096
 
 
 def test_lengths_have_eight_steps_to_a_doubling():

@@ -16,6 +16,7 @@ def add_reproduce(commands) -> None:
         """
         t5rank reproduce qna-softmax-vs-sigmoid --data data --initial_checkpoint t5_base
         t5rank reproduce rankt5 --size tiny --data data
+        t5rank reproduce rankt5 --size tiny --data data --check
         t5rank reproduce list
 
         Checks the files of the data folder (what is missing is named, with where to get it),
@@ -48,11 +49,17 @@ def add_reproduce(commands) -> None:
         "--without_texts", action="store_true", help="a report with ids in place of texts"
     )
     parser.add_argument("--dry_run", action="store_true", help="only print the steps")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only say which files the data folder needs and where they come from, and check them",
+    )
     parser.set_defaults(command=_reproduce)
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
     from t5rank.reproduce import DESIGNS, Options, find_design, reproduce
+    from t5rank.reproduce.inputs import check_inputs, described_inputs
     from t5rank.reproduce.running import default_folder
 
     if arguments.name == "list":
@@ -61,6 +68,11 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         return 0
     check_at_least_one(arguments, "seeds", "workers")
     design = find_design(arguments.name, arguments.size, DESIGNS)
+    if arguments.check:
+        print(described_inputs(design.inputs), flush=True)
+        check_inputs(design.inputs, Path(arguments.data))
+        print(f"Data folder '{arguments.data}' has all {len(design.inputs)} files.")
+        return 0
     options = Options(
         data=Path(arguments.data),
         folder=Path(arguments.output or default_folder(design)),

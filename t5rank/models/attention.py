@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from t5rank.models.platform import is_for_cpu
 from t5rank.types import Array
 
 MASKED = -1e10  # what is added to the logits of tokens that are not attended to
@@ -17,7 +18,7 @@ def queries_at_once(length: int) -> int:
 
     There weights that leave the cache cost more than the products that they are made of.
     """
-    if jax.default_backend() != "cpu" or length <= 2 * _BLOCK:
+    if not is_for_cpu() or length <= 2 * _BLOCK:
         return length
     blocks = -(-length // _BLOCK)
     return -(-length // blocks)  # in even blocks: a last one that is short takes as long as others
@@ -79,7 +80,7 @@ def _logits(query: Array, key: Array, bias: Array, seen: Array) -> Array:
 
 
 def _means(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> Array:
-    if jax.default_backend() != "cpu":
+    if not is_for_cpu():
         return _means_and_weights(query, key, value, bias, seen)[0]
     logits = _logits(query, key, bias, seen)
     weights = jnp.exp(logits - logits.max(-1, keepdims=True))

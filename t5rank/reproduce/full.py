@@ -6,7 +6,7 @@ from typing import Any
 
 from t5rank.report.experiment import Headline
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, config, recipe
-from t5rank.reproduce.inputs import Input
+from t5rank.reproduce.inputs import VOCABULARY_SOURCE, Input
 
 _MSMARCO = "https://msmarco.z22.web.core.windows.net"
 _TREC = "https://trec.nist.gov/data/deep"
@@ -20,8 +20,7 @@ def _download(path: str, url: str, size: int, md5: str) -> Input:
 
 _VOCABULARY = Input(
     "spiece.model",
-    "It is T5's vocabulary: cc_all.32000.100extra/sentencepiece.model of T5's storage bucket "
-    "t5-data, or spiece.model of any T5 on the Hugging Face hub.",
+    VOCABULARY_SOURCE,
     791_656,
     "sha256:d60acb128cf7b7f2536e8f38a5b18a05535c9e14c7a355904270e15b0945ea86",
 )

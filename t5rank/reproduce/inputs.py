@@ -10,6 +10,11 @@ from typing import Any
 
 from t5rank.data.files import checksum
 
+VOCABULARY_SOURCE = (
+    "It is T5's vocabulary: vocabs/cc_all.32000.100extra/sentencepiece.model of T5's storage "
+    "bucket t5-data, or spiece.model of google-t5/t5-small on the Hugging Face hub."
+)
+
 
 @dataclass(frozen=True)
 class Input:
@@ -57,6 +62,17 @@ def check_inputs(
             f"in their place:\n{listed}"
         )
     return found
+
+
+def described_inputs(inputs: Sequence[Input]) -> str:
+    """One paragraph for each file: its name, size and checksum, and where it comes from."""
+    return "\n".join(
+        f"{each.path}\n"
+        f"  {'any size' if each.size is None else f'{each.size:,} bytes'}, "
+        f"{each.checksum or 'any checksum'}\n"
+        f"  {each.get}"
+        for each in inputs
+    )
 
 
 def _size_problem(each: Input, folder: Path) -> str | None:

@@ -9,9 +9,19 @@ it.
 from __future__ import annotations
 
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage, config, recipe
-from t5rank.reproduce.inputs import Input
+from t5rank.reproduce.inputs import VOCABULARY_SOURCE, Input
 
-_GET = "Copy it from the sample of MS MARCO that this experiment is for."
+_SAMPLE = (
+    "It is of the sample of MS MARCO that this experiment was made for, which MS MARCO's terms "
+    "keep from being published here: "
+)
+_SOURCES = {
+    "msmarco_passage_train": "6,357 queries of dev/small with their judged passages and BM25's "
+    "candidates among 25,601 passages.",
+    "msmarco_passage_dev": "207 queries with 20 of BM25's candidates each and the official qrels.",
+    "trec_dl21": "the 53 judged queries of TREC DL 2021 with the official BM25 run, cut to 100.",
+    "msmarco_qna": "200 rows of QnA in the layout of the raw file.",
+}
 _TRAIN, _DEV, _DL21 = "msmarco_passage_train", "msmarco_passage_dev", "trec_dl21"
 _QNA = "msmarco_qna/columnar.json"
 _VOCABULARY = "t5_vocab/spiece.model"
@@ -71,9 +81,14 @@ _FILES = {
 }
 
 
+def _source(path: str) -> str:
+    """Where a file comes from."""
+    return VOCABULARY_SOURCE if path == _VOCABULARY else _SAMPLE + _SOURCES[path.split("/")[0]]
+
+
 def _inputs(*starts: str) -> tuple[Input, ...]:
     return tuple(
-        Input(path, _GET, size, f"sha256:{digest}")
+        Input(path, _source(path), size, f"sha256:{digest}")
         for path, (size, digest) in _FILES.items()
         if path.startswith(starts)
     )

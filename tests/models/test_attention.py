@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from t5rank.models.attention import attention, bias_distances, queries_at_once
+from t5rank.partitioning import on_mesh, one_device
 
 BATCH, HEADS, LENGTH, SIZE = 2, 3, 12, 4
 GRADIENTS = (0, 1, 2, 3)
@@ -98,6 +99,8 @@ def test_only_long_rows_on_cpu_are_attended_to_in_blocks(monkeypatch):
     assert [queries_at_once(length) for length in (8, 256, 264, 2048)] == [8, 256, 88, 128]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert queries_at_once(2048) == 2048
+    # The devices of the mesh decide, where there is one.
+    assert on_mesh(queries_at_once, one_device())(2048) == 128
 
 
 def test_a_query_that_sees_nothing_weighs_all_values_alike(backend):

@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 
+from t5rank import cli
 from t5rank.reproduce.inputs import Input, check_inputs
 
 TEXT = b"one\n"
@@ -50,3 +51,18 @@ def test_a_file_that_was_checked_is_read_again_only_if_it_changed(folder):
     with pytest.raises(ValueError, match="md5:0"):
         check_inputs(inputs, folder, [known])
     assert check_inputs(inputs, folder, [{**known, "changed": 0}]) == [before]
+
+
+def test_check_says_where_each_file_comes_from_and_what_is_wrong(tmp_path, capsys):
+    command = ["reproduce", "monot5", "--size", "tiny", "--data", str(tmp_path), "--check"]
+    assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert "t5_vocab/spiece.model\n  791,656 bytes, sha256:d60acb12" in said.out
+    assert "bucket t5-data" in said.out
+    assert f"Data folder '{tmp_path}' lacks 13 of 13 files" in said.err
+
+
+def test_check_passes_with_the_right_files(shared_data, capsys):
+    command = ["reproduce", "monot5", "--size", "tiny", "--data", str(shared_data), "--check"]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.endswith("has all 13 files.\n")

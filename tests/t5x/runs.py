@@ -7,10 +7,16 @@ from pathlib import Path
 
 RUNS = "t5rank/configs/runs"
 RECIPES = "t5rank/configs/recipes"
+PATHS = {
+    *("MODEL_DIR", "INITIAL_CHECKPOINT_PATH", "CHECKPOINT_PATH"),
+    *("EVAL_OUTPUT_DIR", "INFER_OUTPUT_DIR"),
+}
 
 
 def t5x(script, *gin_files, devices=1, flags=(), fails=False, environment=None, **bindings):
-    """Runs `python -m t5x.SCRIPT`; returns its output."""
+    """Runs `python -m t5x.SCRIPT`; returns its output. Paths are relative, as in the README."""
+    for name in PATHS & bindings.keys():
+        bindings[name] = bindings[name] and os.path.relpath(bindings[name])
     command = [sys.executable, "-m", f"t5x.{script}"]
     command += [f"--gin_file={file}" for file in gin_files]
     command += [f"--gin.{name.replace('__', '.')}={value!r}" for name, value in bindings.items()]
