@@ -104,11 +104,28 @@ def test_grades_that_gdeval_refuses_are_an_error():
 
 @pytest.mark.parametrize(
     "measure",
-    (
-        "nDCG@0 nDCG@-1 P@0 R@0 RR@0 AP@0 Judged@0 ERR@0 Accuracy@0 Success@0 nDCG@1.5 "
-        "P@99999999999999999999999 nDCG@True IPrec@0.123 IPrec@5.0 Compat(p=2.0) "
-        "AP(rel=-1) SetF(beta=1e300) nDCG(gains={1:2.5})@5 AP(rel=True)"
-    ).split(),
+    [
+        "nDCG@0",
+        "nDCG@-1",
+        "P@0",
+        "R@0",
+        "RR@0",
+        "AP@0",
+        "Judged@0",
+        "ERR@0",
+        "Accuracy@0",
+        "Success@0",
+        "nDCG@1.5",
+        "P@99999999999999999999999",
+        "nDCG@True",
+        "IPrec@0.123",
+        "IPrec@5.0",
+        "Compat(p=2.0)",
+        "AP(rel=-1)",
+        "SetF(beta=1e300)",
+        "nDCG(gains={1:2.5})@5",
+        "AP(rel=True)",
+    ],
 )
 def test_parameter_without_meaning_is_an_error_that_names_the_measure(measure):
     with pytest.raises(ValueError) as caught:
