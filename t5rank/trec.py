@@ -9,12 +9,16 @@ by document by query, each query's documents best first. Files are plain or gzip
   run       qid Q0 docid rank score tag       TREC; the rank column is not read, as in trec_eval
             qid docid rank                    MS MARCO
 
-Errors are ValueErrors that name the file and the line.
+Numbers are those of C, as trec_eval reads them (`atol` for the relevance, `atof` for the score):
+ASCII digits with a sign, and for scores a fraction and an exponent, or hexadecimal. C reads the
+number that a word begins with, 1 of `1_000` or of the relevance `1e5`; here such a word is an
+error, as is a score that is not finite. Errors are ValueErrors that name the file and the line.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -27,6 +31,11 @@ Run = dict[str, dict[str, float]]
 
 _BEIR_COLUMNS = ["query-id", "corpus-id", "score"]
 _QRELS_COLUMNS = {4: "qid 0 docid relevance", 3: " ".join(_BEIR_COLUMNS)}
+_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_HEXADECIMAL = re.compile(
+    r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?"
+)
 _RUN_COLUMNS = {6: "qid Q0 docid rank score tag", 3: "qid docid rank"}
 
 
@@ -114,10 +123,9 @@ def read_qrels(path: PathLike) -> Qrels:
             _check_beir_columns(path, number, columns)
             continue
         query_id, *_, doc_id, grade = columns
-        try:
-            relevance = int(grade)
-        except ValueError:
-            raise _value_error(path, number, "relevance", grade, "an integer") from None
+        relevance = int(grade) if _INTEGER.fullmatch(grade) else None
+        if relevance is None or not -(2**63) <= relevance < 2**63:
+            raise _value_error(path, number, "relevance", grade, "an integer of 64 bits")
         judged = qrels.setdefault(query_id, {})
         if judged.setdefault(doc_id, relevance) != relevance:
             raise ValueError(
@@ -273,18 +281,27 @@ def _columns(
 def _scored_document(path: PathLike, number: int, columns: list[str]) -> tuple[str, str, float]:
     if len(columns) == 3:
         query_id, doc_id, rank = columns
-        if not (rank.isascii() and rank.isdigit() and int(rank) > 0):
+        if not _INTEGER.fullmatch(rank) or int(rank) < 1:
             raise _value_error(path, number, "rank", rank, "an integer from 1")
         return query_id, doc_id, -float(rank)
     query_id, _, doc_id, _, text, _ = columns
-    try:
-        with np.errstate(over="ignore"):
-            score = float(np.float32(float(text)))
-    except ValueError:
-        score = float("nan")
+    score = _float32(text)
     if not np.isfinite(score):
         raise _value_error(path, number, "score", text, "a finite float32")
     return query_id, doc_id, score
+
+
+def _float32(text: str) -> float:
+    """The value of a number of C; NaN where the text is none."""
+    try:
+        if _DECIMAL.fullmatch(text):
+            value = float(text)
+        else:
+            value = float.fromhex(text) if _HEXADECIMAL.fullmatch(text) else float("nan")
+    except OverflowError:
+        return float("inf")
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
 
 
 def _check_beir_columns(path: PathLike, number: int, columns: list[str]) -> None:
@@ -326,5 +343,5 @@ def _columns_error(path: PathLike, number: int, got: int, expected: str) -> Valu
 
 def _value_error(path: PathLike, number: int, name: str, got: str, expected: str) -> ValueError:
     return ValueError(
-        f"Line {number} of file '{path}' has the {name} {got!r}; expected {expected}."
+        f"Line {number} of file '{path}' has the {name} {got!r:.60}; expected {expected}."
     )

@@ -1,3 +1,4 @@
+import ctypes
 import gzip
 import itertools
 
@@ -25,6 +26,8 @@ from t5rank.trec import (
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1, max_size=4)
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 RUNS = st.dictionaries(IDS, st.dictionaries(IDS, FLOAT32, min_size=1, max_size=6), max_size=4)
+
+WIDE = "\uff11\uff12"  # digits to Python, and to no C library
 
 
 def written(folder, text):
@@ -113,6 +116,25 @@ def test_qrels_are_read_with_tabs_or_spaces(tmp_path, text):
     assert read_qrels(written(tmp_path, text)) == {"q1": {"d1": 1, "d2": -1}}
 
 
+NUMBERS = ("7", "+3", "-0", "007", ".5", "5.", "1e2", "1E+2", "-1.5e-3", "0x10", "0x1.8p1", "1e-60")
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_scores_are_those_of_c(tmp_path, text):
+    """`strtod` of the C library, by which trec_eval's `atof` is defined."""
+    strtod = ctypes.CDLL(None).strtod
+    strtod.restype = ctypes.c_double
+    expected = np.float32(strtod(text.encode(), None))
+    assert read_run(written(tmp_path, f"q Q0 d 1 {text} t\n")) == {"q": {"d": expected}}
+
+
+@pytest.mark.parametrize("text", ["7", "+3", "-2", "007", "-0", str(2**63 - 1), str(-(2**63))])
+def test_relevances_are_those_of_c(tmp_path, text):
+    atol = ctypes.CDLL(None).atol
+    atol.restype = ctypes.c_long
+    assert read_qrels(written(tmp_path, f"q 0 d {text}\n")) == {"q": {"d": atol(text.encode())}}
+
+
 def test_beir_qrels_are_read(tmp_path):
     path = written(tmp_path, "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td2\t0\n")
     assert read_qrels(path) == {"q1": {"d1": 2, "d2": 0}}
@@ -128,6 +150,10 @@ def test_same_judgement_twice_is_read_once(tmp_path):
         ("q1 0 d1 1\nq1 0 d1 2\n", "'d1' of query 'q1' has relevance 1 and, in .*, line 2, 2"),
         ("q1 0 d1 1\nq1 0 d1 x\n", "Line 2 of file '.*' has the relevance 'x'"),
         ("q1 0 d1 1.0\n", "relevance '1.0'; expected an integer"),
+        *(
+            (f"q1 0 d0 1\nq1 0 d1 {text}\n", f"Line 2 of file .* has the relevance '{text:.50}")
+            for text in ("1_000", "1e5", WIDE, "nan", "0x1", "--1", str(2**63), "9" * 5000)
+        ),
         ("q1 d1 1\n", "Line 1 of file '.*' has 3 columns, 'q1 d1 1'; expected 4 .* Is it a run?"),
         ("query-id\tcorpus-id\tscore\nq1\t0\td1\t1\n", "has 4 columns; expected 3"),
         ("q1 0 d 1 1\n", "has 5 columns"),
@@ -172,7 +198,21 @@ def test_ids_may_hold_spaces_that_are_not_ascii(tmp_path):
         ("q1 d1 1\nq1 d1 2\n", "'d1' of query 'q1' is again .*line 2"),
         ("q1 Q0 d1 1 nan t\n", "Line 1 of file '.*' has the score 'nan'; expected a finite"),
         ("q1 Q0 d1 1 1e99 t\n", "score '1e99'"),
-        ("q1 Q0 d1 1 high t\n", "score 'high'"),
+        *(
+            (f"q1 Q0 d0 1 2 t\nq1 Q0 d1 1 {text} t\n", f"Line 2 .* has the score '{text}'")
+            for text in (
+                "high",
+                "1_000",
+                "infinity",
+                "-inf",
+                "nan",
+                WIDE,
+                "1e",
+                "0x1p9999",
+                "1,5",
+            )
+        ),
+        ("q1 d1 " + "9" * 5000, "Line 1 of file .* has the rank"),
         ("q1 Q0 d1 1 1 t\nq1 d2 2\n", "Line 2 of file '.*' has 3 columns; expected 6"),
         ("q1 d1 1\nq1 Q0 d2 1 1 t\n", "Line 2 of file '.*' has 6 columns; expected 3"),
         ("q1 Q0 d 1 1 1 t\n", "Line 1 of file '.*' has 7 columns"),

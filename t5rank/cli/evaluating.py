@@ -52,7 +52,14 @@ def add_evaluate(commands) -> None:
         "--protocol",
         choices=["msmarco", "dl", "beir"],
         help="the measures of MS MARCO dev (RR@10), of TREC Deep Learning (nDCG@10, and RR and AP "
-        "with relevance from grade 2) or of BEIR (nDCG@10 R@100); the last two with Judged@10",
+        "with relevance from grade 2) or of BEIR (nDCG@10 R@100, with --ignore_identical_ids); the "
+        "last two with Judged@10",
+    )
+    parser.add_argument(
+        "--ignore_identical_ids",
+        action="store_true",
+        help="leave out documents with the id of their query, as BEIR does: in ArguAna and Quora "
+        "queries are documents, and find themselves",
     )
     parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
     parser.set_defaults(command=_evaluate)
@@ -73,7 +80,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         by_set = _evaluated_sets(arguments, arms, measures)
         table, report = sets.sets_table(by_set), sets.sets_dict(by_set)
     else:
-        results = _evaluated(arguments.qrels, arms, measures)
+        results = _evaluated(arguments, arguments.qrels, arms, measures)
         table, report = evaluation.report_table(results), evaluation.report_dict(results)
     print(table, end="")
     if arguments.json:
@@ -81,11 +88,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluated(qrels: str, arms: Mapping[str, Sequence[str]], measures: str):
+def _evaluated(
+    arguments: argparse.Namespace, qrels: str, arms: Mapping[str, Sequence[str]], measures: str
+):
     from t5rank import evaluation, trec
 
     runs = {name: map(trec.read_run, files) for name, files in arms.items()}
-    return evaluation.evaluate_seeds(runs, trec.read_qrels(qrels), measures)
+    return evaluation.evaluate_seeds(
+        runs,
+        trec.read_qrels(qrels),
+        measures,
+        ignore_identical_ids=arguments.ignore_identical_ids
+        or arguments.protocol in evaluation.IGNORES_IDENTICAL_IDS,
+    )
 
 
 def _evaluated_sets(
@@ -97,13 +112,22 @@ def _evaluated_sets(
     runs = {f"Run '{name}'": files for name, files in arms.items()}
     sets.check_files(names, {"Option '--qrels'": [arguments.qrels], **runs})
     return {
-        name: _evaluated(
+        name: _evaluated_set(
+            name,
+            arguments,
             arguments.qrels.replace(_SET, name),
             {arm: [file.replace(_SET, name) for file in files] for arm, files in arms.items()},
             measures,
         )
         for name in names
     }
+
+
+def _evaluated_set(name: str, *arguments: Any):
+    try:
+        return _evaluated(*arguments)
+    except ValueError as error:
+        raise ValueError(f"Set '{name}': {error}") from None
 
 
 def _arms(options: Sequence[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from t5rank.evaluation.measures import (
     DEFAULT_MEASURES,
+    IGNORES_IDENTICAL_IDS,
     PROTOCOLS,
     Evaluation,
     evaluate,
@@ -14,6 +15,7 @@ from t5rank.evaluation.significance import Comparison, compare, random_run
 
 __all__ = [
     "DEFAULT_MEASURES",
+    "IGNORES_IDENTICAL_IDS",
     "PROTOCOLS",
     "Comparison",
     "Evaluation",

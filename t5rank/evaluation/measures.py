@@ -2,6 +2,8 @@
 
 * Ties: documents are ranked by `t5rank.trec.rank_documents` first, and ir_measures is handed
   strictly decreasing scores, so that no library's own rule for ties applies.
+* Grades are integers, ids are any strings (`t5rank.evaluation.figures`). A run without any query of
+  the qrels is an error; where it has none of the judged documents, the log says so.
 * Gaps: the mean is over all queries of the qrels. A query that the run lacks counts 0, as in the
   official MS MARCO evaluation (trec_eval leaves it out), and so does a query without a relevant
   document. Queries of the run without qrels are left out and counted.
@@ -11,13 +13,18 @@
 
 from __future__ import annotations
 
+import logging
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from t5rank.evaluation.figures import GAINS, figures
+from t5rank.evaluation.parameters import check_parameters
 from t5rank.trec import Qrels, Run, sort_run
 
+_logger = logging.getLogger(__name__)
 _NO_VALUE = re.compile(r"=<object object at \w+>")  # how ir_measures prints a missing parameter
 DEFAULT_MEASURES = "nDCG@10 RR@10"
 # What is reported on MS MARCO dev, TREC Deep Learning and BEIR. Judged@10 is the share of the first
@@ -27,6 +34,10 @@ PROTOCOLS = {
     "dl": "nDCG@10 RR(rel=2) AP(rel=2) Judged@10",
     "beir": "nDCG@10 R@100 Judged@10",
 }
+# Protocols that leave out a document with the id of its query. In ArguAna and Quora queries are
+# documents of the collection, and find themselves; BEIR's `EvaluateRetrieval.evaluate` drops such
+# documents from the run, not from the qrels, before it evaluates.
+IGNORES_IDENTICAL_IDS = {"beir"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,8 @@ class Evaluation:
       missing_queries: of these, how many the run lacks or has no document for; they count 0.
       queries_without_relevant: of these, how many have no relevance above 0; they count 0.
       ignored_queries: queries of the run without qrels; they count nowhere.
+      identical_ids: documents of the run that were left out, as they have the id of their query.
+      judged_documents: documents of the run that the qrels judge.
     """
 
     aggregate: dict[str, float]
@@ -49,6 +62,8 @@ class Evaluation:
     missing_queries: int
     queries_without_relevant: int
     ignored_queries: int
+    identical_ids: int = 0
+    judged_documents: int | None = None
 
 
 def parse_measures(measures: str) -> list[Any]:
@@ -68,7 +83,8 @@ def parse_measures(measures: str) -> list[Any]:
         try:
             measure = ir_measures.parse_measure(name)
             measure.validate_params()
-            if not ir_measures.DefaultPipeline.supports(_with_gains(measure, {})):
+            check_parameters(measure)
+            if not ir_measures.DefaultPipeline.supports(_without_gains(measure)):
                 raise ValueError("no installed library computes it")
             parsed.append(measure)
         # What ir_measures raises for a bad name; AssertionError for a parameter that is missing.
@@ -83,41 +99,67 @@ def parse_measures(measures: str) -> list[Any]:
     return list(dict.fromkeys(parsed))
 
 
-def evaluate(run: Run, qrels: Qrels, measures: str = DEFAULT_MEASURES) -> Evaluation:
+def evaluate(
+    run: Run,
+    qrels: Qrels,
+    measures: str = DEFAULT_MEASURES,
+    *,
+    ignore_identical_ids: bool = False,
+) -> Evaluation:
     """Evaluates one run by the rules in the module's docstring.
 
+    Args:
+      run: score by document by query.
+      qrels: relevance by document by query.
+      measures: names of ir_measures.
+      ignore_identical_ids: whether documents of the run that have the id of their query are left
+        out, as BEIR does.
+
     Raises:
-      ValueError: qrels without a query, a score that is not a finite float32, a bad measure name.
+      ValueError: qrels without a query, a run without any query of the qrels, a relevance that is
+        no integer, a score that is not a finite float32, a bad measure name.
 
     >>> result = evaluate({"q1": {"d1": 2.0, "d2": 1.0}}, {"q1": {"d2": 1}, "q2": {"d3": 1}})
     >>> result.aggregate["RR@10"]  # (1/2 + 0) / 2
     0.25
     """
     parsed = parse_measures(measures)
-    if not qrels:
-        raise ValueError("The qrels have no query; expected at least one judgement.")
-    judged = {query_id: scored for query_id, scored in run.items() if query_id in qrels and scored}
-    ranked = _tie_free(judged)
+    qrels = _checked(qrels)
+    ignored = run.keys() - qrels.keys()
+    run = {query_id: scored for query_id, scored in run.items() if query_id in qrels and scored}
+    _check_common(run, ignored, qrels)
+    identical = [query_id for query_id in run if query_id in run[query_id]]
+    if ignore_identical_ids:
+        run = _without_identical_ids(run)
+    ranked = {query_id: list(scored) for query_id, scored in sort_run(run).items()}
     # One measure a call: of nDCG with and without gains in one call, ir_measures loses one.
-    values = {str(measure): _figures(measure, qrels, ranked) for measure in parsed}
+    values = {str(measure): figures(measure, qrels, ranked) for measure in parsed}
     return Evaluation(
         aggregate={str(measure): _aggregated(measure, values[str(measure)]) for measure in parsed},
         per_query=values,
         queries=len(qrels),
-        missing_queries=len(qrels) - len(judged),
+        missing_queries=len(qrels) - len(ranked),
         queries_without_relevant=sum(max(q.values(), default=0) <= 0 for q in qrels.values()),
-        ignored_queries=len(run.keys() - qrels.keys()),
+        ignored_queries=len(ignored),
+        identical_ids=len(identical) if ignore_identical_ids else 0,
+        judged_documents=_judged_documents(ranked, qrels),
     )
 
 
 def evaluate_runs(
-    runs: Mapping[str, Run], qrels: Qrels, measures: str = DEFAULT_MEASURES
+    runs: Mapping[str, Run],
+    qrels: Qrels,
+    measures: str = DEFAULT_MEASURES,
+    *,
+    ignore_identical_ids: bool = False,
 ) -> dict[str, Evaluation]:
     """Evaluates runs by name, in their order (see `evaluate`)."""
     results = {}
     for name, run in runs.items():
         try:
-            results[name] = evaluate(run, qrels, measures)
+            results[name] = evaluate(
+                run, qrels, measures, ignore_identical_ids=ignore_identical_ids
+            )
         except ValueError as error:
             raise ValueError(f"Run '{name}': {error}") from None
     return results
@@ -134,45 +176,66 @@ def is_sum(measure: str) -> bool:
     return isinstance(ir_measures.parse_measure(measure).aggregator(), ir_measures.SumAgg)
 
 
-def _tie_free(run: Run) -> Run:
-    """The run with the scores n, n - 1, ..., 1 in the one order."""
+def _checked(qrels: Qrels) -> Qrels:
+    """The qrels, whose grades are integers of Python."""
+    if not qrels:
+        raise ValueError("The qrels have no query; expected at least one judgement.")
     return {
-        query_id: {doc_id: float(len(scored) - n) for n, doc_id in enumerate(scored)}
-        for query_id, scored in sort_run(run).items()
+        query_id: {doc_id: _grade(query_id, doc_id, grade) for doc_id, grade in judged.items()}
+        for query_id, judged in qrels.items()
     }
 
 
-def _figures(measure: Any, qrels: Qrels, run: Run) -> dict[str, float]:
-    """The measure's figure of each query of the qrels; 0 where the run has no documents."""
-    import ir_measures
-
-    # Numbers for query ids: gdeval, which computes ERR, fails on a name and cuts "a-1" to "1".
-    numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
-    figures = dict.fromkeys(numbers.values(), 0.0)
-    for metric in ir_measures.iter_calc(
-        [_with_gains(measure, qrels)], _renamed(qrels, numbers), _renamed(run, numbers)
-    ):
-        figures[metric.query_id] = float(metric.value)
-    return dict(zip(qrels, figures.values(), strict=True))
+def _grade(query_id: str, doc_id: str, grade: Any) -> int:
+    try:
+        return operator.index(grade)
+    except TypeError:
+        raise ValueError(
+            f"Document '{doc_id}' of query '{query_id}' has the relevance {grade!r}; expected an "
+            "integer."
+        ) from None
 
 
-def _with_gains(measure: Any, qrels: Qrels) -> Any:
-    """nDCG with the gain 2^grade - 1 as trec_eval computes it, other measures as they are.
-
-    ir_measures leaves `dcg='exp-log2'` to gdeval, which needs Perl and rounds to 5 digits.
-    """
-    import ir_measures
-
-    if measure.NAME != "nDCG" or measure["dcg"] != "exp-log2":
-        return measure
-    grades = {grade for judged in qrels.values() for grade in judged.values()}
-    gains = {grade: 2 ** max(grade, 0) - 1 for grade in grades}
-    others = {name: value for name, value in measure.params.items() if name != "dcg"}
-    return ir_measures.nDCG(**others, gains=gains)
+def _check_common(judged: Run, ignored: set[str], qrels: Qrels) -> None:
+    if judged:
+        return
+    has = f"has the queries {_some(ignored)}" if ignored else "has no documents"
+    raise ValueError(
+        f"The run {has}; expected some of the qrels' queries {_some(qrels)}. Is it the run of "
+        "another set, or was it cut off?"
+    )
 
 
-def _renamed(by_query: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    return {names[query_id]: value for query_id, value in by_query.items()}
+def _some(ids: Any) -> str:
+    first = sorted(ids)[:3]
+    return ", ".join(f"'{each}'" for each in first) + (", ..." if len(ids) > 3 else "")
+
+
+def _without_identical_ids(run: Run) -> Run:
+    kept = {
+        query_id: {doc_id: score for doc_id, score in scored.items() if doc_id != query_id}
+        for query_id, scored in run.items()
+    }
+    return {query_id: scored for query_id, scored in kept.items() if scored}
+
+
+def _judged_documents(ranked: Mapping[str, list[str]], qrels: Qrels) -> int:
+    """How many documents of the run are judged; warns if none."""
+    number = sum(
+        doc_id in qrels[query_id] for query_id, doc_ids in ranked.items() for doc_id in doc_ids
+    )
+    if not number:
+        _logger.warning(
+            "WARNING: the run has none of the documents that the qrels judge: every figure of "
+            "relevance is 0. Are its document ids those of the qrels?"
+        )
+    return number
+
+
+def _without_gains(measure: Any) -> Any:
+    """nDCG without the parameters of its gains, which are t5rank's business."""
+    others = {name: value for name, value in measure.params.items() if name not in GAINS}
+    return type(measure)(**others) if measure.NAME == "nDCG" else measure
 
 
 def _aggregated(measure: Any, figures: dict[str, float]) -> float:

@@ -36,8 +36,8 @@ def report_dict(evaluations: Evaluations) -> dict[str, Any]:
 
     {"baseline": run, "runs": {run: {"measures": {measure: {"value", "interval", "per_seed",
     "difference", "difference_interval", "p_value", "randomization_p_value"}}, "queries",
-    "missing_queries", "queries_without_relevant", "ignored_queries"}}}; the baseline has no
-    difference and what belongs to it.
+    "missing_queries", "queries_without_relevant", "ignored_queries", "identical_ids"}}}; the
+    baseline has no difference and what belongs to it.
     """
     arms, comparisons = _compared(evaluations)
     runs = {
@@ -47,6 +47,7 @@ def report_dict(evaluations: Evaluations) -> dict[str, Any]:
             "missing_queries": arm.missing_queries,
             "queries_without_relevant": arm.queries_without_relevant,
             "ignored_queries": arm.ignored_queries,
+            "identical_ids": arm.identical_ids,
         }
         for name, arm in arms.items()
     }
@@ -125,10 +126,22 @@ def _notes(arms: Mapping[str, SeedEvaluation]) -> list[str]:
 
 
 def gaps(arms: Mapping[str, SeedEvaluation]) -> list[str]:
-    """Sentences on the queries that runs lack, or have without qrels."""
-    return [
-        f"Run '{name}' lacks {arm.missing_queries:,} queries, which count 0, and "
-        f"has {arm.ignored_queries:,} queries without qrels, which are left out."
-        for name, arm in arms.items()
-        if arm.missing_queries or arm.ignored_queries
-    ]
+    """Sentences on what runs lack, have without qrels, or have left out."""
+    sentences = []
+    for name, arm in arms.items():
+        if arm.without_judged:
+            sentences.append(
+                f"WARNING: run '{name}' has none of the documents that the qrels judge. Are its "
+                "document ids those of the qrels?"
+            )
+        if arm.missing_queries or arm.ignored_queries:
+            sentences.append(
+                f"Run '{name}' lacks {arm.missing_queries:,} queries, which count 0, and "
+                f"has {arm.ignored_queries:,} queries without qrels, which are left out."
+            )
+        if arm.identical_ids:
+            sentences.append(
+                f"Run '{name}' has {arm.identical_ids:,} documents with the id of their query, "
+                "which are left out."
+            )
+    return sentences

@@ -91,6 +91,16 @@ class SeedEvaluation:
         """See `Evaluation`; of all runs together."""
         return sum(evaluation.ignored_queries for evaluation in self.evaluations)
 
+    @property
+    def identical_ids(self) -> int:
+        """See `Evaluation`; of all runs together."""
+        return sum(evaluation.identical_ids for evaluation in self.evaluations)
+
+    @property
+    def without_judged(self) -> int:
+        """How many of its runs have no document that the qrels judge."""
+        return sum(evaluation.judged_documents == 0 for evaluation in self.evaluations)
+
     def _matrix(self, measure: str) -> Float[np.ndarray, "seed query"]:
         order = sorted(self.per_query[measure])  # not that of the qrels: any two arms are paired
         return np.array(
@@ -104,9 +114,13 @@ def as_arm(evaluation: Evaluation | SeedEvaluation) -> SeedEvaluation:
 
 
 def evaluate_seeds(
-    runs: Mapping[str, Iterable[Run]], qrels: Qrels, measures: str = DEFAULT_MEASURES
+    runs: Mapping[str, Iterable[Run]],
+    qrels: Qrels,
+    measures: str = DEFAULT_MEASURES,
+    *,
+    ignore_identical_ids: bool = False,
 ) -> dict[str, SeedEvaluation]:
-    """Evaluates arms by name, each of several runs, which may be made one at a time.
+    """Evaluates arms by name, each of several runs, which may be made one at a time (`evaluate`).
 
     Raises:
       ValueError: an arm without a run; what `evaluate` raises, with the arm and the run's number.
@@ -116,14 +130,21 @@ def evaluate_seeds(
     >>> arm.per_seed["RR@10"], arm.aggregate["RR@10"]
     ([1.0, 0.5], 0.75)
     """
-    return {name: _evaluated(name, several, qrels, measures) for name, several in runs.items()}
+    return {
+        name: _evaluated(name, several, qrels, measures, ignore_identical_ids)
+        for name, several in runs.items()
+    }
 
 
-def _evaluated(name: str, runs: Iterable[Run], qrels: Qrels, measures: str) -> SeedEvaluation:
+def _evaluated(
+    name: str, runs: Iterable[Run], qrels: Qrels, measures: str, ignore_identical_ids: bool
+) -> SeedEvaluation:
     evaluations = []
     for number, run in enumerate(runs, start=1):
         try:
-            evaluations.append(evaluate(run, qrels, measures))
+            evaluations.append(
+                evaluate(run, qrels, measures, ignore_identical_ids=ignore_identical_ids)
+            )
         except ValueError as error:
             which = f", number {number}" if number > 1 else ""
             raise ValueError(f"Run '{name}'{which}: {error}") from None

@@ -6,6 +6,9 @@ it without O(n^2) memory. Called with scores and labels it gives all weights, `[
 A function of Rax's signature, which returns all weights, is taken too and costs that memory.
 
 Weights have no gradient. Ranks are those of `scores`, ties in the order of the list.
+
+Normalized weights are right for every label. Others are infinite where a gain is more than a
+float32 holds, an exponential one from a label of 128 on; so are then the loss and its gradient.
 """
 
 import dataclasses
@@ -15,7 +18,14 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.metrics.gains import (
+    DiscountFn,
+    GainFn,
+    exponential_gain,
+    log2_discount,
+    product,
+    relative_gains,
+)
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, MetricFn, Scores, Where
 
@@ -133,16 +143,16 @@ def dcg_lambdaweight(
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
         gains = _gains(labels, weights, lists, gain_fn, discount_fn, topn, normalize)
         ranks = lists.ranks(scores)
-        return gains, _discounts(ranks, discount_fn, topn), ranks, lists.count
+        return gains, labels, _discounts(ranks, discount_fn, topn), ranks, lists.count
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
-        change = jnp.abs(i[1] - j[1])
+        change = jnp.abs(i[2] - j[2])
         if smooth_fraction:
-            distance = jnp.abs(i[2] - j[2])
-            within = True if topn is None else jnp.minimum(i[2], j[2]) <= topn
+            distance = jnp.abs(i[3] - j[3])
+            within = True if topn is None else jnp.minimum(i[3], j[3]) <= topn
             smooth = jnp.where(within, _discount_of_distance(distance, discount_fn), 0.0)
             change = (1.0 - smooth_fraction) * change + smooth_fraction * smooth
-        return i[3] * jnp.abs(i[0] - j[0]) * change
+        return _gap(i, j, i[4] * change)
 
     return Lambdaweight(items_fn, pair_fn)
 
@@ -173,10 +183,10 @@ def dcg2_lambdaweight(
 
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
         gains = _gains(labels, weights, lists, gain_fn, discount_fn, topn, normalize)
-        return gains, lists.ranks(scores), lists.count
+        return gains, labels, lists.ranks(scores), lists.count
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
-        distance, lower = jnp.abs(i[1] - j[1]), jnp.maximum(i[1], j[1])
+        distance, lower = jnp.abs(i[2] - j[2]), jnp.maximum(i[2], j[2])
         if light_discount:
             change = jnp.where(distance > 0, jnp.abs(discount_fn(jnp.maximum(distance, 1.0))), 0.0)
         else:
@@ -186,7 +196,7 @@ def dcg2_lambdaweight(
                 lower, 2.0
             )  # the lower of two ranks; that of rank 1 with itself is 0
             change = change * jnp.where(lower > topn, 1.0 / (1.0 - discount_fn(lower)), 1.0)
-        return i[2] * jnp.abs(i[0] - j[0]) * change
+        return _gap(i, j, i[3] * change)
 
     return Lambdaweight(items_fn, pair_fn)
 
@@ -211,11 +221,11 @@ def ndcg2pp_lambdaweight(
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
         gains = _gains(labels, weights, lists, gain_fn, discount_fn, None, True)
         ranks = lists.ranks(scores)
-        return gains, discount_fn(ranks), ranks
+        return gains, labels, discount_fn(ranks), ranks
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
-        distance = _discount_of_distance(jnp.abs(i[2] - j[2]), discount_fn)
-        return jnp.abs(i[0] - j[0]) * (jnp.abs(i[1] - j[1]) + mu * distance)
+        distance = _discount_of_distance(jnp.abs(i[3] - j[3]), discount_fn)
+        return _gap(i, j, jnp.abs(i[2] - j[2]) + mu * distance)
 
     return Lambdaweight(items_fn, pair_fn)
 
@@ -357,13 +367,23 @@ def _gains(
     normalize: bool,
 ) -> Array:
     """Gains of documents; divided by each list's ideal DCG to `normalize`."""
-    gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
     if not normalize:
-        return gains
+        return jnp.where(lists.where, product(gain_fn(labels), weights), 0.0)
+    gains = relative_gains(labels, weights, lists, gain_fn)
     order, (ideal,) = lists.sort([-gains], [gains])
     ideal_dcg = order.sum(ideal * _discounts(order.position + 1.0, discount_fn, topn))
     ideal_dcg = lists.from_sorted(ideal_dcg)
     return gains / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0)
+
+
+def _gap(i: Numbers, j: Numbers, change: Array) -> Array:
+    """The difference of two documents' gains, times the change of their discounts.
+
+    The numbers begin with gain and label, which tells two infinite gains apart.
+    """
+    both = jnp.isinf(i[0]) & (i[0] == j[0])
+    gap = jnp.abs(jnp.where(both, jnp.where(i[1] == j[1], 0.0, jnp.inf), i[0] - j[0]))
+    return product(gap, change)
 
 
 def _discounts(ranks: Array, discount_fn: DiscountFn, topn: int | None) -> Array:

@@ -11,7 +11,16 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.metrics.gains import (
+    DiscountFn,
+    GainFn,
+    exponential_gain,
+    label_shift,
+    log2_discount,
+    product,
+    relative,
+    shifted_gain,
+)
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
@@ -100,9 +109,9 @@ def poly1_softmax_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     targets = labels * weights
     loss, probabilities = _cross_entropy(scores, targets, lists)
-    total = lists.sum(targets)
-    found = lists.sum(targets * probabilities) / jnp.where(total == 0, 1.0, total)
-    loss += epsilon * jnp.where(total == 0, 0.0, 1.0 - found)
+    shares = _normalized(targets, lists)
+    found = lists.sum(shares * probabilities)
+    loss += epsilon * jnp.where(lists.sum(targets) == 0, 0.0, 1.0 - found)
     return lists.reduce(loss, reduce_fn)
 
 
@@ -121,7 +130,9 @@ def unique_softmax_loss(
     $$\ell(s, y) = -\sum_i w_i \, \mathrm{gain}(y_i)
     \log \frac{e^{s_i}}{e^{s_i} + \sum_{j : y_j < y_i} e^{s_j}}$$
 
-    Relevant documents do not compete with each other. Source: Zhu and Klabjan 2020, equation 7.
+    Relevant documents do not compete with each other. The loss is infinite where gains are more
+    than a float32 holds, exponential ones from a label of 128 on. Source: Zhu and Klabjan 2020,
+    equation 7.
 
     Args:
       gain_fn: label to gain; None for 1.
@@ -130,7 +141,7 @@ def unique_softmax_loss(
     True
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = weights if gain_fn is None else weights * gain_fn(labels)
+    gains = weights if gain_fn is None else product(gain_fn(labels), weights)
     gains = jnp.where(lists.where, gains, 0.0)
     order, (scores_, labels_, gains) = lists.sort(
         [labels], [lists.from_best(scores), labels, gains]
@@ -291,8 +302,11 @@ def xendcg_loss(
     True
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gamma = 1.0 if key is None else jax.random.uniform(key, scores.shape)
-    gains = jnp.where(lists.where, weights * (2.0**labels - gamma), 0.0)
+    shift = label_shift(labels, weights, lists)
+    gains = shifted_gain(labels, shift)
+    if key is not None:
+        gains += (1.0 - jax.random.uniform(key, scores.shape)) * 2.0**-shift
+    gains = jnp.where(lists.where, product(gains, weights), 0.0)
     return lists.reduce(_cross_entropy(scores, _normalized(gains, lists), lists)[0], reduce_fn)
 
 
@@ -354,13 +368,14 @@ def _cross_entropy(scores: Array, targets: Array, lists: Lists) -> tuple[Array, 
 
 
 def _normalized(labels: Array, lists: Lists) -> Array:
+    labels = relative(labels, lists)
     total = lists.sum(labels)
     return jnp.where(total == 0, 0.0, labels / jnp.where(total == 0, 1.0, total))
 
 
 def times(gains: Array, values: Array) -> Array:
     """The product, where 0 times an infinite value is 0, as are both its gradients."""
-    return gains * jnp.where(gains == 0, 0.0, values)
+    return product(gains, jnp.where(gains == 0, 0.0, values))
 
 
 def cost(log_total: Array, score: Array) -> Array:

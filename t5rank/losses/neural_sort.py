@@ -14,7 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.metrics.gains import (
+    DiscountFn,
+    GainFn,
+    exponential_gain,
+    log2_discount,
+    relative_gains,
+)
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
@@ -160,7 +166,7 @@ def neural_ndcg_loss(
     """
     _check_temperature(temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.where(lists.where, weights * gain_fn(labels), 0.0)
+    gains = relative_gains(labels, weights, lists, gain_fn)
     ideal_order, (ideal,) = lists.sort([-gains], [gains])
     order, (ranked, gains) = _retrieved(lists, scores).sort(
         [ops.best_first(scores)], [scores, gains]

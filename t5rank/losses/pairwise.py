@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.losses.hinge import hinge_totals
 from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
+from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
 
@@ -55,7 +56,7 @@ def pairwise_loss(
         (score_j,), (label_j, _, *lambda_j) = j
         values = pair_loss_fn(score_i - score_j, label_i - label_j) * weight_i
         pairs = label_i > label_j if ordered else jnp.ones(values.shape, bool)
-        return values * lambda_fn(tuple(lambda_i), tuple(lambda_j)), pairs
+        return product(lambda_fn(tuple(lambda_i), tuple(lambda_j)), values), pairs
 
     matrix = as_matrix(lambdaweight_fn, scores, labels, weights, lists.where, segments)
     if matrix is None and ops.reduces_totals(reduce_fn):
@@ -63,7 +64,7 @@ def pairwise_loss(
         totals, counts = ops.pair_totals(pair_fn, lists, items, rows)
         return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
     values, pairs = ops.all_pairs(pair_fn, lists, items)
-    values = values if matrix is None else values * matrix
+    values = values if matrix is None else product(matrix, values)
     return ops.reduce(
         jnp.where(jnp.isnan(scores + labels)[..., None], jnp.nan, values), pairs, reduce_fn
     )

@@ -9,6 +9,7 @@ Arguments not described here are those of every metric, see `t5rank.types`.
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.metrics.gains import shifted_gain
 from t5rank.metrics.ranking import (
     CutoffFn,
     Order,
@@ -147,7 +148,7 @@ def err_metric(
     check_no_weights(weights, "ERR")
     check_ties(ties, ("average",), "ERR")
     scores, labels, _, lists = ops.as_lists(scores, labels, where, segments)
-    satisfied = (2.0 ** jnp.maximum(labels, 0.0) - 1.0) / 2.0**largest_label
+    satisfied = shifted_gain(jnp.maximum(labels, 0.0), jnp.float32(largest_label))
     satisfied = jnp.where(lists.where, jnp.minimum(satisfied, 1.0), 0.0)
     order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
     ranking = rank_documents(scores, lists, [satisfied], order, in_order=True)

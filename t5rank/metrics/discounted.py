@@ -6,7 +6,15 @@ Arguments not described here are those of every metric, see `t5rank.types`.
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.metrics.gains import DiscountFn, GainFn, exponential_gain, log2_discount
+from t5rank.metrics.gains import (
+    DiscountFn,
+    GainFn,
+    exponential_gain,
+    linear_gain,
+    log2_discount,
+    product,
+    relative_gains,
+)
 from t5rank.metrics.ranking import (
     CutoffFn,
     Order,
@@ -16,10 +24,7 @@ from t5rank.metrics.ranking import (
     rank_documents,
     ratio,
 )
-from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
-
-LARGEST_LABEL = 60.0  # to which others are shifted: the gains of many such still add up in float32
 
 
 def dcg_metric(
@@ -43,7 +48,9 @@ def dcg_metric(
 
     $$\mathrm{DCG} = \sum_i w_i \, \mathrm{gain}(y_i) \, \mathrm{discount}(\mathrm{rank}_i)$$
 
-    Source: Järvelin and Kekäläinen 2002; over ties, McSherry and Najork 2008.
+    It is infinite where it is more than a float32 holds, as with a label of 128 among the first
+    `topn`; approximate ranks then have no finite gradient. Source: Järvelin and Kekäläinen 2002;
+    over ties, McSherry and Najork 2008.
 
     Args:
       gain_fn: label to gain.
@@ -53,12 +60,12 @@ def dcg_metric(
     1.8928
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.where(lists.where, gain_fn(labels) * weights, 0.0)
+    gains = jnp.where(lists.where, product(gain_fn(labels), weights), 0.0)
     order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
     ranking = rank_documents(scores, lists, [gains], order)
     worth = ranking.expected(discount_fn(ranking.ranks) * ranking.inside)
     return finish(
-        ranking.sum(ranking.columns[0] * worth),
+        ranking.sum(product(ranking.columns[0], worth)),
         lists.any(gains != 0),
         lists,
         empty=empty,
@@ -88,9 +95,9 @@ def ndcg_metric(
 
     $$\mathrm{NDCG} = \frac{\mathrm{DCG}(s, y)}{\mathrm{DCG}(y, y)}$$
 
-    with the DCG of `dcg_metric`. With `gain_fn=linear_gain` it is trec_eval's. Exponential gains of
-    labels above 60 are scaled down, which changes no quotient, and do not overflow. Source:
-    Järvelin and Kekäläinen 2002; over ties, McSherry and Najork 2008.
+    with the DCG of `dcg_metric`. With `gain_fn=linear_gain` it is trec_eval's. Gains are scaled
+    down where they are large, which changes no quotient, so that none overflows, whatever the
+    labels. Source: Järvelin and Kekäläinen 2002; over ties, McSherry and Najork 2008.
 
     Args:
       weights: multiply the gains, of the ideal order too.
@@ -101,7 +108,7 @@ def ndcg_metric(
     0.6309
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = _scaled_gains(labels, lists, gain_fn) * weights
+    gains = relative_gains(labels, weights, lists, gain_fn)
     order = Order(topn, ties, key, segments, rank_fn, cutoff_fn)
     ranking = rank_documents(scores, lists, [gains], order)
     worth = ranking.expected(discount_fn(ranking.ranks) * ranking.inside)
@@ -146,7 +153,7 @@ def arp_metric(
     """
     check_ties(ties, () if topn is None else ("average",), "ARP with 'topn'")
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    gains = jnp.maximum(labels, 0.0) * weights
+    gains = relative_gains(labels, weights, lists, linear_gain)
     last = jnp.finfo(jnp.float32).min
     ranking = rank_documents(jnp.maximum(scores, last), lists, [gains], Order(topn, ties, key))
     gains = ranking.columns[0] * ranking.inside
@@ -159,11 +166,3 @@ def arp_metric(
         reduce_fn=reduce_fn,
         spoiled=scores + labels,
     )
-
-
-def _scaled_gains(labels: Array, lists: Lists, gain_fn: GainFn) -> Array:
-    """Gains, up to a factor for each list with exponential gains that are too large."""
-    if gain_fn is not exponential_gain:
-        return jnp.where(lists.where, gain_fn(labels), 0.0)
-    shift = jnp.maximum(lists.max(labels) - LARGEST_LABEL, 0.0)
-    return jnp.where(lists.where, 2.0 ** (labels - shift) - 2.0**-shift, 0.0)

@@ -1,18 +1,26 @@
-"""What a label is worth and what a rank is worth, for metrics and lambda weights."""
+"""What a label is worth and what a rank is worth, for losses, metrics and lambda weights.
+
+The gain of a label from 128 on is more than a float32 holds, and infinite. Sums of gains are so,
+too. Their quotients are not: these are computed from `relative_gains`, at every label.
+"""
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
+from t5rank.ops import Lists
 from t5rank.types import Array
 
 GainFn = Callable[[Array], Array]
 DiscountFn = Callable[[Array], Array]
 
+_LARGEST = 30.0  # labels are shifted down to this one: such gains are squared without overflow
+
 
 def exponential_gain(label: Array) -> Array:
-    """The gain `2^label - 1` of learning to rank (Burges et al. 2005)."""
-    return 2.0**label - 1.0
+    """The gain `2^label - 1` of learning to rank (Burges et al. 2005); infinite from 128 on."""
+    return shifted_gain(label, jnp.float32(0.0))
 
 
 def linear_gain(label: Array) -> Array:
@@ -23,3 +31,43 @@ def linear_gain(label: Array) -> Array:
 def log2_discount(rank: Array) -> Array:
     """The discount `1 / log2(1 + rank)` (Järvelin and Kekäläinen 2002); `rank` starts at 1."""
     return 1.0 / jnp.log2(1.0 + rank)
+
+
+def shifted_gain(label: Array, shift: Array) -> Array:
+    """`(2^label - 1) / 2^shift`, also where the gain is infinite, or 1 is nearly all of the sum."""
+    label = jnp.asarray(label, jnp.float32)
+    power = 2.0 ** (label - shift) - 2.0**-shift
+    x = jnp.clip(label, -0.3, 0.3) * jnp.log(jnp.float32(2.0))
+    series = x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6)))))  # e^x - 1
+    return jnp.where(jnp.abs(label) < 0.3, series * 2.0**-shift, power)
+
+
+def label_shift(labels: Array, weights: Array, lists: Lists) -> Array:
+    """The shift of each list with which `shifted_gain` is finite where the weight is not 0."""
+    largest = lists.max(jnp.where(weights != 0, labels, -jnp.inf))
+    return jax.lax.stop_gradient(jnp.maximum(largest - _LARGEST, 0.0))
+
+
+def relative_gains(labels: Array, weights: Array, lists: Lists, gain_fn: GainFn) -> Array:
+    """Weights times gains up to a factor for each list, for quotients: none is infinite.
+
+    A gain of one's own that is infinite makes the quotient NaN.
+    """
+    if gain_fn is exponential_gain:
+        gains = shifted_gain(labels, label_shift(labels, weights, lists))
+    else:
+        gains = relative(jnp.where(weights != 0, gain_fn(labels), 0.0), lists)
+    return relative(jnp.where(lists.where & (weights != 0), gains * weights, 0.0), lists)
+
+
+def relative(values: Array, lists: Lists) -> Array:
+    """Values over a power of 2 for each list, which loses no digit; none is above 1 then."""
+    largest = jax.lax.stop_gradient(lists.max(jnp.abs(values)))
+    _, exponent = jnp.frexp(jnp.where(jnp.isfinite(largest), largest, 1.0))
+    half = 0.5 * jnp.clip(exponent, -126, 128).astype(jnp.float32)  # 2^-128 is no float32
+    return values * 2.0 ** -jnp.floor(half) * 2.0 ** -jnp.ceil(half)
+
+
+def product(gains: Array, others: Array) -> Array:
+    """The product, where an infinite gain times 0 is 0: what has no weight does not count."""
+    return jnp.where(jnp.isinf(gains) & (others == 0), 0.0, gains) * others

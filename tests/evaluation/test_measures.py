@@ -48,9 +48,24 @@ def test_query_without_documents_counts_as_missing():
     assert (result.aggregate["RR@10"], result.missing_queries) == ((0 + 1) / 2, 1)
 
 
-def test_empty_run_has_all_figures_0():
-    result = evaluate({}, QRELS, "RR@10 nDCG@10 AP")
-    assert set(result.aggregate.values()) == {0.0} and result.missing_queries == 2
+@pytest.mark.parametrize(
+    ("run", "has"),
+    [
+        ({}, "no documents"),
+        ({"q1": {}}, "no documents"),
+        ({"x2": {"d1": 1.0}, "x1": {"d1": 1.0}}, "the queries 'x1', 'x2'"),
+    ],
+)
+def test_run_without_a_query_of_the_qrels_is_an_error(run, has):
+    with pytest.raises(ValueError, match=f"The run has {has}; expected some of .* 'q1', 'q2'"):
+        evaluate(run, QRELS)
+
+
+@pytest.mark.parametrize(("run", "warned"), [({"q1": {"x": 1.0}}, True), (RUN, False)])
+def test_run_without_a_judged_document_is_said(run, warned, caplog):
+    result = evaluate(run, QRELS, "RR@10")
+    assert ("none of the documents that the qrels judge" in caplog.text) is warned
+    assert (result.judged_documents == 0) is warned
 
 
 @pytest.mark.parametrize("judged", [{"d1": 0}, {}])

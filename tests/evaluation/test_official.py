@@ -85,12 +85,12 @@ def test_what_it_warns_of_or_takes_as_it_is_written_is_an_error(files, text, mes
 
 
 @pytest.mark.parametrize("text", ["", run_of(q9=[901])], ids=["empty", "no query of the qrels"])
-def test_run_without_a_query_of_the_qrels_is_0_and_said(files, text):
+def test_run_without_a_query_of_the_qrels_is_an_error(files, text):
     """It stops with "No matching QIDs found"."""
     qrels, run = files
     run.write_text(text)
-    figures = evaluate(trec.read_run(run), trec.read_qrels(qrels), "RR@10")
-    assert (figures.aggregate["RR@10"], figures.missing_queries) == (0.0, 5)
+    with pytest.raises(ValueError, match="expected some of the qrels' queries '1', '2', '3'"):
+        evaluate(trec.read_run(run), trec.read_qrels(qrels), "RR@10")
 
 
 def test_judged_grade_0_is_not_relevant(files):

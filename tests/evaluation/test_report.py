@@ -79,6 +79,7 @@ def test_dict_is_json_and_has_the_figures():
         "missing_queries": 0,
         "queries_without_relevant": 1,
         "ignored_queries": 0,
+        "identical_ids": 0,
     }
     other = report["runs"]["t5|a"]
     assert (other["missing_queries"], other["ignored_queries"]) == (1, 1)
