@@ -46,10 +46,10 @@ def _watch(seen: int) -> None:
         if interrupts > 1:
             _say_and_exit(number, _TWICE)
         if signal.getsignal(number) is _end:
-            _end(number)
+            _end(number, None)
 
 
-def _end(number: int, frame: Any = None) -> None:
+def _end(number: int, frame: Any) -> None:
     del frame
     _say_and_exit(number, INTERRUPTED)
 

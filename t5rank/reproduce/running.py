@@ -29,7 +29,6 @@ from t5rank.report.experiment import (
 from t5rank.reproduce.designs import Design
 from t5rank.reproduce.inputs import check_inputs, read_checked
 from t5rank.reproduce.planning import Options, Step, plan
-from t5rank.train.lock import locked
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow", "ir-measures")
 INPUTS = "inputs.json"
@@ -53,6 +52,8 @@ def reproduce(design: Design, options: Options, command: str, *, dry_run: bool =
     if dry_run:
         print("\n".join(_described(steps)))
         return 0
+    from t5rank.train.lock import locked  # loads JAX
+
     with locked(options.folder):
         _check_same(experiment)
         _write(experiment, _checked_inputs(design, options))
