@@ -162,12 +162,12 @@ def from_written_form(
 
 
 def is_model_folder(directory: str | os.PathLike[str]) -> bool:
-    """Whether a folder has a `config.json` that t5rank wrote."""
+    """Whether a folder has a `config.json` that t5rank wrote, or a damaged one by checkpoints."""
     file = path(directory) / CONFIG
     try:
         return file.is_file() and "network" in json.loads(file.read_text())
     except ValueError:
-        return False
+        return bool(checkpoints.steps(directory))
 
 
 def _network(config: Mapping[str, Any]) -> nn.Module:

@@ -51,13 +51,14 @@ def collector() -> ReadErrors | None:
 
 
 @contextlib.contextmanager
-def clear_errors(errors: ReadErrors | None = None) -> Iterator[None]:
+def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> Iterator[None]:
     """Raises the errors of readers and preprocessors of datasets made or read within it.
 
     What a reader raised is raised as it was; a preprocessor's check gives its sentence.
 
     Args:
       errors: what the readers of the datasets raised, where they were made in another such block.
+      where: what is read, for errors that do not say it.
 
     Raises:
       ValueError: a preprocessor's check failed, or TensorFlow could not read a file.
@@ -68,7 +69,7 @@ def clear_errors(errors: ReadErrors | None = None) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        said = _sentence(error)  # raised below: the context would hold TensorFlow's frames
+        said = _sentence(error, where)  # raised below: the context would hold TensorFlow's frames
     finally:
         _collector.reset(token)
     errors.check()
@@ -76,18 +77,22 @@ def clear_errors(errors: ReadErrors | None = None) -> Iterator[None]:
         raise ValueError(said)
 
 
-def elements(make: Callable[[], tf.data.Dataset]) -> Iterator[Any]:
+def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
     """The elements of the dataset that `make` makes, as numpy arrays.
+
+    Args:
+      make: makes it.
+      where: what is read, for errors that do not say it.
 
     Raises:
       ValueError: see `clear_errors`; what a reader raises comes as soon as it is known.
     """
     errors = ReadErrors()
-    with clear_errors(errors):
+    with clear_errors(errors, where):
         iterator = make().as_numpy_iterator()
     try:
         while True:
-            with clear_errors(errors):
+            with clear_errors(errors, where):
                 element = next(iterator, _END)
             if element is _END:
                 return
@@ -96,9 +101,15 @@ def elements(make: Callable[[], tf.data.Dataset]) -> Iterator[Any]:
         del iterator  # an error's traceback holds this frame, and may outlive everything
 
 
-def _sentence(error: tf.errors.OpError) -> str:
+def _sentence(error: tf.errors.OpError, where: str | None) -> str:
     found = _ASSERTION.search(error.message)
-    if found is not None:
-        return re.sub(r"\\(.)", r"\1", found[1])  # TensorFlow escapes quotes
-    what = re.split(r"\n|\s*\[\[|\s*\[Op:", error.message.strip(), maxsplit=1)[0]
-    return f"Data cannot be read: {what or type(error).__name__}."
+    if found is None:
+        what = re.split(r"\n|\s*\[\[|\s*\[Op:", error.message.strip(), maxsplit=1)[0]
+        return f"Data of {where or 'a task'} cannot be read: {what or type(error).__name__}."
+    said = re.sub(r"\\(.)", r"\1", found[1])  # TensorFlow escapes quotes
+    return said if where is None else placed(said, where)
+
+
+def placed(said: str, where: str) -> str:
+    """A sentence about a list, with what it is of."""
+    return f"{said} It is of {where}."

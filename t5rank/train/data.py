@@ -11,7 +11,7 @@ import tensorflow as tf
 from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.prompts import PairEncoder
 from t5rank.tasks import lists
-from t5rank.tasks.errors import elements
+from t5rank.tasks.errors import elements, placed
 from t5rank.train.ahead import read_ahead
 
 AHEAD = 64  # validation lists
@@ -64,7 +64,7 @@ def train_batches(
         ).prefetch(tf.data.AUTOTUNE)
 
     count = 0
-    for batch in elements(make):
+    for batch in elements(make, _where(task, lists.TRAIN, use_cached)):
         count += 1
         yield batch
     if not count:
@@ -96,7 +96,10 @@ def validation_lists(
         if queries is not None and query_id not in queries:
             continue
         documents = [document.decode() for document in example["documents"][:topn]]
-        pairs = encoder.encode(example["query"].decode(), documents)
+        try:
+            pairs = encoder.encode(example["query"].decode(), documents)
+        except ValueError as error:
+            raise ValueError(placed(str(error), _where(task, split, use_cached))) from None
         yield ValidationList(
             query_id=query_id,
             doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"][:topn]),
@@ -123,7 +126,17 @@ def _examples(
             whole, split=split, shuffle=False, use_cached=use_cached
         )
 
-    return read_ahead(elements(make), AHEAD)
+    return read_ahead(elements(make, _where(task, split, use_cached)), AHEAD)
+
+
+def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:
+    """The tasks that are read, with their files, or where they are cached."""
+    said = []
+    for name in lists.task_names(mixture_or_task):
+        files = lists.split_files(name).get(split, {}).values()
+        cache = [f"cached in {seqio.get_mixture_or_task(name).cache_dir}"] if use_cached else []
+        said.append(f"task '{name}' ({', '.join(cache or files)})")
+    return ", ".join(said)
 
 
 def tasks_with(mixture_or_task: str, split: str) -> list[str]:
