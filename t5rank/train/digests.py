@@ -3,15 +3,16 @@
 import hashlib
 from pathlib import Path
 
-WHOLE = 64 * 2**20  # bytes of a file that are read; of a larger one, blocks
+WHOLE = 64 * 2**20  # bytes that are read; of a larger file, blocks
 BLOCKS = 64
 
 
 def digest(location: Path) -> tuple[int | None, str | None]:
     """Size in bytes and checksum of a file, or of all files below a folder.
 
-    A file of more than `WHOLE` bytes is known by its size and by blocks that lie evenly in it, its
-    first and last ones included: a change elsewhere that leaves the size as it was is not seen.
+    A file of more than `WHOLE` bytes (of its share of them, in a folder) is known by its size and by
+    blocks that lie evenly in it, its first and last ones included: a change elsewhere that leaves
+    the size as it was is not seen.
 
     Returns:
       None for what is no file, such as a pipe, or is not there.
@@ -26,15 +27,15 @@ def digest(location: Path) -> tuple[int | None, str | None]:
     for file in files:
         if location.is_dir():
             found.update(f"{file.relative_to(location)}\0".encode())
-        _add(found, file)
+        _add(found, file, WHOLE // len(files))
     return sum(file.stat().st_size for file in files), found.hexdigest()
 
 
-def _add(found: "hashlib.blake2b", file: Path) -> None:
-    size, block = file.stat().st_size, WHOLE // BLOCKS
+def _add(found: "hashlib.blake2b", file: Path, limit: int) -> None:
+    size, block = file.stat().st_size, max(limit // BLOCKS, 1)
     found.update(f"{size}\0".encode())
     with open(file, "rb", buffering=0) as data:
-        if size <= WHOLE:
+        if size <= limit:
             while part := data.read(block):
                 found.update(part)
             return

@@ -47,11 +47,15 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
         for writer in self._writers.values():
-            writer.close()
+            try:
+                writer.close()
+            except Exception:
+                if kind is None:  # an error that has been raised says more
+                    raise
 
     def start(self, step: int, parameters: int, records: Sequence[Record]) -> None:
         """Begins at `step`, with the records up to it of earlier runs."""
