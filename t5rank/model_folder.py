@@ -2,6 +2,7 @@
 
 MODEL_DIR/config.json           architecture, head, prompt, input length
 MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
+MODEL_DIR/settings.json         what it is trained with, see t5rank.train.settings
 MODEL_DIR/run.json              how it was trained, see t5rank.train.run_record
 MODEL_DIR/README.md             the model card, see t5rank.model_card
 MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training), or

@@ -112,4 +112,4 @@ def _sentence(error: tf.errors.OpError, where: str | None) -> str:
 
 def placed(said: str, where: str) -> str:
     """A sentence about a list, with what it is of."""
-    return f"{said} It is of {where}."
+    return f"{said} Where: {where}."

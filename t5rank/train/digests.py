@@ -10,9 +10,9 @@ BLOCKS = 64
 def digest(location: Path) -> tuple[int | None, str | None]:
     """Size in bytes and checksum of a file, or of all files below a folder.
 
-    A file of more than `WHOLE` bytes (of its share of them, in a folder) is known by its size and by
-    blocks that lie evenly in it, its first and last ones included: a change elsewhere that leaves
-    the size as it was is not seen.
+    A file of more than `WHOLE` bytes (in a folder, of its share of them) is known by its size and
+    by blocks that lie evenly in it, its first and last ones included: a change elsewhere that
+    leaves the size as it was is not seen.
 
     Returns:
       None for what is no file, such as a pipe, or is not there.
