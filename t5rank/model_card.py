@@ -10,6 +10,7 @@ from typing import Any
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import PairEncoder
+from t5rank.rounding import shown
 
 WRITTEN = "<!-- Written by t5rank. Without this line the file is yours, and stays as it is. -->"
 Run = Mapping[str, Any]
@@ -143,7 +144,7 @@ def _figures(run: Run) -> str:
     if best is not None:
         lines.append(
             f"The best checkpoint, the one in use, is that of step {best['step']:,}: "
-            f"{best['metric']} {best['value']:.4f}."
+            f"{best['metric']} {shown(best['value'])}."
         )
     settings = run["training"]
     lines.append(f"The last validation, over {metrics['lists']:,.0f} lists")
@@ -154,7 +155,7 @@ def _figures(run: Run) -> str:
     lines[-1] += ":"
     same = metrics["answerable/lists"] == metrics["lists"]
     rows = [
-        (name, f"{value:.4f}")
+        (name, shown(value))
         for name, value in metrics.items()
         if not name.endswith("lists") and not (same and "answerable/" in name)
     ]

@@ -2,6 +2,7 @@
 
 MODEL_DIR/config.json           architecture, head, prompt, input length
 MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
+MODEL_DIR/settings.json         what it is trained with, see t5rank.train.settings
 MODEL_DIR/run.json              how it was trained, see t5rank.train.run_record
 MODEL_DIR/README.md             the model card, see t5rank.model_card
 MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training), or
@@ -24,6 +25,7 @@ from jax.sharding import Mesh
 from t5rank import checkpoints, model_card, partitioning
 from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
+from t5rank.json_files import read_object
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import PairEncoder, Prompt
@@ -37,6 +39,7 @@ VOCABULARY = "vocabulary.model"
 ONNX = "model.onnx"
 FORMAT = 1
 _log = logging.getLogger(__name__)
+_WRITTEN_ANEW = "Delete it: training in this folder writes it anew."
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 _NETWORKS: dict[str, Any] = {
     "Transformer": network.Transformer,
@@ -95,7 +98,7 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
 def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: epath.Path) -> None:
     if not checkpoints.steps(folder) or not (folder / CONFIG).is_file():
         return
-    has = json.loads((folder / CONFIG).read_text())
+    has = read_object(folder / CONFIG, advice=_WRITTEN_ANEW)
     new = json.loads(json.dumps(config))
     # How it is computed may change from one run to the next.
     for settings in (has.get("architecture", {}), new["architecture"]):
@@ -160,12 +163,12 @@ def from_written_form(
 
 
 def is_model_folder(directory: str | os.PathLike[str]) -> bool:
-    """Whether a folder has a `config.json` that t5rank wrote."""
+    """Whether a folder has a `config.json` that t5rank wrote, or a damaged one by checkpoints."""
     file = path(directory) / CONFIG
     try:
         return file.is_file() and "network" in json.loads(file.read_text())
     except ValueError:
-        return False
+        return bool(checkpoints.steps(directory))
 
 
 def _network(config: Mapping[str, Any]) -> nn.Module:
@@ -184,9 +187,13 @@ def save_run(directory: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
 
 
 def load_run(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `run.json` holds; None where no run of `t5rank train` has ended."""
+    """What `run.json` holds; None where no run of `t5rank train` has ended.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
     file = path(directory) / RUN
-    return json.loads(file.read_text()) if file.is_file() else None
+    return read_object(file, advice=_WRITTEN_ANEW) if file.is_file() else None
 
 
 def save_card(directory: str | os.PathLike[str], card: str) -> None:

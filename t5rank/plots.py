@@ -1,12 +1,13 @@
 """Pictures of runs."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
+
+from t5rank.json_files import read_lines
 
 
 def learning_curves(
@@ -29,7 +30,7 @@ def learning_curves(
     count = 1 + len(metrics)
     figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.5 * count, 3.6), squeeze=False)
     for color, (label, file) in enumerate(runs.items()):
-        records = [json.loads(line) for line in epath.Path(file).read_text().splitlines()]
+        records = read_lines(epath.Path(file), ("step", "part"))
         for panel, name in zip(panels, ("loss", *metrics), strict=True):
             train = _curve(records, "train", name)
             validation = _curve(records, "validation", name)

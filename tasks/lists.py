@@ -5,10 +5,8 @@ the task's name, so that gin can say `MIXTURE_OR_TASK_NAME = @lists.jsonl_task()
 with the same settings changes nothing.
 """
 
-import contextlib
 import functools
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,17 +20,15 @@ from t5rank.data.lists import RankedList
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.tasks.errors import ReadErrors, collector
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
 LABELS = ("label", "teacher_score")
 SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
 ReadLists = Callable[[], Iterable[RankedList]]
-# Our checks' sentences hold "expected"; the id of a query may hold brackets.
-_ASSERTION = re.compile(r"assertion failed: \[(.*expected.*?)\](?:$| \[)", re.MULTILINE)
 _registered: dict[str, Any] = {}
 _mixtures: dict[str, Any] = {}
-_reader_errors: list[Exception] = []
 
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
@@ -236,7 +232,7 @@ def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqi
     def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed
         return tf.data.Dataset.from_generator(
-            functools.partial(_examples, readers[split], split == TRAIN, teacher),
+            functools.partial(_examples, readers[split], split == TRAIN, teacher, collector()),
             output_signature={
                 "query_id": tf.TensorSpec([], tf.string),
                 "query": tf.TensorSpec([], tf.string),
@@ -251,7 +247,11 @@ def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqi
     return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
 
 
-def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dict[str, Any]]:
+def _examples(
+    read: ReadLists, is_training: bool, teacher: bool, errors: ReadErrors | None
+) -> Iterator[dict[str, Any]]:
+    if errors is not None and errors.any:
+        return
     try:
         for ranked_list in read():
             example = {
@@ -267,8 +267,9 @@ def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dic
                 example["targets_of_loss"] = np.asarray(of_loss, np.float32)
             yield example
     except Exception as error:
-        _reader_errors.append(error)  # TensorFlow would bury it; see clear_errors
-        raise
+        if errors is None:
+            raise
+        errors.add(error)
 
 
 def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
@@ -278,24 +279,6 @@ def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
             "Build the lists with 't5rank lists --teacher RUN'."
         )
     return ranked_list.teacher_scores
-
-
-@contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turns TensorFlow's report of a reader's or preprocessor's error into a ValueError.
-
-    What a reader raised is raised again as it was; a preprocessor's check keeps its sentence.
-    """
-    _reader_errors.clear()
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if _reader_errors:
-            raise _reader_errors[0] from None
-        found = _ASSERTION.search(error.message)
-        if found is None:
-            raise
-        raise ValueError(re.sub(r"\\(.)", r"\1", found[1])) from None  # TensorFlow escapes quotes
 
 
 def task_names(name: str) -> list[str]:

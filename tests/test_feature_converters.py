@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from t5rank.feature_converters import RankingFeatureConverter
-from t5rank.tasks.lists import clear_errors
+from t5rank.tasks.errors import clear_errors
 
 LENGTHS = {"inputs": (4, 6), "targets": (4, 1), "label": (4,), "mask": (4,)}
 EXAMPLE = {

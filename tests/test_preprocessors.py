@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from t5rank import preprocessors
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
-from t5rank.tasks.lists import clear_errors, seqio_vocabulary
+from t5rank.tasks.errors import clear_errors
+from t5rank.tasks.lists import seqio_vocabulary
 from t5rank.trec import read_queries, read_run
 from t5rank.vocabulary import Vocabulary
 

@@ -4,7 +4,8 @@ import pytest
 
 from t5rank import trec
 from t5rank.data.passages import read_passage_lists
-from t5rank.quickstart import corpus
+from t5rank.quickstart import corpus, demo
+from t5rank.train.run import TrainResult
 from t5rank.vocabulary import Vocabulary
 
 
@@ -61,3 +62,20 @@ def test_the_vocabulary_is_one_of_t5s_kind(folder):
     vocabulary = Vocabulary(folder / corpus.VOCABULARY)
     assert vocabulary.token_id("<extra_id_10>") == len(vocabulary) - 11
     assert vocabulary.encode("Python Function") == vocabulary.encode("python function")
+
+
+def test_a_signal_ends_the_quickstart_and_not_one_of_its_trainings(tmp_path, monkeypatch, capsys):
+    ran = []
+
+    def train(model_dir, *_):
+        ran.append(model_dir.name)
+        return TrainResult(7, "interrupted", None, {}, signalled=True)
+
+    monkeypatch.setattr(demo, "_train", train)
+    monkeypatch.setattr(corpus, "write_corpus", lambda data: None)
+    monkeypatch.setattr(demo, "_describe", lambda data: None)
+    assert demo.quickstart(tmp_path) is None
+    assert ran == ["sigmoid"]
+    said = capsys.readouterr().out
+    assert f"What is there: {tmp_path / 'sigmoid'}, interrupted at step 7." in said
+    assert said.endswith("The same command goes on from here.\n")

@@ -1,6 +1,5 @@
 """Local and remote paths (`gs://`, `s3://`), and the checkpoints in a folder."""
 
-import json
 import os
 import re
 from typing import Any
@@ -8,9 +7,12 @@ from typing import Any
 import tensorstore
 from etils import epath
 
+from t5rank.json_files import read_object
+
 PREFIX = "checkpoint"
 BEST = "best.json"
 COMMITTED = "commit_success.txt"
+_LATEST = "Without this file the latest checkpoint is used: delete it."
 _NAME = re.compile(rf"^{PREFIX}_(\d+)$")
 
 
@@ -21,10 +23,27 @@ def path(location: str | os.PathLike[str]) -> epath.Path:
 
 
 def write_text(file: epath.Path, text: str) -> None:
-    """Writes a whole file, or nothing where writing is interrupted."""
+    """Writes a whole file, or nothing where writing is interrupted.
+
+    Raises:
+      OSError: it cannot be written; names the file.
+    """
     partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(text)
-    partial.replace(file)
+    try:
+        if "://" in os.fspath(file):
+            partial.write_text(text)
+        else:
+            _write_to_disk(partial, text)
+        partial.replace(file)
+    except OSError as error:
+        raise OSError(f"File '{file}' cannot be written: {error.strerror or error}.") from error
+
+
+def _write_to_disk(file: epath.Path, text: str) -> None:
+    with open(file, "w", encoding="utf-8") as local:
+        local.write(text)
+        local.flush()
+        os.fsync(local.fileno())  # a machine that stops would leave the name without the text
 
 
 def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:
@@ -38,6 +57,18 @@ def step_of(location: str | os.PathLike[str]) -> int | None:
     """The step in the name of a `checkpoint_N` folder, or None."""
     match = _NAME.match(epath.Path(location).name)
     return int(match[1]) if match else None
+
+
+def checkpoint_name(location: str | os.PathLike[str] | None) -> str | None:
+    """The last name of a path that says something: `t5_base` of `gs://models/t5_base/checkpoint_9`.
+
+    >>> checkpoint_name("gs://models/t5_base/checkpoint_9"), checkpoint_name(None)
+    ('t5_base', None)
+    """
+    if location is None:
+        return None
+    folder = path(location)
+    return (folder if step_of(folder) is None else folder.parent).name
 
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:
@@ -58,10 +89,16 @@ def _is_finished(checkpoint: epath.Path) -> bool:
 
 
 def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Which checkpoint is the best: `step`, `metric` and `value`; None where unknown or gone."""
+    """Which checkpoint is the best: `step`, `metric` and `value`; None where unknown or gone.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
     file = path(directory) / BEST
-    best = json.loads(file.read_text()) if file.is_file() else None
-    return best if best and best["step"] in steps(directory) else None
+    if not file.is_file():
+        return None
+    best = read_object(file, ("step", "metric", "value"), _LATEST)
+    return best if best["step"] in steps(directory) else None
 
 
 def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> int:

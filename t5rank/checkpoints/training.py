@@ -4,9 +4,10 @@
 Saving happens in the background. The latest checkpoints are kept, and the best one.
 """
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orbax.checkpoint as ocp
@@ -46,6 +47,7 @@ class Checkpointer:
                 [ocp.checkpoint_managers.LatestN(keep), self._best]
             ),
         )
+        self._keep = keep
         try:
             self._manager = ocp.CheckpointManager(path(directory), options=options)
         except ImportError as error:
@@ -57,8 +59,12 @@ class Checkpointer:
     def __enter__(self) -> "Checkpointer":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            self._manager.close()
+        except Exception:
+            if kind is None:  # an error that has been raised says more
+                raise
 
     @property
     def best_step(self) -> int | None:
@@ -70,11 +76,22 @@ class Checkpointer:
         self._best.step = step
 
     def save(self, step: int, optimizer: Any) -> None:
-        """Starts saving; returns as soon as the arrays are copied off the devices."""
+        """Starts saving; returns as soon as the arrays are copied off the devices.
+
+        Raises:
+          OSError: this or an earlier one could not be written.
+        """
         if step in self._manager.all_steps():
             return
         args = ocp.args.Composite(state=ocp.args.PyTreeSave(optimizer.state_dict()))
-        self._manager.save(step, args=args, force=True)
+        with self._writing():
+            self._manager.save(step, args=args, force=True)
+
+    def tidy(self) -> None:
+        """Deletes what is neither among the latest nor the best; so does the next `save`."""
+        for step in sorted(self._manager.all_steps())[: -self._keep]:
+            if step != self.best_step:
+                self._manager.delete(step)
 
     def latest_step(self) -> int | None:
         """The step to resume from, or None."""
@@ -101,5 +118,21 @@ class Checkpointer:
         return optimizer.restore_state(tree)
 
     def wait(self) -> None:
-        """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
+        """Waits until everything is on disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise OSError(
+                f"Checkpoint cannot be written to '{self._manager.directory}': {said[0]} What was "
+                "saved before stays; the same command goes on from there."
+            ) from error

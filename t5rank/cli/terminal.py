@@ -24,6 +24,7 @@ def set_up_logging() -> None:
 def import_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to the terminal whatever it is told."""
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of no use for reading data
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _stderr_to(said):
         try:

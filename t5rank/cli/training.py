@@ -5,8 +5,7 @@ from pathlib import Path
 
 from t5rank.cli.options import add_command
 from t5rank.cli.terminal import import_tensorflow
-
-INTERRUPTED = 143  # what a shell reports for a process that SIGTERM ended
+from t5rank.leaving import INTERRUPTED
 
 
 def add_quickstart(commands) -> None:
@@ -32,8 +31,8 @@ def _quickstart(arguments: argparse.Namespace) -> int:
     import_tensorflow()
     from t5rank.quickstart import quickstart
 
-    quickstart(Path(arguments.output), arguments.steps)
-    return 0
+    figures = quickstart(Path(arguments.output), arguments.steps)
+    return INTERRUPTED if figures is None else 0
 
 
 def add_train(commands) -> None:
@@ -46,9 +45,10 @@ def add_train(commands) -> None:
         t5rank train --gin_file=t5rank/configs/recipes/msmarco_passage_softmax.gin \\
             --gin.MODEL_DIR=models/softmax --gin.DATA_DIR=data --gin.VOCABULARY_FILE=spiece.model
 
-        Run again with the same MODEL_DIR, it resumes from the latest checkpoint. On SIGTERM or
-        Ctrl-C it saves, ends and returns 143. Recipes: t5rank/configs/recipes/*.gin, gin/recipes
-        in the source. The macros that a recipe can set are listed in
+        Run again with the same MODEL_DIR, it resumes from the latest checkpoint; with other data
+        or settings it asks for RESUME_WITH_CHANGES=True. On SIGTERM or Ctrl-C it saves, ends and
+        returns 143; a second Ctrl-C ends it at once. Recipes: t5rank/configs/recipes/*.gin,
+        gin/recipes in the source. The macros that a recipe can set are listed in
         t5rank/configs/runs/finetune.gin.
         """,
     )

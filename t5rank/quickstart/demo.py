@@ -4,7 +4,7 @@ import textwrap
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t5rank import evaluation, plots, trec
 from t5rank.data.files import fingerprint
@@ -12,6 +12,10 @@ from t5rank.data.passages import read_passage_lists
 from t5rank.quickstart import corpus
 from t5rank.rerank import rerank_run
 from t5rank.reranker import Reranker
+from t5rank.rounding import shown
+
+if TYPE_CHECKING:
+    from t5rank.train.run import TrainResult
 
 LOSSES = ("sigmoid", "softmax")
 MEASURES = {"nDCG@10": "NDCG@10", "RR@10": "MRR@10"}
@@ -19,7 +23,7 @@ RECIPE = "t5rank/configs/recipes/quickstart_{}.gin"
 CURVES = "learning_curves.png"
 
 
-def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.Evaluation]:
+def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.Evaluation] | None:
     """Makes the task, trains with both losses, compares them on held-out queries.
 
     Args:
@@ -27,8 +31,16 @@ def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.E
       steps: training steps of each model; the recipe's by default.
 
     Returns:
-      The figures of the random order and of each loss.
+      The figures of the random order and of each loss; None where a signal ended training.
     """
+    # Imported here, as only training needs TensorFlow.
+    from t5rank.train.lock import locked
+
+    with locked(folder):
+        return _quickstart(folder, steps)
+
+
+def _quickstart(folder: Path, steps: int | None) -> dict[str, evaluation.Evaluation] | None:
     start = time.monotonic()
     _say("1/4  Making a search task of the documentation strings of this Python")
     data = folder / "data"
@@ -36,7 +48,10 @@ def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.E
     _describe(data)
     for number, loss in enumerate(LOSSES, start=2):
         _say(f"{number}/4  Training with the {loss} loss")
-        _train(folder / loss, data, loss, steps)
+        result = _train(folder / loss, data, loss, steps)
+        if result.signalled:
+            _print_interrupted(folder, loss, result)
+            return None
     _say("4/4  Reranking the held-out queries")
     rerankers = {loss: Reranker.from_pretrained(folder / loss) for loss in LOSSES}
     figures = _evaluate(folder, data, rerankers)
@@ -67,8 +82,7 @@ def _describe(data: Path) -> None:
 _SPLITS = ("train", "validation", "test")
 
 
-def _train(model_dir: Path, data: Path, loss: str, steps: int | None) -> None:
-    # Imported here, as only training needs TensorFlow.
+def _train(model_dir: Path, data: Path, loss: str, steps: int | None) -> "TrainResult":
     from t5rank.train.config import configured_trainer
 
     bindings = [
@@ -78,7 +92,7 @@ def _train(model_dir: Path, data: Path, loss: str, steps: int | None) -> None:
     ]
     if steps is not None:
         bindings += [f"TRAIN_STEPS={steps}"]
-    configured_trainer([RECIPE.format(loss)], bindings).train()
+    return configured_trainer([RECIPE.format(loss)], bindings).train()
 
 
 def _test_files(data: Path) -> dict[str, Any]:
@@ -110,7 +124,7 @@ def _print_figures(figures: dict[str, evaluation.Evaluation]) -> None:
     print(f"\nMean over {queries} held-out queries, {corpus.CANDIDATES['test']} candidates each:\n")
     rows = [["", *MEASURES.values()]]
     for name, figure in figures.items():
-        rows.append([name, *[f"{figure.aggregate[measure]:.3f}" for measure in MEASURES]])
+        rows.append([name, *[shown(figure.aggregate[measure]) for measure in MEASURES]])
     for name, *cells in rows:
         print(f"  {name:<14}" + "".join(f"{cell:>10}" for cell in cells))
 
@@ -138,6 +152,13 @@ def _indented(text: str) -> str:
         initial_indent=" " * 12,
         subsequent_indent=" " * 12,
     )
+
+
+def _print_interrupted(folder: Path, loss: str, result: "TrainResult") -> None:
+    done = [f"{folder / each}, trained" for each in LOSSES[: LOSSES.index(loss)]]
+    there = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
+    print(f"\nInterrupted. What is there: {'; '.join(there)}.")
+    print("The same command goes on from here.", flush=True)
 
 
 def _print_next(folder: Path, data: Path) -> None:

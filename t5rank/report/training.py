@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from t5rank.json_files import read_lines, read_object
 
 CONFIG = "config.gin"
 METRICS = "metrics.jsonl"
@@ -75,10 +76,11 @@ class Cost:
 
 def read_model(folder: Path) -> TrainedModel:
     """Reads what there is of a model folder."""
-    lines = (folder / METRICS).read_text().splitlines() if (folder / METRICS).is_file() else []
-    run = json.loads((folder / RUN).read_text()) if (folder / RUN).is_file() else {}
+    metrics, run_file = folder / METRICS, folder / RUN
+    records = read_lines(metrics, ("step", "part")) if metrics.is_file() else []
+    run = read_object(run_file) if run_file.is_file() else {}
     config = (folder / CONFIG).read_text() if (folder / CONFIG).is_file() else ""
-    return TrainedModel([json.loads(line) for line in lines], run, without_folders(config))
+    return TrainedModel(records, run, without_folders(config))
 
 
 def without_folders(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from t5rank import trec
 from t5rank.data.folder import MANIFEST
 from t5rank.data.jsonl import read_jsonl
+from t5rank.json_files import read_object
 from t5rank.report.experiment import Experiment
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage
 
@@ -207,7 +207,7 @@ def _training(
 def _finished(model: Path) -> Callable[[], bool]:
     """Whether a training came to its end. One that T5X ended is taken up, and ends at once."""
     file = model / "run.json"
-    return lambda: file.is_file() and json.loads(file.read_text())["reason"] in _FINISHED
+    return lambda: file.is_file() and read_object(file, ("reason",))["reason"] in _FINISHED
 
 
 def _rerank(experiment: Experiment, each: SetDesign, arm: ArmDesign, seed: int) -> Step:

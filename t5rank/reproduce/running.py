@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import t5rank
+from t5rank.leaving import INTERRUPTED
 from t5rank.report.experiment import (
     FILE,
     FORMAT,
@@ -51,9 +52,12 @@ def reproduce(design: Design, options: Options, command: str, *, dry_run: bool =
     if dry_run:
         print("\n".join(_described(steps)))
         return 0
-    _check_same(experiment)
-    _write(experiment, _checked_inputs(design, options))
-    return _run(steps)
+    from t5rank.train.lock import locked  # loads JAX
+
+    with locked(options.folder):
+        _check_same(experiment)
+        _write(experiment, _checked_inputs(design, options))
+        return _run(steps)
 
 
 def _experiment(design: Design, options: Options, command: str) -> Experiment:
@@ -151,22 +155,30 @@ def _run(steps: Sequence[Step]) -> int:
 
 
 def _status(command: Sequence[str]) -> int:
-    """Runs a command that is told to end when this one is."""
-    with subprocess.Popen(command) as process, _passed_on(process):
+    """Runs a command that is told to end when this one is; one that ends well then is the last."""
+    with subprocess.Popen(command) as process, _passed_on(process) as signals:
         status = process.wait()
+    if signals and not status:
+        return INTERRUPTED
     return 128 - status if status < 0 else status
 
 
 @contextmanager
-def _passed_on(process: subprocess.Popen) -> Iterator[None]:
-    """SIGTERM goes to the step; Ctrl-C has reached it already."""
-    terminate = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
+    """SIGTERM goes to the step, and so does Ctrl-C, as one, where it has not reached it already."""
+    signals: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        del frame
+        signals.append(number)
+        process.terminate()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield signals
     finally:
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def default_folder(design: Design) -> Path:

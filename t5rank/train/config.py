@@ -9,7 +9,7 @@ from typing import Any
 import gin
 from gin import config as gin_config
 
-from t5rank.checkpoints.paths import path, write_text
+from t5rank.checkpoints.paths import checkpoint_name
 from t5rank.train.loop import Trainer
 
 RUN = "t5rank/configs/runs/finetune.gin"
@@ -40,7 +40,7 @@ def configured_trainer(gin_files: Sequence[str], bindings: Sequence[str] = ()) -
         trainer = gin.get_configurable("train/loop.Trainer")()
     except (OSError, RuntimeError, SyntaxError, NameError, ImportError, AttributeError) as error:
         raise ValueError(f"Gin configuration has an error: {error}") from error
-    save_operative_config(trainer.model_dir)
+    trainer.gin_settings, trainer.gin_text = settings(), gin.operative_config_str()
     return trainer
 
 
@@ -67,6 +67,37 @@ def quoted(binding: str) -> str:
 def check_macros() -> None:
     """Raises ValueError where a macro is set that nothing uses."""
     macros = {scope for scope, selector in gin_config._CONFIG if selector == _MACRO}
+    unused = sorted(macros - {scope for scope, selector in _in_use() if selector == _MACRO})
+    if unused:
+        raise ValueError(
+            f"Macro '{unused[0]}' has no effect in this configuration; expected one of "
+            f"{sorted(macros - set(unused))}. Is it misspelt, or left over from another recipe? "
+            f"All without effect: {', '.join(unused)}."
+        )
+
+
+def settings() -> dict[str, str]:
+    """Macros, and parameters that are set without one, to what they are, as gin writes it."""
+    found = {}
+    for scope, selector in _in_use():
+        for parameter, value in gin_config._CONFIG[scope, selector].items():
+            name = scope if selector == _MACRO else f"{scope}/{selector}.{parameter}".lstrip("/")
+            if name == "INITIAL_CHECKPOINT_PATH":
+                value = checkpoint_name(value)  # wherever it lies
+            if not _is_macro(value):
+                found[name] = repr(value)
+    return found
+
+
+def _is_macro(value: Any) -> bool:
+    return (
+        isinstance(value, gin_config.ConfigurableReference)
+        and value.configurable.selector == _MACRO
+    )
+
+
+def _in_use() -> set[tuple[str, str]]:
+    """The configuration entries that the trainer uses."""
     used, todo = set(), [key for key in gin_config._CONFIG if key[1].endswith("loop.Trainer")]
     while todo:
         key = todo.pop()
@@ -74,13 +105,7 @@ def check_macros() -> None:
             continue
         used.add(key)
         todo += [key for ref in _references(gin_config._CONFIG[key]) for key in _bindings_of(ref)]
-    unused = sorted(macros - {scope for scope, selector in used if selector == _MACRO})
-    if unused:
-        raise ValueError(
-            f"Macro '{unused[0]}' has no effect in this configuration; expected one of "
-            f"{sorted(macros - set(unused))}. Is it misspelt, or left over from another recipe? "
-            f"All without effect: {', '.join(unused)}."
-        )
+    return used
 
 
 def _references(value: Any) -> Iterator[gin_config.ConfigurableReference]:
@@ -100,14 +125,3 @@ def _bindings_of(reference: gin_config.ConfigurableReference) -> list[tuple[str,
     if selector == _MACRO:
         return [(scope, selector)] if (scope, selector) in gin_config._CONFIG else []
     return [key for key in gin_config._CONFIG if key[1] == selector]
-
-
-def save_operative_config(model_dir: str) -> None:
-    """Writes the configuration in use; an earlier run's is kept beside it."""
-    folder = path(model_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    file, text = folder / "config.gin", gin.operative_config_str()
-    if file.is_file() and file.read_text() != text:
-        count = len(list(folder.glob("config.*.gin")))
-        file.rename(folder / f"config.{count + 1}.gin")
-    write_text(file, text)

@@ -1,7 +1,7 @@
 """Training batches and validation lists of a seqio task, as numpy arrays."""
 
 import dataclasses
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,10 @@ import tensorflow as tf
 from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.prompts import PairEncoder
 from t5rank.tasks import lists
+from t5rank.tasks.errors import elements, placed
+from t5rank.train.ahead import read_ahead
+
+AHEAD = 64  # validation lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,9 @@ def train_batches(
     Raises:
       ValueError: the data are malformed, or hold no list.
     """
-    with lists.clear_errors():
-        data = seqio.get_dataset(
+
+    def make() -> tf.data.Dataset:
+        return seqio.get_dataset(
             task,
             task_feature_lengths=task_feature_lengths,
             dataset_split=lists.TRAIN,
@@ -56,11 +61,12 @@ def train_batches(
             use_cached=use_cached,
             batch_size=batch_size,
             verbose=False,
-        )
-        count = 0
-        for batch in data.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
-            count += 1
-            yield batch
+        ).prefetch(tf.data.AUTOTUNE)
+
+    count = 0
+    for batch in elements(make, _where(task, lists.TRAIN, use_cached)):
+        count += 1
+        yield batch
     if not count:
         raise ValueError(f"Task '{task}' has no training list; expected at least one.")
 
@@ -90,7 +96,10 @@ def validation_lists(
         if queries is not None and query_id not in queries:
             continue
         documents = [document.decode() for document in example["documents"][:topn]]
-        pairs = encoder.encode(example["query"].decode(), documents)
+        try:
+            pairs = encoder.encode(example["query"].decode(), documents)
+        except ValueError as error:
+            raise ValueError(placed(str(error), _where(task, split, use_cached))) from None
         yield ValidationList(
             query_id=query_id,
             doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"][:topn]),
@@ -111,20 +120,26 @@ def _examples(
     task: str, encoder: PairEncoder, split: str, use_cached: bool
 ) -> Iterator[dict[str, Any]]:
     whole = {"inputs": (None, encoder.max_length), "targets": None, "label": None, "mask": None}
-    dataset = seqio.get_mixture_or_task(task).get_dataset(
-        whole, split=split, shuffle=False, use_cached=use_cached
-    )
-    with lists.clear_errors():
-        yield from dataset.as_numpy_iterator()
+
+    def make() -> tf.data.Dataset:
+        return seqio.get_mixture_or_task(task).get_dataset(
+            whole, split=split, shuffle=False, use_cached=use_cached
+        )
+
+    return read_ahead(elements(make, _where(task, split, use_cached)), AHEAD)
+
+
+def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:
+    """The tasks that are read, with their files, or where they are cached."""
+    said = []
+    for name in lists.task_names(mixture_or_task):
+        files = lists.split_files(name).get(split, {}).values()
+        cache = [f"cached in {seqio.get_mixture_or_task(name).cache_dir}"] if use_cached else []
+        said.append(f"task '{name}' ({', '.join(cache or files)})")
+    return ", ".join(said)
 
 
 def tasks_with(mixture_or_task: str, split: str) -> list[str]:
     """The tasks of a mixture that have a split; a task is its own only one."""
     names = lists.task_names(mixture_or_task)
     return [name for name in names if split in seqio.get_mixture_or_task(name).splits]
-
-
-def close(batches: Iterator[Any]) -> None:
-    """Stops reading."""
-    if isinstance(batches, Generator):
-        batches.close()

@@ -1,11 +1,13 @@
 """The trainer: its settings, and how a run starts or resumes."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from etils import epath
 
 from t5rank import checkpoints, model_folder, optimizers, partitioning
 from t5rank.checkpoints import Checkpointer
@@ -17,8 +19,9 @@ from t5rank.preprocessors import input_length
 from t5rank.prompts import PairEncoder, Prompt
 from t5rank.scoring import PairScorer
 from t5rank.tasks import lists
-from t5rank.train import data, records
+from t5rank.train import data, records, resuming, settings
 from t5rank.train.interrupt import Interrupt
+from t5rank.train.lock import locked
 from t5rank.train.reporting import Reporter
 from t5rank.train.run import Run, TrainResult
 from t5rank.train.validation import Validation
@@ -68,6 +71,10 @@ class Trainer:
       log_period: report every so many steps.
       assignment_map: which of the initial checkpoint's parameters go where, and which start from
         scratch; see `checkpoints.restoring`.
+      resume_with_changes: go on in a folder that was trained with other data or settings; see
+        `t5rank.train.settings`.
+      gin_settings: what was set in gin, where the trainer was made by it.
+      gin_text: the whole configuration in use, for `config.gin`.
     """
 
     model: RankingModel
@@ -97,6 +104,9 @@ class Trainer:
     use_cached_tasks: bool = False
     log_period: int = 100
     assignment_map: checkpoints.AssignmentMap = ()
+    resume_with_changes: bool = False
+    gin_settings: Mapping[str, str] | None = None
+    gin_text: str | None = None
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -173,32 +183,46 @@ class Trainer:
 
         Raises:
           TrainingDivergedError: the loss is not finite.
-          ValueError: the data or the initial checkpoint are wrong.
+          ValueError: the data or the initial checkpoint are wrong, or the folder was trained with
+            something else (see `resume_with_changes`).
+          RuntimeError: another process trains in the folder.
+          OSError: the folder cannot be written.
         """
-        folder = path(self.model_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        model_folder.save_config(folder, self.model, self.encoder)
-        with (
-            Checkpointer(folder, self.keep_checkpoints, model_folder.best_step(folder)) as saver,
-            Reporter(folder, self.train_steps, self.peak_operations()) as reporter,
-            Interrupt() as interrupt,
-        ):
+        folder, now = path(self.model_dir), settings.written_form(self)
+        with contextlib.ExitStack() as stack:
+            with _writing(folder):
+                stack.enter_context(locked(folder))
+                record = resuming.begin(self, folder, now)
+                saver = stack.enter_context(
+                    Checkpointer(folder, self.keep_checkpoints, model_folder.best_step(folder))
+                )
+                reporter = stack.enter_context(
+                    Reporter(folder, self.train_steps, self.peak_operations())
+                )
+            interrupt = stack.enter_context(Interrupt())
             optimizer = self._initial_optimizer(saver)
-            step, size = optimizer.state.step, partitioning.count_parameters(optimizer.target)
-            logged = records.read_records(folder, until=int(step))
-            reporter.start(int(step), size, logged)
-            best = self.best_so_far(logged)
-            return Run(self, optimizer, saver, reporter, interrupt, best).run()
+            step, size = int(optimizer.state.step), partitioning.count_parameters(optimizer.target)
+            logged = records.read_records(folder, until=step)
+            reporter.start(step, size, logged)
+            best = self.best_so_far(logged, record["validated_since"])
+            validated = records.is_validated(logged, step)
+            return Run(self, optimizer, saver, reporter, interrupt, best, validated).run()
 
-    def best_so_far(self, logged: Sequence[records.Record]) -> dict[str, Any] | None:
+    def best_so_far(
+        self, logged: Sequence[records.Record], since: int = 0
+    ) -> dict[str, Any] | None:
         """The best checkpoint by this run's metric, which need not be that of the runs before it.
 
         A crash may have come between a best checkpoint and its name on disk: the records know it.
+
+        Args:
+          logged: the records.
+          since: the step up to which validations were on other lists, and do not count.
         """
         best = model_folder.load_best(self.model_dir)
-        if best is not None and best["metric"] != self.best_metric:
+        if best is not None and (best["metric"] != self.best_metric or best["step"] <= since):
             best = None
-        steps = checkpoints.steps(self.model_dir)
+        steps = [step for step in checkpoints.steps(self.model_dir) if step > since]
         return records.best_of(logged, self.best_metric, steps, best)
 
     def peak_operations(self) -> float | None:
@@ -234,6 +258,17 @@ class Trainer:
         shapes = {"encoder_input_tokens": (1, 1, 8)}
         rng = jax.random.key(self.random_seed)
         return self.model.get_initial_variables(rng, shapes).unfreeze()
+
+
+@contextlib.contextmanager
+def _writing(folder: epath.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"Model folder '{folder}' cannot be written: {error.strerror or error}. "
+            "Choose another MODEL_DIR, or make room."
+        ) from error
 
 
 def _with_sharding(leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:

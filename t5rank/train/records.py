@@ -8,25 +8,34 @@ time since the record before it, compilation included and validation left out. T
 checkpoint, so that a resumed run knows from the file what came before.
 """
 
-import json
 import math
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.checkpoints.paths import path
+from t5rank.json_files import read_lines
 
 METRICS = "metrics.jsonl"
 TRAIN, VALIDATION = "train", "validation"
 Record = Mapping[str, Any]
+_REMOVE = "Remove the line to go on without it."
 
 
 def read_records(folder: str | os.PathLike[str], until: int | None = None) -> list[Record]:
-    """The records of a model folder, those of later steps than `until` left out."""
+    """The records of a model folder, those of later steps than `until` left out.
+
+    Raises:
+      ValueError: a line is damaged; half a last line, as a crash leaves it, does not count.
+    """
     file = path(folder) / METRICS
-    lines = file.read_text().splitlines() if file.is_file() else []
-    records = [json.loads(line) for line in lines]
+    records = read_lines(file, ("step", "part"), _REMOVE) if file.is_file() else []
     return [record for record in records if until is None or record["step"] <= until]
+
+
+def is_validated(records: Iterable[Record], step: int) -> bool:
+    """Whether there is a validation of this step."""
+    return any(record["part"] == VALIDATION and record["step"] == step for record in records)
 
 
 def totals(records: Iterable[Record]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from t5rank import plots
 from t5rank.checkpoints.paths import write_text
+from t5rank.rounding import shown
 from t5rank.train.records import METRICS, TRAIN, VALIDATION, Record
 
 CURVE = "learning_curve.png"
@@ -46,11 +47,15 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
         for writer in self._writers.values():
-            writer.close()
+            try:
+                writer.close()
+            except Exception:
+                if kind is None:  # an error that has been raised says more
+                    raise
 
     def start(self, step: int, parameters: int, records: Sequence[Record]) -> None:
         """Begins at `step`, with the records up to it of earlier runs."""
@@ -82,11 +87,13 @@ class Reporter:
             values["mfu"] = values["operations_per_second"] / self._peak
         self._write(TRAIN, step, values)
         left = (self._train_steps - step) / rate if rate else 0.0
-        shown = "  ".join(f"{name} {means[name]:.4f}" for name in means if name not in _UNSHOWN)
-        speed = f"{values['mfu']:.1%} MFU  " if "mfu" in values else ""
+        figures = "  ".join(
+            f"{name} {shown(means[name])}" for name in means if name not in _UNSHOWN
+        )
+        mfu = f"{_speed(100 * values['mfu'])}% MFU  " if "mfu" in values else ""
         self._line(
-            f"step {step:,}/{self._train_steps:,}  {shown}  {rate:.2f} steps/s  "
-            f"{tokens:,.0f} tokens/s  {speed}{_duration(left)} left"
+            f"step {step:,}/{self._train_steps:,}  {figures}  {_speed(rate)} steps/s  "
+            f"{_speed(tokens)} tokens/s  {mfu}{_duration(left)} left"
         )
 
     def validation(
@@ -98,17 +105,17 @@ class Reporter:
         self._since = (self._since[0], self._since[1] + seconds)
         self._counted = (self._counted[0], self._counted[1] + seconds)
         mark = "  (best)" if is_best else ""
-        self._line(f"step {step:,}  validation, {_shown(metrics, '')}{mark}")
+        self._line(f"step {step:,}  validation, {_figures(metrics, '')}{mark}")
         for name in metrics:
             task = name.removesuffix("/lists")
             if task != name and not task.endswith("answerable"):
-                self._line(f"    {task}, {_shown(metrics, task + '/')}")
+                self._line(f"    {task}, {_figures(metrics, task + '/')}")
 
     def end(self, step: int, reason: str, best: Mapping[str, Any] | None) -> None:
         """The last line, and the picture."""
         text = f"Training {reason} at step {step:,}."
         if best is not None:
-            text += f" Best {best['metric']} {best['value']:.4f} at step {best['step']:,}."
+            text += f" Best {best['metric']} {shown(best['value'])} at step {best['step']:,}."
         self._line(text)
         if self._lines:
             plots.learning_curves({"": self._folder / METRICS}, self._folder / CURVE)
@@ -123,16 +130,25 @@ class Reporter:
         _log.info("%s", text)
 
 
-def _shown(metrics: Mapping[str, float], prefix: str) -> str:
+def _figures(metrics: Mapping[str, float], prefix: str) -> str:
     """The figures of all lists, or of a task, whose names begin with `prefix`."""
     own = {n.removeprefix(prefix): value for n, value in metrics.items() if n.startswith(prefix)}
     parts = ("", "run/") if own["answerable/lists"] == own["lists"] else ("", "answerable/", "run/")
-    shown = [
-        f"{name} {value:.4f}"
+    figures = [
+        f"{name} {shown(value)}"
         for name, value in own.items()
         if not name.endswith("lists") and name[: name.rfind("/") + 1] in parts
     ]
-    return f"{own['lists']:,.0f} lists: {'  '.join(shown)}"
+    return f"{own['lists']:,.0f} lists: {'  '.join(figures)}"
+
+
+def _speed(value: float) -> str:
+    """A speed, of which three digits say enough.
+
+    >>> [_speed(value) for value in (0.0, 0.0042, 1.234, 98765.4)]
+    ['0', '0.0042', '1.23', '98,765']
+    """
+    return f"{value:,.0f}" if value >= 100 or not value else f"{value:.3g}"
 
 
 def _duration(seconds: float) -> str:

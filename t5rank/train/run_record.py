@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from t5rank.checkpoints.paths import path, step_of
+from t5rank.checkpoints.paths import checkpoint_name
 from t5rank.tasks import lists
 from t5rank.train import records
 
@@ -74,7 +74,7 @@ def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str,
         "activations": model.module.config.dtype,
         "layout": name_of(trainer.layout),
         "random_seed": trainer.random_seed,
-        "initial_checkpoint": _checkpoint_name(trainer.initial_checkpoint_path),
+        "initial_checkpoint": checkpoint_name(trainer.initial_checkpoint_path),
     }
 
 
@@ -88,18 +88,6 @@ def _files(task: str, split: str | None) -> dict[str, dict[str, str]]:
         if split in splits:
             found[name] = {k: os.path.relpath(file, common) for k, file in splits[split].items()}
     return found
-
-
-def _checkpoint_name(location: str | os.PathLike[str] | None) -> str | None:
-    """The last name of a path that says something: `t5_base` of `gs://models/t5_base/checkpoint_9`.
-
-    >>> _checkpoint_name("gs://models/t5_base/checkpoint_9"), _checkpoint_name(None)
-    ('t5_base', None)
-    """
-    if location is None:
-        return None
-    folder = path(location)
-    return (folder if step_of(folder) is None else folder.parent).name
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -149,3 +149,24 @@ def test_sigterm_reaches_the_step_and_its_status_is_returned(tmp_path):
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_step_that_ends_well_after_a_signal_is_the_last(tmp_path, number):
+    step = tmp_path / "step.py"
+    step.write_text(
+        textwrap.dedent("""
+        import signal, sys
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        print("ready", flush=True)
+        signal.pause()
+        """)
+    )
+    code = (
+        "import sys; from t5rank.reproduce.running import _status; sys.exit(_status(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, sys.executable, str(step)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 143

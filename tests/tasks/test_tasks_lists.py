@@ -11,6 +11,7 @@ from t5rank.data.lists import RankedList
 from t5rank.feature_converters import RankingFeatureConverter
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.tasks import lists
+from t5rank.tasks.errors import clear_errors
 from t5rank.vocabulary import Vocabulary
 
 LENGTHS = {"inputs": (3, 40), "targets": (3, 1), "label": (3,), "mask": (3,)}
@@ -42,7 +43,7 @@ def task(vocabulary_file):
 
 
 def read(task, split, lengths=LENGTHS, **settings):
-    with lists.clear_errors():
+    with clear_errors():
         data = seqio.get_mixture_or_task(task).get_dataset(lengths, split=split, **settings)
         return list(data.as_numpy_iterator())
 
@@ -174,7 +175,7 @@ def test_error_of_an_earlier_reader_is_forgotten(vocabulary_file, task):
 
 
 def test_error_without_tensorflow_passes_through():
-    with pytest.raises(KeyError, match="mine"), lists.clear_errors():
+    with pytest.raises(KeyError, match="mine"), clear_errors():
         raise KeyError("mine")
 
 

@@ -9,7 +9,8 @@ import seqio
 from t5rank import cli
 from t5rank.data.msmarco import read_qna_rows
 from t5rank.prompts import PairEncoder, Prompt
-from t5rank.tasks import lists, msmarco
+from t5rank.tasks import msmarco
+from t5rank.tasks.errors import clear_errors
 from t5rank.vocabulary import Vocabulary
 
 _numbers = itertools.count()
@@ -28,7 +29,7 @@ def new_name():
 def read(task, split, list_size=None, length=64, count=None, **settings):
     lengths = {"inputs": (list_size, length), "targets": None, "mask": None}
     lengths["label"] = list_size and (list_size,)
-    with lists.clear_errors():
+    with clear_errors():
         data = seqio.get_mixture_or_task(task).get_dataset(
             lengths, split=split, shuffle=False, **settings
         )

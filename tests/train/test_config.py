@@ -184,10 +184,14 @@ def test_a_file_that_does_not_exist_is_an_error_that_names_it(tmp_path):
 def test_the_operative_configuration_is_saved_and_an_earlier_one_kept(
     files, vocabulary_file, tmp_path
 ):
-    for batch_size in (2, 4):
-        trainer_of(
-            "msmarco_qna_softmax", files, vocabulary_file, tmp_path, f"BATCH_SIZE={batch_size}"
-        )
+    def train(*more):
+        bindings = ["EVAL_PERIOD=0", *more]
+        trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *bindings).train()
+
+    train()
+    with pytest.raises(ValueError, match="otherwise: BATCH_SIZE was 2 and is 4; expected the same"):
+        train("BATCH_SIZE=4")
+    train("BATCH_SIZE=4", "RESUME_WITH_CHANGES=True", "LOG_PERIOD=7")
     values = {
         file.name: ast.literal_eval(re.search(r"^BATCH_SIZE = (\d+)", file.read_text(), re.M)[1])
         for file in (tmp_path / "model").glob("*.gin")

@@ -1,0 +1,63 @@
+"""JSON files that t5rank wrote, read with errors that name them."""
+
+import json
+import logging
+from typing import Any, Protocol
+
+_log = logging.getLogger(__name__)
+
+
+class TextFile(Protocol):
+    """A local or a remote path."""
+
+    def read_bytes(self) -> bytes:
+        """What the file holds."""
+        ...
+
+
+def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Args:
+      file: the file.
+      keys: what the object has at least.
+      advice: what to do where it is damaged.
+
+    Raises:
+      ValueError: the file is empty or damaged.
+    """
+    return _parsed(file.read_bytes(), f"File '{file}'", keys, advice)
+
+
+def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> list[dict]:
+    """The objects of a file of JSON lines; half a last line, as a crash leaves it, is left out.
+
+    Raises:
+      ValueError: another line is damaged.
+    """
+    *lines, rest = file.read_bytes().split(b"\n")
+    found = [
+        _parsed(line, f"File '{file}', line {number},", keys, advice)
+        for number, line in enumerate(lines, start=1)
+    ]
+    if rest:
+        try:
+            found.append(_parsed(rest, "", keys, ""))
+        except ValueError:
+            _log.warning("File '%s' ends in half a line, which is left out.", file)
+    return found
+
+
+def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
+    if not text.strip():
+        raise ValueError(f"{where} is empty; expected what t5rank wrote. {advice}".rstrip())
+    try:
+        value = json.loads(text.decode())
+        missing = [key for key in keys if key not in value] if isinstance(value, dict) else [*keys]
+        if missing or not isinstance(value, dict):
+            raise ValueError(f"no key '{missing[0]}'" if missing else "no object")
+    except ValueError as error:
+        raise ValueError(
+            f"{where} is damaged ({error}); expected what t5rank wrote. {advice}".rstrip()
+        ) from None
+    return value
