@@ -7,8 +7,11 @@ with the same settings changes nothing.
 
 import contextlib
 import functools
+import inspect
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +21,10 @@ import tensorflow as tf
 
 from t5rank import preprocessors
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.lists import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
-from t5rank.prompts import RANKT5, Prompt
+from t5rank.prompts import NO_ROOM, RANKT5, Prompt, cut_query_error
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
@@ -33,6 +36,9 @@ _ASSERTION = re.compile(r"assertion failed: \[(.*expected.*?)\](?:$| \[)", re.MU
 _registered: dict[str, Any] = {}
 _mixtures: dict[str, Any] = {}
 _reader_errors: list[Exception] = []
+_irregular: dict[str, Counter[str]] = {}
+_cut: dict[str, set[str]] = {}
+_log = logging.getLogger(__name__)
 
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
@@ -51,13 +57,14 @@ def jsonl_task(
     keep_without_relevant: bool = True,
     labelled: bool = True,
     label: str = "label",
+    strict: bool = True,
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
     Args:
       data_dir: the folder of the files.
       splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`, or
-        to the name of a folder that `t5rank lists` wrote.
+        to the name of a folder of lists (see `t5rank.data.folder`).
       vocabulary_file: a SentencePiece model.
       prompt: see `t5rank.prompts`.
       name: the task's name.
@@ -65,6 +72,7 @@ def jsonl_task(
       keep_without_relevant: whether lists without a relevant document stay.
       labelled: whether every document must have a label; without, only scores make sense.
       label: see `register_task`.
+      strict: see `register_task`; also of the reader.
     """
     readers = {
         split: functools.partial(
@@ -72,10 +80,13 @@ def jsonl_task(
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
             labelled=labelled,
+            strict=strict,
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+    )
 
 
 def mixture(
@@ -121,6 +132,7 @@ def register_task(
     one_positive: bool = False,
     target_token: str = "<extra_id_10>",
     label: str = "label",
+    strict: bool = True,
 ) -> str:
     """Registers a task over any readers of `RankedList` and returns its name.
 
@@ -133,6 +145,8 @@ def register_task(
       target_token: the token of the `targets` feature.
       label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
         Validation keeps the labels, and so does what `one_positive` calls relevant.
+      strict: whether a query that leaves its documents no room is an error; if not, it is cut (see
+        `t5rank.prompts.PairEncoder`) and counted, see `irregular_data`.
 
     Raises:
       ValueError: a task of this name is registered with other settings.
@@ -141,7 +155,7 @@ def register_task(
         raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
     settings = (
         *(_reader_settings(readers), vocabulary_file, prompt),
-        *(one_positive, target_token, label),
+        *(one_positive, target_token, label, strict),
     )
     if name in _registered:
         if _registered[name] != settings:
@@ -153,7 +167,7 @@ def register_task(
     vocabulary = seqio_vocabulary(vocabulary_file)
     seqio.TaskRegistry.add(
         name,
-        source=list_source(readers, teacher=label == "teacher_score"),
+        source=list_source(readers, teacher=label == "teacher_score", name=name),
         preprocessors=[
             seqio.CacheDatasetPlaceholder(),
             functools.partial(preprocessors.sample_documents, one_positive=one_positive),
@@ -162,6 +176,8 @@ def register_task(
                 preprocessors.tokenize_pairs,
                 prompt=Prompt(prompt),
                 target_token_id=Vocabulary(vocabulary_file).token_id(target_token),
+                strict=strict,
+                on_cut=functools.partial(_note_cut, name),
             ),
         ],
         output_features={
@@ -226,17 +242,62 @@ def _is_path(file: Any) -> bool:
     return isinstance(file, str | os.PathLike)
 
 
-def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqio.DataSource:
+def is_strict(name: str) -> bool:
+    """Whether a task of ours refuses a query that leaves its documents no room."""
+    return _registered[name][-1]
+
+
+def irregular_data(name: str) -> dict[str, int]:
+    """What was repaired, or is blank, in the data of a task or mixture as far as they were read.
+
+    The names are those of `t5rank.data.lists`. A list that is read again, in another epoch, counts
+    once; one that is read in two splits counts twice.
+    """
+    total: Counter[str] = Counter()
+    for task in task_names(name):
+        for split in seqio.get_mixture_or_task(task).splits:
+            total.update(_irregular.get(f"{task}/{split}", {}))
+        total["queries_cut"] += len(_cut.get(task, ()))
+    return irregular(total)
+
+
+def _note_irregular(source: str, counts: Counter[str]) -> None:
+    """Keeps the largest counts of all readings of a task's split; says at once what is new."""
+    known = _irregular.setdefault(source, Counter())
+    found = irregular(counts)
+    for kind in found.keys() - known.keys():
+        _log.warning("Data of '%s' have %s: counted, at the end in all.", source, _words(kind))
+    known |= Counter(found)
+    _irregular[source] = known
+
+
+def _note_cut(task: str, query_id: str) -> None:
+    cut = _cut.setdefault(task, set())
+    if not cut:
+        _log.warning("Query '%s' of '%s' is cut: it leaves no room.", query_id, task)
+    cut.add(query_id)
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def list_source(
+    readers: Mapping[str, ReadLists], teacher: bool = False, name: str = "lists"
+) -> seqio.DataSource:
     """A seqio source of one example per list; the train split is marked as training data.
 
     With `teacher`, examples have `targets_of_loss`, which in training are the teacher's scores.
+    What is irregular in the data is noted under `name`, the task's.
     """
     of_loss = {"targets_of_loss": tf.TensorSpec([None], tf.float32)} if teacher else {}
 
     def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed
         return tf.data.Dataset.from_generator(
-            functools.partial(_examples, readers[split], split == TRAIN, teacher),
+            functools.partial(
+                _examples, readers[split], split == TRAIN, teacher, f"{name}/{split}"
+            ),
             output_signature={
                 "query_id": tf.TensorSpec([], tf.string),
                 "query": tf.TensorSpec([], tf.string),
@@ -251,9 +312,13 @@ def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqi
     return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
 
 
-def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dict[str, Any]]:
+def _examples(
+    read: ReadLists, is_training: bool, teacher: bool, source: str
+) -> Iterator[dict[str, Any]]:
+    counts: Counter[str] = Counter()
     try:
-        for ranked_list in read():
+        for ranked_list in _started(read, counts):
+            _note_irregular(source, counts)
             example = {
                 "query_id": ranked_list.query_id,
                 "query": ranked_list.query,
@@ -269,6 +334,16 @@ def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dic
     except Exception as error:
         _reader_errors.append(error)  # TensorFlow would bury it; see clear_errors
         raise
+
+
+def _started(read: ReadLists, counts: Counter[str]) -> Iterable[RankedList]:
+    """The lists of a reader; those of `t5rank.data` say in `counts` what they found."""
+    try:
+        parameters = inspect.signature(read).parameters.values()
+    except ValueError:  # of a builtin
+        return read()
+    counting = any(p.name == "counts" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return read(counts=counts) if counting else read()  # type: ignore[call-arg]
 
 
 def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
@@ -295,7 +370,9 @@ def clear_errors() -> Iterator[None]:
         found = _ASSERTION.search(error.message)
         if found is None:
             raise
-        raise ValueError(re.sub(r"\\(.)", r"\1", found[1])) from None  # TensorFlow escapes quotes
+        sentence = re.sub(r"\\(.)", r"\1", found[1])  # TensorFlow escapes quotes
+        fact, no_room, _ = sentence.partition(f" {NO_ROOM}.")
+        raise (cut_query_error(fact) if no_room else ValueError(sentence)) from None
 
 
 def task_names(name: str) -> list[str]:

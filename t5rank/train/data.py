@@ -85,6 +85,7 @@ def validation_lists(
       queries: of which queries; None takes all.
       topn: so many documents of each list, the first ones; None takes all.
     """
+    encoder = dataclasses.replace(encoder, strict=lists.is_strict(task))
     for example in _examples(task, encoder, split, use_cached):
         query_id = example["query_id"].decode()
         if queries is not None and query_id not in queries:
