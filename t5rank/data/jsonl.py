@@ -42,7 +42,7 @@ def read_jsonl(
       path: the file or folder; see the module's docstring.
       strict: see `checked_list`.
       labelled: whether every document must have a label. With labelled=False a missing one, or
-        null, is 0.0.
+        null, is 0.0, and the document not judged.
       keep_without_relevant: whether lists with no label above 0 are kept.
       counts: see `t5rank.data.lists`.
 
@@ -117,11 +117,11 @@ def _item(document: Any, name: str, labelled: bool) -> Item:
 
 def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], where: str) -> RankedList:
     """The list with what its documents say under the optional keys; of duplicates, the first."""
-    if not any(_OPTIONAL_KEYS.keys() & document.keys() for document in documents):
+    if not any(_OPTIONAL_KEYS.keys() & d.keys() or d.get("label") is None for d in documents):
         return ranked
     first = {repaired(document["doc_id"]): document for document in reversed(documents)}
     kept = [first[doc_id] for doc_id in ranked.doc_ids]
-    judged = tuple(document.get("judged", True) for document in kept)
+    judged = tuple(d.get("judged", d.get("label") is not None) for d in kept)
     scores = tuple(document.get("teacher_score") for document in kept)
     missing = [doc_id for doc_id, s in zip(ranked.doc_ids, scores, strict=True) if s is None]
     if missing and len(missing) < len(kept):

@@ -16,7 +16,6 @@ from t5rank.data.msmarco import (
     tfds_info,
 )
 from t5rank.lists.sources import ALL, Folds
-from t5rank.trec import Qrels
 
 ReadLists = Callable[..., Iterator[RankedList]]
 
@@ -67,9 +66,8 @@ class QnaSource:
     def total(self) -> None:
         """See `Source`; a stream's length is not known."""
 
-    def judgements(self, lists: Container[str]) -> Qrels | None:
-        """See `Source`; labels say all, where there are any."""
-        return None if self.labelled else {}
+    def judgements(self, lists: Container[str]) -> None:
+        """See `Source`; labels say all."""
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
         """See `Source`."""

@@ -149,7 +149,7 @@ class DatasetFiles:
         return self._loaded[kind]
 
     def __getstate__(self) -> dict[str, Any]:
-        empty = {"reading": Counter(), "_loading": Counter(), "_loaded": {}}
+        empty: dict[str, Any] = {"reading": Counter(), "_loading": Counter(), "_loaded": {}}
         return {"paths": self.paths, "strict": self.strict, **empty}
 
 

@@ -90,20 +90,41 @@ def test_the_manifest_says_what_is_there(build, world):
     assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_command_that_failed_at_once_leaves_nothing_that_blocks(build, world, capsys):
+    good = (world["folder"] / "queries.tsv").read_bytes()
+    (world["folder"] / "queries.tsv").write_bytes(good.replace(b"q3", b"q2"))
+    build("out", "--negatives 3", status=1)
+    assert "give --lenient to keep the first" in capsys.readouterr().err
+    (world["folder"] / "queries.tsv").write_bytes(good)
+    build("out", OPTIONS)
+
+
+def test_a_command_that_failed_later_goes_on_leniently_to_the_same_bytes(build, world, capsys):
+    texts = (world["folder"] / "collection.tsv").read_bytes()
+    (world["folder"] / "collection.tsv").write_bytes(texts.replace(b"\nd17\t", b"\nd17\t\xff "))
+    build("out", OPTIONS, status=1)
+    done = len([*(world["folder"] / "out" / "unfinished").glob("0*.jsonl.gz")])
+    assert done >= 1
+    assert files(build("out", f"{OPTIONS} --lenient")) == files(build("w", f"{OPTIONS} --lenient"))
+    build("out", OPTIONS, status=1)
+    assert "has lists made with strict False (now True); expected" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_options_or_files_in_the_same_folder_are_refused(build, world, capsys, finished):
     folder = build("out", OPTIONS)
     if not finished:
         manifest = read_manifest(folder)
         (folder / "unfinished").mkdir()
-        made_of = {**manifest, "files": manifest["fingerprint"]}
+        made_of = {**manifest, "files": manifest["fingerprints"]}
         (folder / "unfinished/made_of.json").write_text(json.dumps(made_of))
+        (folder / "unfinished/00000.json").write_text(json.dumps({"counts": {"lists": 2}}))
         (folder / "manifest.json").unlink()
     build("out", f"{OPTIONS} --seed 3", status=1)
-    assert "Folder 'out' has lists made with seed 0; expected" in capsys.readouterr().err
+    assert "Folder 'out' has lists made with seed 0 (now 3); expected" in capsys.readouterr().err
     trec.write_queries(world["folder"] / "queries.tsv", world["queries"] | {"q99": "more"})
     build("out", OPTIONS, status=1)
-    assert "Folder 'out' has lists made with other files; expected" in capsys.readouterr().err
+    assert "lists made with another file of 'queries'; expected" in capsys.readouterr().err
 
 
 def test_a_folder_that_lost_a_shard_is_refused(build):
