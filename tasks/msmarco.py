@@ -73,6 +73,7 @@ def passage_task(
     name: str = "msmarco_passage",
     one_positive: bool = True,
     topn: int | None = None,
+    labelled: bool = True,
     label: str = "label",
     strict: bool = True,
 ) -> str:
@@ -91,11 +92,12 @@ def passage_task(
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       topn: how many of the run's passages; None takes all. Not for folders: their lists are made.
+      labelled: whether every passage of a folder's lists must have a label.
       label: see `t5rank.tasks.lists.register_task`.
       strict: see `t5rank.tasks.lists.register_task`; also of the reader.
     """
     readers = {
-        split: _passage_reader(data_dir, files, split == TRAIN, topn, strict)
+        split: _passage_reader(data_dir, files, split == TRAIN, topn, labelled, strict)
         for split, files in splits.items()
     }
     return register_task(
@@ -108,6 +110,7 @@ def _passage_reader(
     files: Mapping[str, str] | str,
     is_training: bool,
     topn: int | None,
+    labelled: bool,
     strict: bool,
 ) -> ReadLists:
     if isinstance(files, str):
@@ -118,7 +121,11 @@ def _passage_reader(
             )
         folder = os.path.join(data_dir, files)
         return functools.partial(
-            read_jsonl, folder, keep_without_relevant=not is_training, strict=strict
+            read_jsonl,
+            folder,
+            keep_without_relevant=not is_training,
+            labelled=labelled,
+            strict=strict,
         )
     return functools.partial(
         read_passage_lists,

@@ -272,7 +272,7 @@ def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
 def _item(query_id: str, position: int, passage: dict, labelled: bool, where: str) -> Item:
     if "passage_text" not in passage:
         raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
-    label = passage.get("is_selected")
+    label: Any = passage.get("is_selected")
     if not _is_judged(passage):
         if labelled:
             raise DataError(

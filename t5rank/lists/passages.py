@@ -157,13 +157,13 @@ class PassageSource:
         query_ids = [query_id for query_id in all_query_ids(self.runs) if self.folds(query_id)]
         qrels = self.dataset.qrels or {}
         if self.negatives is None:
-            missing = set(filter(self.folds, qrels)).difference(query_ids)
+            missing = {query_id for query_id in qrels if self.folds(query_id)}.difference(query_ids)
             counts["qrels_queries_not_in_run"] += len(missing)
             return query_ids, counts
         relevant = {q for q, judged in qrels.items() if max(judged.values()) > 0}
         kept = [query_id for query_id in query_ids if query_id in relevant]
         counts["lists_without_relevant_dropped"] += len(query_ids) - len(kept)
-        missing = set(filter(self.folds, relevant)).difference(kept)
+        missing = {query_id for query_id in relevant if self.folds(query_id)}.difference(kept)
         counts["qrels_queries_not_in_run"] += len(missing)
         return kept, counts
 

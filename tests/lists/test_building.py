@@ -58,8 +58,16 @@ def test_what_is_written_is_not_written_again(build, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_two_processes_write_the_same_bytes(build):
-    assert files(build("two", f"{OPTIONS} --workers 2")) == files(build("one", OPTIONS))
+def test_two_processes_write_the_same_bytes(build, world):
+    with (world["folder"] / "collection.tsv").open("ab") as file:
+        file.write(b"d1\tagain\nd41\t\nd42\tb\xff\n")
+    trec.write_qrels(world["folder"] / "qrels.txt", world["qrels"] | {"q1": {"d41": 1, "d42": 1}})
+    options = f"{OPTIONS} --lenient"
+    folder = build("two", f"{options} --workers 2")
+    counts = read_manifest(folder)["counts"]
+    names = ("duplicate_documents_merged", "broken_utf8_lines_replaced", "empty_documents")
+    assert [counts[name] for name in names] == [1, 1, 1]
+    assert files(folder) == files(build("one", options))
 
 
 @pytest.mark.skipif(
@@ -100,8 +108,11 @@ def test_a_command_that_failed_at_once_leaves_nothing_that_blocks(build, world, 
 
 
 def test_a_command_that_failed_later_goes_on_leniently_to_the_same_bytes(build, world, capsys):
-    texts = (world["folder"] / "collection.tsv").read_bytes()
-    (world["folder"] / "collection.tsv").write_bytes(texts.replace(b"\nd17\t", b"\nd17\t\xff "))
+    *_, last = read_jsonl(build("strict", OPTIONS))
+    broken = {doc_id: text for doc_id, text in world["texts"].items() if doc_id != last.doc_ids[0]}
+    trec.write_queries(world["folder"] / "collection.tsv", broken)
+    with (world["folder"] / "collection.tsv").open("ab") as file:
+        file.write(last.doc_ids[0].encode() + b"\tb\xff\n")
     build("out", OPTIONS, status=1)
     done = len([*(world["folder"] / "out" / "unfinished").glob("0*.jsonl.gz")])
     assert done >= 1
