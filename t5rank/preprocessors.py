@@ -5,13 +5,14 @@ They take the examples of `t5rank.tasks.lists.list_source`: one query's candidat
 are learned, `targets_of_loss`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5rank.prompts import Prompt
+from t5rank.prompts import NO_ROOM, Prompt
 from t5rank.vocabulary import EOS_ID
 
 Example = dict[str, tf.Tensor]
@@ -97,17 +98,23 @@ def tokenize_pairs(
     *,
     prompt: Prompt,
     target_token_id: int,
+    strict: bool = True,
+    on_cut: Callable[[str], None] | None = None,
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
     The tokens are those of `t5rank.prompts.PairEncoder` (see `t5rank.vocabulary` on runs of one
-    character): only documents are cut, and nothing where there is no length.
+    character): only documents are cut, a query that leaves them no room where it is not `strict`,
+    and nothing where there is no length. `on_cut` is called with the id of each query that is cut.
     """
     vocabulary = output_features["inputs"].vocabulary
     prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
     prefix = vocabulary.encode_tf(prefix_text)
     suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
     length = UNCUT if sequence_length is None else input_length(sequence_length)
+    if not strict:
+        most = length - tf.size(suffix)
+        prefix = _cut_prefix(prefix, example, most, vocabulary, prompt, on_cut)
     room = length - tf.size(prefix) - tf.size(suffix)
     message = tf.strings.join(
         [
@@ -115,11 +122,10 @@ def tokenize_pairs(
             example["query_id"],
             "' has ",
             tf.strings.as_string(length - room),
-            f" tokens with its prompt; expected at most {length}. ",
-            "Only documents are cut: shorten the query or raise the input length.",
+            f" tokens with its prompt; expected at most {length - 1}. {NO_ROOM}.",
         ]
     )
-    with tf.control_dependencies([tf.debugging.Assert(room >= 0, [message])]):
+    with tf.control_dependencies([tf.debugging.Assert(room >= 1, [message])]):
         documents = vocabulary.encode_tf(example["documents"])[:, :room]
     count = documents.nrows()
 
@@ -136,3 +142,32 @@ def tokenize_pairs(
         "label": example.get("targets_of_loss", example["labels"]),
         "mask": tf.ones_like(example["labels"], tf.bool),
     }
+
+
+def _cut_prefix(
+    prefix: tf.Tensor,
+    example: Example,
+    most: tf.Tensor,
+    vocabulary: seqio.Vocabulary,
+    prompt: Prompt,
+    on_cut: Callable[[str], None] | None,
+) -> tf.Tensor:
+    """The tokens up to the document, the query cut by the rule of `t5rank.prompts.PairEncoder`."""
+    before = vocabulary.encode_tf(tf.constant(prompt.before_query))
+    after = vocabulary.encode_tf(tf.constant(prompt.before_document))
+    left = most - tf.size(before) - tf.size(after)
+
+    def cut() -> tf.Tensor:
+        with_query = vocabulary.encode_tf(tf.strings.join([prompt.before_query, example["query"]]))
+        kept = tf.concat([with_query[: tf.size(before) + left // 2], after], 0)
+        if on_cut is None:
+            return kept
+
+        def note(query_id: bytes) -> np.bool_:
+            on_cut(query_id.decode())
+            return np.True_
+
+        with tf.control_dependencies([tf.numpy_function(note, [example["query_id"]], tf.bool)]):
+            return tf.identity(kept)
+
+    return tf.cond((tf.size(prefix) >= most) & (left >= 2), cut, lambda: prefix)

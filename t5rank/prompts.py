@@ -4,11 +4,13 @@ Training, evaluation and serving all take a prompt apart here, so they cannot di
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from t5rank.data.errors import DataError
 from t5rank.vocabulary import EOS_ID, Vocabulary
 
 RANKT5 = "Query: {query} Document: {document}"
@@ -22,7 +24,7 @@ class Prompt:
     The text is tokenized in three parts, split at the spaces around the document, which for a
     SentencePiece vocabulary gives the tokens of the whole. (In 7 of 30,159 MS MARCO passages the
     same pieces come in another order: two cuts of a run such as "?????" tie.) Only the document is
-    ever cut.
+    cut, unless a query that leaves it no room is cut on request.
 
     >>> prompt = Prompt("Query: {query} Document: {document} Relevant:")
     >>> prompt.before_query, prompt.before_document, prompt.after_document
@@ -89,21 +91,31 @@ class Pieces(NamedTuple):
 class PairEncoder:
     """Tokenizes a query with its documents.
 
+    A query that is not cut is tokenized with the prompt around it. One that leaves its documents no
+    room is an error if `strict`; else it keeps its first tokens, half of what the prompt leaves of
+    the input, so that query and document have as much each (our rule; where both are long,
+    transformers' `longest_first` ends there too).
+
     Attributes:
       vocabulary: the model's vocabulary.
       prompt: the model's prompt.
       max_length: tokens of the longest input, end-of-sequence included.
+      strict: whether a query that leaves no room is an error; if not, it is cut.
+      counts: `queries_cut` is added to it.
     """
 
     vocabulary: Vocabulary
     prompt: Prompt
     max_length: int
+    strict: bool = True
+    counts: Counter[str] | None = dataclasses.field(default=None, compare=False)
 
     def encode(self, query: str, documents: Sequence[str]) -> list[EncodedPair]:
         """One int32 array `[length]` per document.
 
         Raises:
-          ValueError: the query and the prompt alone are longer than `max_length`.
+          ValueError: the query and the prompt leave a document not one of `max_length` tokens, and
+            that is not repaired.
         """
         pieces = self.pieces(query)
         return [
@@ -120,14 +132,36 @@ class PairEncoder:
         prefix = self.vocabulary.encode(self.prompt.prefix(query))
         suffix = [*self.vocabulary.encode(self.prompt.after_document), EOS_ID]
         room = self.max_length - len(prefix) - len(suffix)
-        if room < 0:
-            raise ValueError(query_too_long(query, len(prefix) + len(suffix), self.max_length))
-        return Pieces(prefix, suffix, room)
+        if room >= 1:
+            return Pieces(prefix, suffix, room)
+        cut = None if self.strict else self._cut_prefix(query, len(suffix))
+        if cut is None:
+            raise query_too_long(query[:80], len(prefix) + len(suffix), self.max_length)
+        if self.counts is not None:
+            self.counts["queries_cut"] += 1
+        return Pieces(cut, suffix, self.max_length - len(cut) - len(suffix))
+
+    def _cut_prefix(self, query: str, suffix: int) -> list[int] | None:
+        """The tokens up to the document, the query cut; None where the prompt leaves no room."""
+        before = self.vocabulary.encode(self.prompt.before_query)
+        after = self.vocabulary.encode(self.prompt.before_document)
+        left = self.max_length - len(before) - len(after) - suffix
+        if left < 2:
+            return None
+        with_query = self.vocabulary.encode(self.prompt.before_query + query)
+        return [*with_query[: len(before) + left // 2], *after]
 
 
-def query_too_long(query: str, length: int, max_length: int) -> str:
-    """The error for a query that leaves its prompt no room."""
-    return (
-        f"Query '{query[:80]}' has {length} tokens with its prompt; expected at most "
-        f"{max_length}. Only documents are cut: shorten the query or raise the input length."
+NO_ROOM = "Only documents are cut: shorten the query or raise the input length"
+
+
+def query_too_long(query: str, length: int, max_length: int) -> DataError:
+    """The error for a query that leaves its documents no room."""
+    return cut_query_error(
+        f"Query '{query}' has {length} tokens with its prompt; expected at most {max_length - 1}."
     )
+
+
+def cut_query_error(fact: str) -> DataError:
+    """The error of `query_too_long`, from its first sentence."""
+    return DataError(fact, "strict", "cut it", NO_ROOM, in_python=False)

@@ -1,6 +1,7 @@
 """Reranks a whole run, query by query, and can be interrupted and continued."""
 
 import collections
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ def rerank_run(
     topn: int | None = None,
     tag: str = "t5rank",
     total: int | None = None,
+    lenient: bool = False,
 ) -> Written:
     """Scores every list and writes a TREC run, queries in the order of the lists.
 
@@ -47,18 +49,21 @@ def rerank_run(
       topn: how many documents to write for a query; None writes all.
       tag: the run's name in its last column.
       total: documents in all, for the progress bar.
+      lenient: whether lists were repaired. What was done before without repairs is taken, and not
+        the reverse.
 
     Raises:
-      ValueError: there is a partial file of another model or other inputs, or two lists have the
-        same query.
+      ValueError: there is a partial file of another model or other inputs, two lists have the same
+        query, or an id has white space.
     """
     partial, unfinished = Path(f"{output}.partial"), Path(f"{output}.unfinished")
-    same = {"settings": settings, "topn": topn, "tag": tag}
+    same = {"settings": settings, "topn": topn, "tag": tag, "lenient": lenient}
     done, documents = _resumed(partial, unfinished, same)
     with (
+        _removed_if_empty(done, partial, unfinished),
         partial.open("a", encoding="utf-8") as log,
         unfinished.open("a", encoding="utf-8", newline="\n") as run,
-        tqdm(desc="reranking", unit=" documents", total=total, disable=None) as progress,
+        _progress(total) as progress,
     ):
         for item, scores in _scored(reranker, lists, done, progress):
             documents += _write_query(run, item, scores, topn, tag)
@@ -68,6 +73,40 @@ def rerank_run(
     unfinished.replace(output)
     partial.unlink()
     return Written(len(done), documents)
+
+
+def rerank_stream(
+    reranker: Reranker,
+    lists: Iterable[RankedList],
+    run: TextIO,
+    *,
+    topn: int | None = None,
+    tag: str = "t5rank",
+    total: int | None = None,
+) -> Written:
+    """`rerank_run` into an open file, such as standard output; it cannot be continued."""
+    done: set[str] = set()
+    documents = 0
+    with _progress(total) as progress:
+        for item, scores in _scored(reranker, lists, done, progress):
+            documents += _write_query(run, item, scores, topn, tag)
+    return Written(len(done), documents)
+
+
+@contextlib.contextmanager
+def _removed_if_empty(done: set[str], *files: Path) -> Iterator[None]:
+    """After an error before the first query was done, nothing is left that blocks the next run."""
+    try:
+        yield
+    except BaseException:
+        if not done:
+            for file in files:
+                file.unlink(missing_ok=True)
+        raise
+
+
+def _progress(total: int | None) -> tqdm:
+    return tqdm(desc="reranking", unit=" documents", total=total, disable=None)
 
 
 class _Candidates(NamedTuple):
@@ -106,6 +145,12 @@ def _different(lists: Iterable[RankedList]) -> Iterator[RankedList]:
         if item.query_id in seen:
             raise ValueError(f"Query '{item.query_id}' has two lists; expected one.")
         seen.add(item.query_id)
+        for name in (item.query_id, *item.doc_ids):
+            if not trec.is_id(name):
+                raise ValueError(
+                    f"Query '{item.query_id}' has the id {name!r} in its list; expected ids "
+                    "without white space, which parts the columns of a run."
+                )
         yield item
 
 
@@ -130,14 +175,17 @@ def _resumed(
     # A line that was cut short by the interruption has no line end: it is scored again.
     text = partial.read_text(encoding="utf-8")
     lines = text[: text.rfind("\n") + 1].splitlines()
-    if not lines or json.loads(lines[0]) != settings:
+    before = {"lenient": False} | (json.loads(lines[0]) if lines else {})
+    if before not in (settings, {**settings, "lenient": False}):
         raise ValueError(
             f"Partial output '{partial}' has results of another model or other inputs; expected "
             "the same command as before. Remove the file to begin anew."
         )
     size = unfinished.stat().st_size if unfinished.is_file() else 0
     entries = [entry for entry in map(json.loads, lines[1:]) if entry[-1] <= size]
-    partial.write_text("\n".join([lines[0], *map(json.dumps, entries)]) + "\n", encoding="utf-8")
+    partial.write_text(
+        "\n".join([json.dumps(settings), *map(json.dumps, entries)]) + "\n", encoding="utf-8"
+    )
     _, documents, end = entries[-1] if entries else ("", 0, 0)
     with unfinished.open("ab") as file:
         file.truncate(end)

@@ -13,17 +13,20 @@ Numbers are those of C, as trec_eval reads them (`atol` for the relevance, `atof
 ASCII digits with a sign, and for scores a fraction and an exponent, or hexadecimal. C reads the
 number that a word begins with, 1 of `1_000` or of the relevance `1e5`; here such a word is an
 error, as is a score that is not finite. Errors are ValueErrors that name the file and the line.
+Readers that are not `strict` repair what `t5rank.data.lists` names, and count it in `counts`.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, decode_line, location, open_text_writer, read_lines
 
 Qrels = dict[str, dict[str, int]]
@@ -90,8 +93,9 @@ def read_queries(
 ) -> dict[str, str]:
     """Reads `qid TAB text` into text by query id, in file order.
 
-    Broken UTF-8 is an error if `strict`, else replaced and counted (see `t5rank.data.lists`).
+    Broken UTF-8 and an id that comes twice are errors if `strict`, else the first text is kept.
     """
+    counts = Counter() if counts is None else counts
     queries: dict[str, str] = {}
     for number, raw in read_lines(path):
         where = location(path, number)
@@ -100,24 +104,30 @@ def read_queries(
         if len(columns) != 2:
             raise _columns_error(path, number, len(columns), "2 (qid TAB text)")
         query_id, text = columns
-        if not _is_id(query_id) or not text.strip():
+        if not is_id(query_id) or not text.strip():
             raise ValueError(
                 f"Line {number} of file '{path}' has the query id {query_id!r} and the text "
                 f"{text!r:.60}; expected an id without white space, and a text."
             )
-        if query_id in queries:
-            raise ValueError(f"Query '{query_id}' is again in {where}; expected each id once.")
-        queries[query_id] = text
+        if query_id not in queries:
+            queries[query_id] = text
+        elif strict:
+            fact = f"Query '{query_id}' is again in {where}; expected each id once."
+            raise DataError(fact, "strict", "keep the first")
+        else:
+            counts["duplicate_queries_dropped"] += 1
     return queries
 
 
-def read_qrels(path: PathLike) -> Qrels:
+def read_qrels(path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None) -> Qrels:
     """Reads TREC, MS MARCO or BEIR qrels: integer relevance by document by query, in file order.
 
-    The same judgement twice is read once; two different ones are an error.
+    The same judgement twice is read once. Of two different ones, which are an error if `strict`,
+    the larger is kept, and broken UTF-8 is replaced.
     """
+    counts = Counter() if counts is None else counts
     qrels: Qrels = {}
-    rows = _columns(path, read_lines(path), _QRELS_COLUMNS)
+    rows = _columns(path, read_lines(path), _QRELS_COLUMNS, strict, counts)
     for row, (number, columns) in enumerate(rows):
         if row == 0 and len(columns) == 3:
             _check_beir_columns(path, number, columns)
@@ -128,43 +138,62 @@ def read_qrels(path: PathLike) -> Qrels:
             raise _value_error(path, number, "relevance", grade, "an integer of 64 bits")
         judged = qrels.setdefault(query_id, {})
         if judged.setdefault(doc_id, relevance) != relevance:
-            raise ValueError(
-                f"Document '{doc_id}' of query '{query_id}' has relevance {judged[doc_id]} and, in "
-                f"{location(path, number)}, {relevance}; expected one judgement."
-            )
+            if strict:
+                raise DataError(
+                    f"Document '{doc_id}' of query '{query_id}' has relevance {judged[doc_id]} "
+                    f"and, in {location(path, number)}, {relevance}; expected one judgement.",
+                    "strict",
+                    "keep the larger",
+                )
+            judged[doc_id] = max(judged[doc_id], relevance)
+            counts["conflicting_judgements_merged"] += 1
     return qrels
 
 
-def read_run(path: PathLike) -> Run:
+def read_run(path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None) -> Run:
     """Reads a TREC or MS MARCO run, told apart by the first line's columns.
 
     Queries are in file order, documents in the order of `rank_documents`. In the MS MARCO format
     the score is minus the rank, and the ranks of a query are 1 to n, as the official evaluation
-    counts them (from a gap, it would get other figures).
+    counts them (from a gap, it would get other figures). A query's document that comes twice is an
+    error if `strict`, else its better score is kept; broken UTF-8 is replaced then.
     """
-    return parse_run(path, read_lines(path))
+    return parse_run(path, read_lines(path), strict=strict, counts=counts)
 
 
-def parse_run(path: PathLike, lines: Iterable[tuple[int, bytes]]) -> Run:
+def parse_run(
+    path: PathLike,
+    lines: Iterable[tuple[int, bytes]],
+    *,
+    strict: bool = True,
+    counts: Counter[str] | None = None,
+) -> Run:
     """What `read_run` makes of these (number, line) of the file."""
-    return _run_of(path, _columns(path, lines, _RUN_COLUMNS))
+    counts = Counter() if counts is None else counts
+    return _run_of(path, _columns(path, lines, _RUN_COLUMNS, strict, counts), strict, counts)
 
 
-def iterate_run(path: PathLike) -> Iterator[tuple[str, dict[str, float]]]:
+def iterate_run(
+    path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None
+) -> Iterator[tuple[str, dict[str, float]]]:
     """The queries of `read_run`, in their order, with one of them in memory at a time.
 
-    Where a query's lines do not stand together, the whole run is read at once.
+    Where a query's lines do not stand together, or the file is a pipe, the whole run is read at
+    once.
     """
-    if not _is_grouped(path):
-        yield from read_run(path).items()
+    counts = Counter() if counts is None else counts
+    if not os.path.isfile(path) or not _is_grouped(path):
+        yield from read_run(path, strict=strict, counts=counts).items()
         return
-    columns = _columns(path, read_lines(path), _RUN_COLUMNS)
+    columns = _columns(path, read_lines(path), _RUN_COLUMNS, strict, counts)
     for _, rows in itertools.groupby(columns, key=lambda row: row[1][0]):
-        yield from _run_of(path, rows).items()
+        yield from _run_of(path, rows, strict, counts).items()
 
 
 def count_documents(path: PathLike) -> Counter[str]:
-    """How many lines a run has for each query; they are not checked."""
+    """How many lines a run has for each query; they are not checked. None are known of a pipe."""
+    if not os.path.isfile(path):
+        return Counter()
     ids = (raw.split(maxsplit=1)[0] for _, raw in read_lines(path))
     return Counter(query_id.decode(errors="replace") for query_id in ids)
 
@@ -178,20 +207,30 @@ def _is_grouped(path: PathLike) -> bool:
     return True
 
 
-def _run_of(path: PathLike, rows: Iterable[tuple[int, list[str]]]) -> Run:
+def _run_of(
+    path: PathLike, rows: Iterable[tuple[int, list[str]]], strict: bool, counts: Counter[str]
+) -> Run:
     run: Run = {}
     columns: list[str] = []
+    merged: set[str] = set()
     for number, columns in rows:
         query_id, doc_id, score = _scored_document(path, number, columns)
         scored = run.setdefault(query_id, {})
         if doc_id in scored:
-            raise ValueError(
-                f"Document '{doc_id}' of query '{query_id}' is again in {location(path, number)}; "
-                "expected each document once a query."
-            )
-        scored[doc_id] = score
+            if strict:
+                raise DataError(
+                    f"Document '{doc_id}' of query '{query_id}' is again in "
+                    f"{location(path, number)}; expected each document once a query.",
+                    "strict",
+                    "keep the better score",
+                )
+            merged.add(query_id)
+            counts["duplicate_documents_merged"] += 1
+        scored[doc_id] = max(score, scored.get(doc_id, score))
     run = sort_run(run)
     if len(columns) == 3:
+        for query_id in merged:  # their ranks have gaps now
+            run[query_id] = {doc_id: -float(n) for n, doc_id in enumerate(run[query_id], start=1)}
         _check_ranks(path, run)
     return run
 
@@ -211,9 +250,14 @@ def write_queries(path: PathLike, queries: Mapping[str, str]) -> None:
 def write_qrels(path: PathLike, qrels: Mapping[str, Mapping[str, int]]) -> None:
     """Writes TREC qrels; gzip if `path` ends in `.gz`."""
     with open_text_writer(path) as file:
-        for query_id, judged in qrels.items():
-            for doc_id, relevance in judged.items():
-                file.write(f"{_writable(query_id)} 0 {_writable(doc_id)} {int(relevance)}\n")
+        file.writelines(qrels_lines(qrels))
+
+
+def qrels_lines(qrels: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """The lines that `write_qrels` writes."""
+    for query_id, judged in qrels.items():
+        for doc_id, relevance in judged.items():
+            yield f"{_writable(query_id)} 0 {_writable(doc_id)} {int(relevance)}\n"
 
 
 def write_run(path: PathLike, run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> None:
@@ -236,24 +280,25 @@ def run_lines(run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> It
             )
 
 
-def merge_runs(paths: Sequence[PathLike], output: PathLike) -> int:
-    """Writes one TREC run of several with different queries; returns how many queries.
+def merged_runs(
+    paths: Sequence[PathLike], *, strict: bool = True, counts: Counter[str] | None = None
+) -> Run:
+    """One run of several with different queries.
 
     Raises:
-      ValueError: a query is in two of them.
+      ValueError: a query is in two of them, or what `read_run` refuses.
     """
     run: Run = {}
     source: dict[str, PathLike] = {}
     for path in paths:
-        for query_id, scored in read_run(path).items():
+        for query_id, scored in read_run(path, strict=strict, counts=counts).items():
             if query_id in run:
                 raise ValueError(
                     f"Query '{query_id}' is in file '{source[query_id]}' and in file '{path}'; "
                     "expected different queries."
                 )
             run[query_id], source[query_id] = scored, path
-    write_run(output, run)
-    return len(run)
+    return run
 
 
 def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) -> None:
@@ -265,12 +310,18 @@ def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) ->
 
 
 def _columns(
-    path: PathLike, lines: Iterable[tuple[int, bytes]], layouts: Mapping[int, str]
+    path: PathLike,
+    lines: Iterable[tuple[int, bytes]],
+    layouts: Mapping[int, str],
+    strict: bool,
+    counts: Counter[str],
 ) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, columns); the first line chooses the layout for all others."""
     for number, raw in lines:
         # Split as bytes: a string would also split at Unicode spaces, which ids may hold.
-        columns = decode_line(b"\t".join(raw.split()), where=location(path, number)).split("\t")
+        joined = b"\t".join(raw.split())
+        where = location(path, number)
+        columns = decode_line(joined, where=where, strict=strict, counts=counts).split("\t")
         if len(columns) not in layouts:
             expected = " or ".join(f"{count} ({names})" for count, names in layouts.items())
             raise _columns_error(path, number, len(columns), expected)
@@ -323,13 +374,14 @@ def _check_ranks(path: PathLike, run: Run) -> None:
                 )
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of these files: one word, as ASCII's white space parts them."""
     raw = text.encode("utf-8", "surrogatepass")
     return raw.split() == [raw]
 
 
 def _writable(name: str) -> str:
-    if not _is_id(name):
+    if not is_id(name):
         raise ValueError(f"The id {name!r} has white space or is empty; expected one word.")
     return name
 

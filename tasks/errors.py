@@ -13,6 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from t5rank.data.errors import DataError
+from t5rank.prompts import NO_ROOM, cut_query_error
+
 # Our checks' sentences hold "expected"; the id of a query may hold brackets.
 _ASSERTION = re.compile(r"assertion failed: \[(.*expected.*?)\](?:$| \[)", re.MULTILINE)
 _END = object()
@@ -69,12 +72,12 @@ def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> 
     try:
         yield
     except tf.errors.OpError as error:
-        said = _sentence(error, where)  # raised below: the context would hold TensorFlow's frames
+        said = _plain(error, where)  # raised below: the context would hold TensorFlow's frames
     finally:
         _collector.reset(token)
     errors.check()
     if said is not None:
-        raise ValueError(said)
+        raise said
 
 
 def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
@@ -101,15 +104,21 @@ def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
         del iterator  # an error's traceback holds this frame, and may outlive everything
 
 
-def _sentence(error: tf.errors.OpError, where: str | None) -> str:
+def _plain(error: tf.errors.OpError, where: str | None) -> ValueError:
     found = _ASSERTION.search(error.message)
     if found is None:
         what = re.split(r"\n|\s*\[\[|\s*\[Op:", error.message.strip(), maxsplit=1)[0]
-        return f"Data of {where or 'a task'} cannot be read: {what or type(error).__name__}."
+        return ValueError(
+            f"Data of {where or 'a task'} cannot be read: {what or type(error).__name__}."
+        )
     said = re.sub(r"\\(.)", r"\1", found[1])  # TensorFlow escapes quotes
-    return said if where is None else placed(said, where)
+    fact, no_room, _ = said.partition(f" {NO_ROOM}.")
+    plain = cut_query_error(fact) if no_room else ValueError(said)
+    return plain if where is None else placed(plain, where)
 
 
-def placed(said: str, where: str) -> str:
-    """A sentence about a list, with what it is of."""
-    return f"{said} Where: {where}."
+def placed(error: ValueError, where: str) -> ValueError:
+    """An error about a list, with what the list is of."""
+    if isinstance(error, DataError):
+        return error.placed(f"Where: {where}.")
+    return ValueError(f"{error} Where: {where}.")

@@ -6,7 +6,10 @@ with the same settings changes nothing.
 """
 
 import functools
+import inspect
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +19,7 @@ import tensorflow as tf
 
 from t5rank import preprocessors
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.lists import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
@@ -29,6 +32,9 @@ SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
 ReadLists = Callable[[], Iterable[RankedList]]
 _registered: dict[str, Any] = {}
 _mixtures: dict[str, Any] = {}
+_irregular: dict[str, Counter[str]] = {}
+_cut: dict[str, set[str]] = {}
+_log = logging.getLogger(__name__)
 
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
@@ -47,13 +53,14 @@ def jsonl_task(
     keep_without_relevant: bool = True,
     labelled: bool = True,
     label: str = "label",
+    strict: bool = True,
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
     Args:
       data_dir: the folder of the files.
       splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`, or
-        to the name of a folder that `t5rank lists` wrote.
+        to the name of a folder of lists (see `t5rank.data.folder`).
       vocabulary_file: a SentencePiece model.
       prompt: see `t5rank.prompts`.
       name: the task's name.
@@ -61,6 +68,7 @@ def jsonl_task(
       keep_without_relevant: whether lists without a relevant document stay.
       labelled: whether every document must have a label; without, only scores make sense.
       label: see `register_task`.
+      strict: see `register_task`; also of the reader.
     """
     readers = {
         split: functools.partial(
@@ -68,10 +76,13 @@ def jsonl_task(
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
             labelled=labelled,
+            strict=strict,
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+    )
 
 
 def mixture(
@@ -117,6 +128,7 @@ def register_task(
     one_positive: bool = False,
     target_token: str = "<extra_id_10>",
     label: str = "label",
+    strict: bool = True,
 ) -> str:
     """Registers a task over any readers of `RankedList` and returns its name.
 
@@ -129,6 +141,8 @@ def register_task(
       target_token: the token of the `targets` feature.
       label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
         Validation keeps the labels, and so does what `one_positive` calls relevant.
+      strict: whether a query that leaves its documents no room is an error; if not, it is cut (see
+        `t5rank.prompts.PairEncoder`) and counted, see `irregular_data`.
 
     Raises:
       ValueError: a task of this name is registered with other settings.
@@ -137,7 +151,7 @@ def register_task(
         raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
     settings = (
         *(_reader_settings(readers), vocabulary_file, prompt),
-        *(one_positive, target_token, label),
+        *(one_positive, target_token, label, strict),
     )
     if name in _registered:
         if _registered[name] != settings:
@@ -149,7 +163,7 @@ def register_task(
     vocabulary = seqio_vocabulary(vocabulary_file)
     seqio.TaskRegistry.add(
         name,
-        source=list_source(readers, teacher=label == "teacher_score"),
+        source=list_source(readers, teacher=label == "teacher_score", name=name),
         preprocessors=[
             seqio.CacheDatasetPlaceholder(),
             functools.partial(preprocessors.sample_documents, one_positive=one_positive),
@@ -158,6 +172,8 @@ def register_task(
                 preprocessors.tokenize_pairs,
                 prompt=Prompt(prompt),
                 target_token_id=Vocabulary(vocabulary_file).token_id(target_token),
+                strict=strict,
+                on_cut=functools.partial(_note_cut, name),
             ),
         ],
         output_features={
@@ -222,17 +238,67 @@ def _is_path(file: Any) -> bool:
     return isinstance(file, str | os.PathLike)
 
 
-def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqio.DataSource:
+def is_strict(name: str) -> bool:
+    """Whether a task of ours refuses a query that leaves its documents no room."""
+    return _registered[name][-1]
+
+
+def irregular_data(name: str) -> dict[str, int]:
+    """What was repaired, or is blank, in the data of a task or mixture as far as they were read.
+
+    The names are those of `t5rank.data.lists`. A list that is read again, in another epoch, counts
+    once; one that is read in two splits counts twice.
+    """
+    total: Counter[str] = Counter()
+    for task in task_names(name):
+        for split in seqio.get_mixture_or_task(task).splits:
+            total.update(_irregular.get(f"{task}/{split}", {}))
+        total["queries_cut"] += len(_cut.get(task, ()))
+    return irregular(total)
+
+
+def _note_irregular(source: str, counts: Counter[str]) -> None:
+    """Keeps the largest counts of all readings of a task's split; says at once what is new."""
+    known = _irregular.setdefault(source, Counter())
+    found = irregular(counts)
+    for kind in found.keys() - known.keys():
+        _log.warning("Data of '%s' have %s: counted, at the end in all.", source, _words(kind))
+    known |= Counter(found)
+    _irregular[source] = known
+
+
+def _note_cut(task: str, query_id: str) -> None:
+    cut = _cut.setdefault(task, set())
+    if not cut:
+        _log.warning("Query '%s' of '%s' is cut: it leaves no room.", query_id, task)
+    cut.add(query_id)
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def list_source(
+    readers: Mapping[str, ReadLists], teacher: bool = False, name: str = "lists"
+) -> seqio.DataSource:
     """A seqio source of one example per list; the train split is marked as training data.
 
     With `teacher`, examples have `targets_of_loss`, which in training are the teacher's scores.
+    What is irregular in the data is noted under `name`, the task's.
     """
     of_loss = {"targets_of_loss": tf.TensorSpec([None], tf.float32)} if teacher else {}
 
     def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed
         return tf.data.Dataset.from_generator(
-            functools.partial(_examples, readers[split], split == TRAIN, teacher, collector()),
+            functools.partial(
+                _examples,
+                readers[split],
+                split == TRAIN,
+                teacher,
+                f"{name}/{split}",
+                collector(),
+            ),
             output_signature={
                 "query_id": tf.TensorSpec([], tf.string),
                 "query": tf.TensorSpec([], tf.string),
@@ -248,12 +314,14 @@ def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqi
 
 
 def _examples(
-    read: ReadLists, is_training: bool, teacher: bool, errors: ReadErrors | None
+    read: ReadLists, is_training: bool, teacher: bool, source: str, errors: ReadErrors | None
 ) -> Iterator[dict[str, Any]]:
     if errors is not None and errors.any:
         return
+    counts: Counter[str] = Counter()
     try:
-        for ranked_list in read():
+        for ranked_list in _started(read, counts):
+            _note_irregular(source, counts)
             example = {
                 "query_id": ranked_list.query_id,
                 "query": ranked_list.query,
@@ -270,6 +338,16 @@ def _examples(
         if errors is None:
             raise
         errors.add(error)
+
+
+def _started(read: ReadLists, counts: Counter[str]) -> Iterable[RankedList]:
+    """The lists of a reader; those of `t5rank.data` say in `counts` what they found."""
+    try:
+        parameters = inspect.signature(read).parameters.values()
+    except ValueError:  # of a builtin
+        return read()
+    counting = any(p.name == "counts" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return read(counts=counts) if counting else read()  # type: ignore[call-arg]
 
 
 def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ def qna_task(
     keep_without_relevant: bool = True,
     labelled: bool = True,
     label: str = "label",
+    strict: bool = False,
 ) -> str:
     """Registers the task of MS MARCO QnA v2.1 and returns its name.
 
@@ -33,13 +34,15 @@ def qna_task(
       data_dir: the folder of the files.
       vocabulary_file: a SentencePiece model.
       splits: split to the name of a file (raw columnar JSON, plain or gzipped, or `.jsonl` rows) or
-        of a folder that `t5rank lists` wrote.
+        of a folder of lists (see `t5rank.data.folder`).
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       keep_without_relevant: whether lists with nothing selected (38% of train) stay.
       labelled: whether every passage must have `is_selected`; those of the eval split have none.
       label: see `t5rank.tasks.lists.register_task`.
+      strict: see `t5rank.tasks.lists.register_task`; also of the reader, which then refuses the
+        real files: they repeat passages.
     """
     readers = {
         split: functools.partial(
@@ -47,10 +50,13 @@ def qna_task(
             os.path.join(data_dir, file),
             keep_without_relevant=keep_without_relevant,
             labelled=labelled,
+            strict=strict,
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+    )
 
 
 def _qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
@@ -67,7 +73,9 @@ def passage_task(
     name: str = "msmarco_passage",
     one_positive: bool = True,
     topn: int | None = None,
+    labelled: bool = True,
     label: str = "label",
+    strict: bool = True,
 ) -> str:
     """Registers the task of MS MARCO passage ranking and returns its name.
 
@@ -78,23 +86,32 @@ def passage_task(
       data_dir: the folder of the files.
       vocabulary_file: a SentencePiece model.
       splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`, or
-        to the name of a folder that `t5rank lists` wrote. A split without `qrels` has no labels,
-        and only scores make sense.
+        to the name of a folder of lists (see `t5rank.data.folder`). A split without `qrels` has no
+        labels, and only scores make sense.
       prompt: see `t5rank.prompts`.
       name: the task's name.
       one_positive: see `t5rank.preprocessors.sample_documents`.
       topn: how many of the run's passages; None takes all. Not for folders: their lists are made.
+      labelled: whether every passage of a folder's lists must have a label.
       label: see `t5rank.tasks.lists.register_task`.
+      strict: see `t5rank.tasks.lists.register_task`; also of the reader.
     """
     readers = {
-        split: _passage_reader(data_dir, files, split == TRAIN, topn)
+        split: _passage_reader(data_dir, files, split == TRAIN, topn, labelled, strict)
         for split, files in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+    )
 
 
 def _passage_reader(
-    data_dir: str, files: Mapping[str, str] | str, is_training: bool, topn: int | None
+    data_dir: str,
+    files: Mapping[str, str] | str,
+    is_training: bool,
+    topn: int | None,
+    labelled: bool,
+    strict: bool,
 ) -> ReadLists:
     if isinstance(files, str):
         if topn is not None:
@@ -103,11 +120,18 @@ def _passage_reader(
                 "Choose ranks where the lists are built: --run RUN:1-N."
             )
         folder = os.path.join(data_dir, files)
-        return functools.partial(read_jsonl, folder, keep_without_relevant=not is_training)
+        return functools.partial(
+            read_jsonl,
+            folder,
+            keep_without_relevant=not is_training,
+            labelled=labelled,
+            strict=strict,
+        )
     return functools.partial(
         read_passage_lists,
         **{"qrels": None} | {kind: os.path.join(data_dir, file) for kind, file in files.items()},
         add_missing_relevant=is_training,
         keep_without_relevant=not is_training,
         topn=topn,
+        strict=strict,
     )

@@ -282,7 +282,7 @@ def test_a_query_in_two_lists_or_shards_is_named(tmp_path):
     for file in files:
         write_shard(file, ("q1", [1.0, 2.0, 0.0]))
     with pytest.raises(ValueError, match=r"Query 'q1' is in file '.*a' and in file '.*b'"):
-        trec.merge_runs(files, tmp_path / "run.txt")
+        trec.write_run(tmp_path / "run.txt", trec.merged_runs(files))
 
 
 @pytest.mark.parametrize("names", [[], ["a.trec-00000-of-00001", "b.trec-00000-of-00001"]])

@@ -146,7 +146,7 @@ def test_input_length_of_another_form_is_an_error(length):
         preprocessors.input_length({"inputs": length})
 
 
-def tokenized(data, file, prompt, length):
+def tokenized(data, file, prompt, length, **more):
     features = {"inputs": seqio.Feature(seqio_vocabulary(str(file)), rank=2)}
     with clear_errors():
         tokens = preprocessors.tokenize_pairs(
@@ -155,6 +155,7 @@ def tokenized(data, file, prompt, length):
             output_features=features,
             prompt=Prompt(prompt),
             target_token_id=7,
+            **more,
         )
         return list(tokens.as_numpy_iterator())
 
@@ -168,7 +169,7 @@ TEXTS = ["", " ", "one", "ﬁne {query}", "many words " * 20, "<extra_id_3> x", 
 
 
 @PROMPTS
-@pytest.mark.parametrize("room", [0, 1, 7, 500])
+@pytest.mark.parametrize("room", [1, 7, 500])
 def test_tokens_equal_those_of_the_pair_encoder(vocabulary_file, prompt, room):
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(prompt), 1000)
     query = "which { word }"
@@ -238,11 +239,26 @@ def test_query_too_long_is_an_error_with_its_id_and_the_numbers(vocabulary_file,
     tokens = len(encoder.encode("which word", [""])[0].tokens)
     data = tf.data.Dataset.from_tensors(example(query_id=query_id))
     with pytest.raises(ValueError) as error:
-        tokenized(data, vocabulary_file, RANKT5, tokens - 1)
+        tokenized(data, vocabulary_file, RANKT5, tokens)
     assert str(error.value) == (
         f"Query '{query_id}' has {tokens} tokens with its prompt; expected at most {tokens - 1}. "
         "Only documents are cut: shorten the query or raise the input length."
     )
+
+
+@PROMPTS
+@pytest.mark.parametrize("left", [2, 3, 9])
+def test_a_query_is_cut_as_the_pair_encoder_cuts_it(vocabulary_file, prompt, left):
+    vocabulary, parts = Vocabulary(vocabulary_file), Prompt(prompt)
+    around = (parts.before_query, parts.before_document, parts.after_document)
+    length = sum(len(vocabulary.encode(part)) for part in around) + 1 + left
+    encoder = PairEncoder(vocabulary, parts, length, strict=False)
+    query, cut = "which { word } " * 9, []
+    data = tf.data.Dataset.from_tensors(example([0.0] * len(TEXTS), True, query, TEXTS))
+    more = {"strict": False, "on_cut": cut.append}
+    (sample,) = tokenized(data, vocabulary_file, prompt, length, **more)
+    assert rows(sample) == [pair.tokens.tolist() for pair in encoder.encode(query, TEXTS)]
+    assert cut == ["q1"]
 
 
 def checked(list_size):

@@ -1,10 +1,12 @@
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t5rank.data.errors import DataError
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.trec import read_queries
 from t5rank.vocabulary import EOS_ID, Vocabulary
@@ -65,7 +67,7 @@ def test_monot5_ends_in_its_suffix(vocabulary):
 
 
 @settings(max_examples=50, deadline=None)
-@given(words=st.integers(0, 60), room=st.integers(0, 40))
+@given(words=st.integers(0, 60), room=st.integers(1, 40))
 @TEMPLATES
 def test_only_the_document_is_cut(vocabulary, template, words, room):
     document = " ".join(["word"] * words)
@@ -102,9 +104,51 @@ def test_query_too_long_is_an_error_with_the_numbers(vocabulary, template):
     with pytest.raises(
         ValueError,
         match=rf"Query 'which word' has {length} tokens with its prompt; expected at most "
-        rf"{length - 1}\. Only documents are cut",
+        rf"{length - 1}\. Only documents are cut: shorten the query or raise the input length\.$",
     ):
-        tokens(vocabulary, template, "which word", ["b"], max_length=length - 1)
+        tokens(vocabulary, template, "which word", ["b"], max_length=length)
+
+
+def test_the_error_of_a_query_too_long_says_what_a_command_can_do(vocabulary):
+    with pytest.raises(DataError) as error:
+        tokens(vocabulary, RANKT5, "which word", ["b"], max_length=3)
+    assert error.value.said({"strict": "--lenient"}).endswith(", or give --lenient to cut it.")
+
+
+def lenient(vocabulary, template, query, length):
+    counts = Counter()
+    encoder = PairEncoder(vocabulary, Prompt(template), length, strict=False, counts=counts)
+    return encoder, counts
+
+
+@pytest.mark.parametrize("template", [RANKT5, MONOT5, "{query} {document}"])
+@pytest.mark.parametrize("left", [2, 3, 20])
+def test_a_query_too_long_gets_half_of_the_room_where_that_is_asked_for(vocabulary, template, left):
+    prompt, query, document = Prompt(template), "which word " * 30, "some text " * 40
+    before, after = map(vocabulary.encode, (prompt.before_query, prompt.before_document))
+    end = [*vocabulary.encode(prompt.after_document), EOS_ID]
+    length = len([*before, *after, *end]) + left
+    encoder, counts = lenient(vocabulary, template, query, length)
+    (pair,) = encoder.encode(query, [document])
+    words = vocabulary.encode(prompt.before_query + query)[len(before) :][: left // 2]
+    text = vocabulary.encode(document)[: left - left // 2]
+    assert pair.tokens.tolist() == [*before, *words, *after, *text, *end]
+    assert counts == Counter(queries_cut=1)
+
+
+def test_a_query_that_leaves_room_is_never_cut(vocabulary):
+    alone = tokens(vocabulary, RANKT5, "which word", [""])[0]
+    encoder, counts = lenient(vocabulary, RANKT5, "which word", len(alone) + 1)
+    strict = PairEncoder(vocabulary, Prompt(RANKT5), len(alone) + 1)
+    (pair,), (same,) = (e.encode("which word", ["some text"]) for e in (encoder, strict))
+    assert pair.tokens.tolist() == same.tokens.tolist()
+    assert not counts
+
+
+def test_a_prompt_that_leaves_no_room_is_an_error_even_so(vocabulary):
+    encoder, _ = lenient(vocabulary, RANKT5, "which word", 4)
+    with pytest.raises(ValueError, match="expected at most 3"):
+        encoder.encode("which word", ["some text"])
 
 
 @pytest.mark.parametrize("query", ["{document}", "{query}", "{}", "{0} %s \\1", "{{x}}"])

@@ -33,6 +33,7 @@ def test_there_are_commands():
         "lists",
         "lists",
         "rerank",
+        "evaluate",
         "reproduce",
         "reproduce",
         "reproduce",

@@ -13,6 +13,7 @@ from t5rank.cli.reporting import add_report
 from t5rank.cli.reproducing import add_reproduce
 from t5rank.cli.scoring import add_merge, add_rerank, add_score
 from t5rank.cli.serving import add_serve
+from t5rank.cli.streams import set_up_stdout
 from t5rank.cli.terminal import set_up_logging
 from t5rank.cli.training import add_quickstart, add_train
 from t5rank.data.errors import DataError
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one sub-command; returns the exit status."""
     arguments = _parser().parse_args(_one_word_bindings(sys.argv[1:] if argv is None else argv))
     set_up_logging()
+    set_up_stdout()
     try:
         return arguments.command(arguments)
     except BrokenPipeError:  # the reader of our output has seen enough

@@ -1,8 +1,11 @@
 """`t5rank convert` and `t5rank export`."""
 
 import argparse
+from collections import Counter
+from typing import Any
 
-from t5rank.cli.options import add_command, check_at_least_one
+from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
+from t5rank.cli.streams import new_folder, whole_text
 
 
 def add_convert(commands) -> None:
@@ -21,7 +24,7 @@ def add_convert(commands) -> None:
         """,
     )
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint or a folder of them")
-    parser.add_argument("destination", metavar="DESTINATION", help="a new folder")
+    parser.add_argument("destination", type=new_folder, metavar="DESTINATION", help="a new folder")
     parser.add_argument(
         "--to", required=True, choices=("t5rank", "t5x", "huggingface"), help="what to write"
     )
@@ -48,6 +51,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     from t5rank.convert import Settings, convert
 
     check_at_least_one(arguments, "max_length")
+    if arguments.prompt is not None:
+        whole_text(arguments.prompt, "Option '--prompt'", strict=True, counts=Counter())
     report = convert(
         arguments.source,
         arguments.destination,
@@ -85,7 +90,9 @@ def add_export(commands) -> None:
     )
     parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
-    parser.add_argument("--output", required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--output", required=True, type=new_folder, metavar="DIR", help="a new folder"
+    )
     parser.add_argument("--format", required=True, choices=("onnx",), help="what to write")
     parser.add_argument("--int8", action="store_true", help="multiply int8 instead of float32")
     for name, text in {
@@ -99,6 +106,7 @@ def add_export(commands) -> None:
     parser.add_argument(
         "--depth", type=int, metavar="N", help="with --int8: the run's N best [all]"
     )
+    add_lenient(parser)
     parser.set_defaults(command=_export)
 
 
@@ -115,12 +123,19 @@ def _export(arguments: argparse.Namespace) -> int:
     if not arguments.int8:
         export(model, output, step)
     else:
+        options: dict[str, Any] = {"strict": not arguments.lenient, "counts": Counter()}
         lists = read_passage_lists(
-            arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
+            arguments.collection,
+            arguments.queries,
+            None,
+            arguments.run,
+            topn=arguments.depth,
+            **options,
         )
-        qrels = trec.read_qrels(arguments.qrels) if arguments.qrels else None
+        qrels = trec.read_qrels(arguments.qrels, **options) if arguments.qrels else None
         measures = arguments.measures or DEFAULT_MEASURES
         print(table(export_int8(model, output, list(lists), qrels, measures, step)), end="")
+        say_irregular(options["counts"])
     print(f"Wrote {output}.")
     return 0
 

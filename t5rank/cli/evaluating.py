@@ -1,13 +1,15 @@
 """`t5rank evaluate`."""
 
 import argparse
+import functools
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from t5rank.cli.options import add_command
+from t5rank.cli.options import add_command, add_lenient, say_irregular
+from t5rank.cli.streams import opened, say
 
 _SET = "{set}"
 
@@ -32,7 +34,11 @@ def add_evaluate(commands) -> None:
         """,
     )
     parser.add_argument(
-        "--qrels", required=True, metavar="FILE", help="TREC, MS MARCO or BEIR qrels"
+        "--qrels",
+        required=True,
+        metavar="PATH",
+        help="TREC, MS MARCO or BEIR qrels; or lists, JSON lines or a folder of them, whose labels "
+        "are whole numbers",
     )
     parser.add_argument(
         "--run",
@@ -61,7 +67,12 @@ def add_evaluate(commands) -> None:
         help="leave out documents with the id of their query, as BEIR does: in ArguAna and Quora "
         "queries are documents, and find themselves",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="also write the figures as JSON; - prints them, and the table to standard error",
+    )
+    add_lenient(parser)
     parser.set_defaults(command=_evaluate)
 
 
@@ -76,27 +87,36 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     evaluation.parse_measures(measures)  # bad names are an error before files are read
     report: dict[str, Any]
+    counts: Counter[str] = Counter()
     if _SET in arguments.qrels:
-        by_set = _evaluated_sets(arguments, arms, measures)
+        by_set = _evaluated_sets(arguments, arms, measures, counts)
         table, report = sets.sets_table(by_set), sets.sets_dict(by_set)
     else:
-        results = _evaluated(arguments, arguments.qrels, arms, measures)
+        results = _evaluated(arguments, arguments.qrels, arms, measures, counts)
         table, report = evaluation.report_table(results), evaluation.report_dict(results)
-    print(table, end="")
+    say_irregular(counts)
+    say(table.removesuffix("\n"), arguments.json)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+        with opened(arguments.json) as file:
+            file.write(json.dumps(report, indent=2) + "\n")
     return 0
 
 
 def _evaluated(
-    arguments: argparse.Namespace, qrels: str, arms: Mapping[str, Sequence[str]], measures: str
+    arguments: argparse.Namespace,
+    qrels: str,
+    arms: Mapping[str, Sequence[str]],
+    measures: str,
+    counts: Counter[str],
 ):
     from t5rank import evaluation, trec
+    from t5rank.data.judgements import read_judgements
 
-    runs = {name: map(trec.read_run, files) for name, files in arms.items()}
+    options: dict[str, Any] = {"strict": not arguments.lenient, "counts": counts}
+    read_run = functools.partial(trec.read_run, **options)
     return evaluation.evaluate_seeds(
-        runs,
-        trec.read_qrels(qrels),
+        {name: map(read_run, files) for name, files in arms.items()},
+        read_judgements(qrels, **options),
         measures,
         ignore_identical_ids=arguments.ignore_identical_ids
         or arguments.protocol in evaluation.IGNORES_IDENTICAL_IDS,
@@ -104,7 +124,10 @@ def _evaluated(
 
 
 def _evaluated_sets(
-    arguments: argparse.Namespace, arms: Mapping[str, Sequence[str]], measures: str
+    arguments: argparse.Namespace,
+    arms: Mapping[str, Sequence[str]],
+    measures: str,
+    counts: Counter[str],
 ):
     from t5rank.evaluation import sets
 
@@ -118,6 +141,7 @@ def _evaluated_sets(
             arguments.qrels.replace(_SET, name),
             {arm: [file.replace(_SET, name) for file in files] for arm, files in arms.items()},
             measures,
+            counts,
         )
         for name in names
     }

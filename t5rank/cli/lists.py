@@ -4,7 +4,8 @@ import argparse
 import shlex
 from typing import Any
 
-from t5rank.cli.options import add_command, check_at_least_one
+from t5rank.cli.options import add_command, add_lenient, check_at_least_one
+from t5rank.cli.streams import new_folder
 
 
 def add_lists(commands) -> None:
@@ -25,9 +26,14 @@ def add_lists(commands) -> None:
         The first three are for evaluation or whole lists, the fourth is a training list of every
         relevant document and sampled hard negatives, the last makes queries up out of documents.
         Interrupted, it goes on where it was when the same command is given again.
+
+        Beside the lists are qrels.txt, the judgements of their queries (all of the source's, and
+        of evaluation lists those of queries that the run lacks, too), and run.txt, their documents
+        in the order of the source with minus the rank as score (sampled lists have no order:
+        0): 't5rank evaluate --qrels OUTPUT --run OUTPUT/run.txt'.
         """,
     )
-    parser.add_argument("output", metavar="OUTPUT", help="the folder to write")
+    parser.add_argument("output", type=new_folder, metavar="OUTPUT", help="the folder to write")
     _add_sources(parser)
     _add_sampling(parser)
     _add_keywords(parser)
@@ -97,6 +103,10 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out lists without a label above 0",
     )
+    group.add_argument(
+        "--unlabelled", action="store_true", help="take QnA's passages without labels, as 0"
+    )
+    add_lenient(parser, labelled="--unlabelled")
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -188,11 +198,13 @@ def _source(arguments: argparse.Namespace) -> Any:
 
     made_up = ("words", "query_words", "near")
     folds = _folds(arguments)
-    runs = [IndexedRun.parse(run) for run in arguments.run]
+    strict = not arguments.lenient
+    runs = [IndexedRun.parse(run, strict) for run in arguments.run]
     if arguments.qna:
         files = ("dataset", "collection", "queries", "qrels", "run", "only_ids")
         _refuse(arguments, "--qna", "keywords", "negatives", "teacher", *files, *made_up)
-        return QnaSource(arguments.qna, folds)
+        return QnaSource(arguments.qna, folds, not arguments.unlabelled)
+    _refuse(arguments, "these lists; it is for --qna", "unlabelled")
     if arguments.keywords:
         _refuse(arguments, "--keywords", "dataset", "queries", "qrels", "negatives", "teacher")
         _require(arguments, "--keywords", "collection", "words", "query_words")
@@ -209,6 +221,7 @@ def _source(arguments: argparse.Namespace) -> Any:
             arguments.seed,
             arguments.only_ids,
             folds,
+            strict,
         )
     _refuse(arguments, "these lists; it is for --keywords", *made_up)
     dataset, runs = _dataset(arguments, runs)
@@ -217,7 +230,7 @@ def _source(arguments: argparse.Namespace) -> Any:
         runs,
         arguments.negatives,
         arguments.near_duplicates,
-        IndexedRun(arguments.teacher) if arguments.teacher else None,
+        IndexedRun(arguments.teacher, strict=strict) if arguments.teacher else None,
         arguments.seed,
         folds,
         arguments.only_ids,
@@ -237,7 +250,8 @@ def _dataset(arguments: argparse.Namespace, runs: list[Any]) -> tuple[Any, list[
     if not arguments.dataset:
         mode = "these lists (or --dataset, --qna or --keywords)"
         _require(arguments, mode, "collection", "queries", "run")
-        return DatasetFiles(arguments.collection, arguments.queries, arguments.qrels), runs
+        files = (arguments.collection, arguments.queries, arguments.qrels)
+        return DatasetFiles(*files, strict=not arguments.lenient), runs
     _refuse(arguments, "--dataset", "collection", "queries", "qrels")
     dataset = CatalogueDataset(arguments.dataset, arguments.download)
     _ = dataset.texts  # builds the store here, not in every worker
@@ -265,7 +279,9 @@ def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
         raise ValueError("Option '--exclude_contaminated' has no set; expected --evaluation too.")
     own = getattr(source, "dataset", None)
     parsed = [
-        parse_evaluation(text, arguments.collection, arguments.download)
+        parse_evaluation(
+            text, arguments.collection, arguments.download, strict=not arguments.lenient
+        )
         for text in arguments.evaluation
     ]
     return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)

@@ -1,9 +1,15 @@
 """Options that several commands have."""
 
 import argparse
+import dataclasses
+import logging
 import textwrap
+from collections import Counter
 
 import t5rank
+from t5rank.data.lists import irregular
+
+_log = logging.getLogger(__name__)
 
 
 def add_command(commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -25,15 +31,45 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(arguments: argparse.Namespace) -> "t5rank.Reranker":
-    """The model that the options choose."""
+def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
+    """Adds the option that repairs malformed data.
+
+    Args:
+      parser: the command's.
+      data_options: other options of the readers, as `t5rank.data.errors.DataError.said` takes them.
+    """
+    parser.add_argument(
+        "--lenient",
+        action="store_true",
+        help="repair malformed data and say how often: replace bytes that are not UTF-8, keep the "
+        "first of repeated ids and the larger of two judgements, cut queries that leave no room",
+    )
+    parser.set_defaults(data_options={"strict": "--lenient", **data_options})
+
+
+def say_irregular(counts: Counter[str]) -> None:
+    """Logs what was repaired, or is blank, in the data."""
+    found = irregular(counts)
+    if found:
+        words = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in found.items())
+        _log.info("In the data: %s.", words)
+
+
+def load_model(
+    arguments: argparse.Namespace, counts: Counter[str] | None = None
+) -> "t5rank.Reranker":
+    """The model that the options choose; with --lenient it cuts queries, and adds to `counts`."""
     from t5rank.compilation_cache import use_compilation_cache
 
     check_at_least_one(arguments, "batch_tokens")
     use_compilation_cache()
-    return t5rank.Reranker.from_pretrained(
+    reranker = t5rank.Reranker.from_pretrained(
         arguments.model, step=arguments.step, batch_tokens=arguments.batch_tokens
     )
+    reranker.encoder = dataclasses.replace(
+        reranker.encoder, strict=not arguments.lenient, counts=counts
+    )
+    return reranker
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:

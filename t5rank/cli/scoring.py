@@ -2,11 +2,19 @@
 
 import argparse
 import os
-import sys
+from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from t5rank.cli.options import add_command, add_model, check_at_least_one, load_model
+from t5rank.cli.options import (
+    add_command,
+    add_lenient,
+    add_model,
+    check_at_least_one,
+    load_model,
+    say_irregular,
+)
+from t5rank.cli.streams import input_lines, is_stream, opened, say, whole_text
 
 if TYPE_CHECKING:
     from t5rank.data.lists import RankedList
@@ -28,21 +36,23 @@ def add_score(commands) -> None:
     add_model(parser)
     parser.add_argument("--query", required=True, metavar="TEXT", help="the query")
     parser.add_argument("--sort", action="store_true", help="print the best first")
+    add_lenient(parser)
     parser.set_defaults(command=_score)
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    documents = [line.rstrip("\r\n") for line in sys.stdin]
-    if not documents:
-        raise ValueError("Standard input has no line; expected one document a line.")
-    reranker = load_model(arguments)
+    counts: Counter[str] = Counter()
+    query = whole_text(arguments.query, "Option '--query'", not arguments.lenient, counts)
+    documents = input_lines(not arguments.lenient, counts)
+    reranker = load_model(arguments, counts)
     if arguments.sort:
-        ranked = reranker.rank(arguments.query, documents)
+        ranked = reranker.rank(query, documents)
         pairs = [(item.score, item.document) for item in ranked]
     else:
-        pairs = list(zip(reranker.score(arguments.query, documents), documents, strict=True))
+        pairs = list(zip(reranker.score(query, documents), documents, strict=True))
     for score, document in pairs:
         print(f"{score:.6f}\t{document}")
+    say_irregular(counts)
     return 0
 
 
@@ -55,6 +65,9 @@ def add_rerank(commands) -> None:
         """
         Scores every candidate of the run and writes a TREC run. Interrupted, it goes on where it
         was when the same command is given again.
+
+        --lists takes the place of queries, collection and run: lists of your own, or those of
+        't5rank lists', with labels or without. --output - writes to standard output.
         """,
     )
     add_model(parser)
@@ -62,49 +75,62 @@ def add_rerank(commands) -> None:
     parser.add_argument("--collection", metavar="FILE", help="document id TAB text")
     parser.add_argument("--run", metavar="FILE", help="candidates, TREC or MS MARCO")
     parser.add_argument(
-        "--lists", metavar="DIR", help="what 't5rank lists' wrote, in place of these three"
+        "--lists",
+        metavar="PATH",
+        help="JSON lines, or a folder of them, in place of these three (t5rank.data.jsonl)",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="the TREC run to write")
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="the TREC run to write; - prints it"
+    )
     parser.add_argument("--depth", type=int, metavar="N", help="rerank the N best of the run [all]")
     parser.add_argument("--topn", type=int, metavar="N", help="write the N best documents [all]")
     parser.add_argument("--tag", default="t5rank", help="the run's name [%(default)s]")
+    add_lenient(parser)
     parser.set_defaults(command=_rerank)
 
 
 def _rerank(arguments: argparse.Namespace) -> int:
-    from t5rank import model_folder
-    from t5rank.data.files import fingerprint
-    from t5rank.rerank import rerank_run
+    from t5rank import model_folder, trec
+    from t5rank.data.files import fingerprint, is_broken
+    from t5rank.rerank import rerank_run, rerank_stream
 
     check_at_least_one(arguments, "depth", "topn")
-    lists, files, sizes = _candidates(arguments)
-    files += [
-        os.path.join(arguments.model, model_folder.CONFIG),
-        model_folder.weights_path(arguments.model, arguments.step),
-    ]
-    written = rerank_run(
-        load_model(arguments),
-        lists,
-        arguments.output,
-        settings=fingerprint(files, arguments.depth),
-        topn=arguments.topn,
-        tag=arguments.tag,
-        total=sum(min(size, arguments.depth or size) for size in sizes),
-    )
-    print(
-        f"Wrote {written.documents:,} documents of {written.queries:,} queries to "
-        f"{arguments.output}."
+    if not trec.is_id(arguments.tag) or is_broken(arguments.tag):
+        raise ValueError(f"Option '--tag' has {arguments.tag!r}; expected one word.")
+    counts: Counter[str] = Counter()
+    lists, files, sizes = _candidates(arguments, counts)
+    options: dict[str, Any] = {
+        "topn": arguments.topn,
+        "tag": arguments.tag,
+        "total": sum(min(size, arguments.depth or size) for size in sizes) or None,
+    }
+    output = arguments.output
+    if is_stream(output):
+        with opened(output) as file:
+            written = rerank_stream(load_model(arguments, counts), lists, file, **options)
+    else:
+        files += [
+            os.path.join(arguments.model, model_folder.CONFIG),
+            model_folder.weights_path(arguments.model, arguments.step),
+        ]
+        settings = fingerprint(files, arguments.depth)
+        options |= {"settings": settings, "lenient": arguments.lenient}
+        written = rerank_run(load_model(arguments, counts), lists, output, **options)
+    say_irregular(counts)
+    say(
+        f"Wrote {written.documents:,} documents of {written.queries:,} queries to {output}.", output
     )
     return 0
 
 
 def _candidates(
-    arguments: argparse.Namespace,
-) -> tuple[Iterable["RankedList"], list[str], Iterable[int]]:
-    """The lists, the files that they are read from, and how many documents each has."""
+    arguments: argparse.Namespace, counts: Counter[str]
+) -> tuple[Iterable["RankedList"], list[Any], Iterable[int]]:
+    """The lists, the files that they are read from, and how many documents each has, if known."""
     from t5rank import trec
-    from t5rank.data.folder import MANIFEST, read_manifest
-    from t5rank.data.jsonl import read_jsonl
+    from t5rank.data.folder import list_sizes
+    from t5rank.data.jsonl import jsonl_files, read_jsonl
+    from t5rank.data.lists import first_of_each_query
     from t5rank.data.passages import read_passage_lists
 
     files = {name: getattr(arguments, name) for name in ("queries", "collection", "run")}
@@ -114,17 +140,22 @@ def _candidates(
             f"Options have {len(given)} of --{', --'.join(files)}, and {arguments.lists!r} for "
             "--lists; expected the three, or --lists alone."
         )
+    strict = not arguments.lenient
     if arguments.lists:
-        histogram = read_manifest(arguments.lists)["histograms"]["list_length"]
-        sizes = [int(size) for size, count in histogram.items() for _ in range(count)]
-        whole = read_jsonl(arguments.lists)
-        cut = (ranked.first(arguments.depth) for ranked in whole)
-        return cut, [os.path.join(arguments.lists, MANIFEST)], sizes
-    counts = trec.count_documents(arguments.run).values()
+        whole = read_jsonl(arguments.lists, labelled=False, strict=strict, counts=counts)
+        once = whole if strict else first_of_each_query(whole, counts)
+        cut = (ranked.first(arguments.depth) for ranked in once)
+        return cut, jsonl_files(arguments.lists), list_sizes(arguments.lists)
     lists = read_passage_lists(
-        arguments.collection, arguments.queries, None, arguments.run, topn=arguments.depth
+        arguments.collection,
+        arguments.queries,
+        None,
+        arguments.run,
+        topn=arguments.depth,
+        strict=strict,
+        counts=counts,
     )
-    return lists, given, counts
+    return lists, given, trec.count_documents(arguments.run).values()
 
 
 def add_merge(commands) -> None:
@@ -135,11 +166,15 @@ def add_merge(commands) -> None:
         "make one run of the shards of an inference",
         """
         Reads what `t5x.infer` with NUM_SHARDS=n wrote into a folder (NAME.trec-00000-of-0000n, ...)
-        and writes one TREC run. All shards must be there and finished.
+        and writes one TREC run. All shards must be there and finished. --output - writes to
+        standard output.
         """,
     )
     parser.add_argument("folder", metavar="DIR", help="INFER_OUTPUT_DIR of the inference")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the TREC run to write")
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="the TREC run to write; - prints it"
+    )
+    add_lenient(parser)
     parser.set_defaults(command=_merge)
 
 
@@ -148,6 +183,12 @@ def _merge(arguments: argparse.Namespace) -> int:
     from t5rank.data.files import shards
 
     files = shards(arguments.folder, ".trec")
-    queries = trec.merge_runs(files, arguments.output)
-    print(f"Wrote {queries:,} queries of {len(files)} files to {arguments.output}.")
+    counts: Counter[str] = Counter()
+    run = trec.merged_runs(files, strict=not arguments.lenient, counts=counts)
+    with opened(arguments.output) as file:
+        file.writelines(trec.run_lines(run))
+    say_irregular(counts)
+    say(
+        f"Wrote {len(run):,} queries of {len(files)} files to {arguments.output}.", arguments.output
+    )
     return 0

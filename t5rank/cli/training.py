@@ -4,8 +4,11 @@ import argparse
 from pathlib import Path
 
 from t5rank.cli.options import add_command
+from t5rank.cli.streams import new_folder
 from t5rank.cli.terminal import import_tensorflow
 from t5rank.leaving import INTERRUPTED
+
+GIN_OPTIONS = {"labelled": "--gin.LABELLED=False", "strict": "--gin.STRICT=False"}
 
 
 def add_quickstart(commands) -> None:
@@ -21,7 +24,10 @@ def add_quickstart(commands) -> None:
         """,
     )
     parser.add_argument(
-        "--output", default="t5rank_quickstart", help="folder to write [%(default)s]"
+        "--output",
+        default="t5rank_quickstart",
+        type=new_folder,
+        help="folder to write [%(default)s]",
     )
     parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")
     parser.set_defaults(command=_quickstart)
@@ -62,7 +68,7 @@ def add_train(commands) -> None:
         metavar="NAME=VALUE",
         help="sets a macro or a parameter; also written --gin.NAME=VALUE",
     )
-    parser.set_defaults(command=_train, data_options={"labelled": "--gin.LABELLED=False"})
+    parser.set_defaults(command=_train, data_options=GIN_OPTIONS)
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from t5rank.data.errors import DataError
-from t5rank.data.files import UTF8_BOM, PathLike, decode_line, location, open_binary
+from t5rank.data.files import (
+    UTF8_BOM,
+    PathLike,
+    check_regular,
+    decode_line,
+    location,
+    open_binary,
+)
 
 _BLOCK_LINES = 1 << 17
 
@@ -19,17 +26,18 @@ class Collection:
     r"""The texts of a TSV file by doc_id: `collection["7067032"]`.
 
     One pass records each line's id and place (about 30 bytes a line for MS MARCO's 8.8M passages);
-    texts stay in the file, which is memory-mapped. What follows the first tab is the text.
+    texts stay in the file, which is memory-mapped. What follows the first tab is the text; it may
+    be blank.
 
     Args:
       path: an uncompressed file of `doc_id TAB text` lines; blank lines are left out.
-      strict: whether a document without text, or with broken UTF-8, is an error. If not, the text
-        is blank, or its broken bytes are replaced by U+FFFD (counted at each reading).
+      strict: whether broken UTF-8 and an id that comes twice are errors. If not, broken bytes are
+        replaced by U+FFFD (of a text counted at each reading), and the first of an id is kept.
       counts: see `t5rank.data.lists`.
 
     Raises:
-      ValueError: the file is compressed or empty, a line has no tab or no id, an id comes twice;
-        names file and line.
+      ValueError: the file is compressed, empty or a pipe, a line has no tab or no id, or what
+        `strict` refuses; names file and line.
       KeyError: on access, there is no such document.
 
     >>> import pathlib, tempfile
@@ -44,13 +52,14 @@ class Collection:
     def __init__(self, path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None):
         self.path = path
         self._strict, self._counts = strict, counts
+        check_regular(path, "documents are read in any order")
         with open_binary(path) as file:
             self._check_mappable(file)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            ids, starts = _index(file, path, strict)
+            ids, starts = _index(file, path, strict, counts)
         order = np.argsort(ids, kind="stable")
         self._ids, self._starts = ids[order], starts[order]
-        self._check_unique()
+        self._keep_first()
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -109,23 +118,33 @@ class Collection:
         if not file.peek(1):
             raise ValueError(f"File '{self.path}' is empty; expected doc_id TAB text lines.")
 
-    def _check_unique(self) -> None:
+    def _keep_first(self) -> None:
+        """Of the lines of one id, which stand together in file order, the first; or an error."""
         same = np.flatnonzero(self._ids[1:] == self._ids[:-1])
-        if same.size:
+        if same.size and self._strict:
             doc_id = self._ids[same[0]].decode("utf-8", "replace")
             first, again = (self._line_number(int(self._starts[same[0] + i])) for i in (0, 1))
-            raise ValueError(
+            raise DataError(
                 f"Document '{doc_id}' of line {first} is again in {location(self.path, again)}; "
-                "expected each id once."
+                "expected each id once.",
+                "strict",
+                "keep the first",
             )
+        if same.size:
+            self._ids = np.delete(self._ids, same + 1)
+            self._starts = np.delete(self._starts, same + 1)
+            if self._counts is not None:
+                self._counts["duplicate_documents_merged"] += same.size
 
 
-def _index(file, path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
+def _index(
+    file, path: PathLike, strict: bool, counts: Counter[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """All ids as fixed-width bytes, and the byte offsets of their lines, in file order."""
     id_blocks, start_blocks = [], []
     ids: list[bytes] = []
     starts: list[int] = []
-    for doc_id, start in _ids_and_starts(file, path, strict):
+    for doc_id, start in _ids_and_starts(file, path, strict, counts):
         ids.append(doc_id)
         starts.append(start)
         if len(ids) == _BLOCK_LINES:
@@ -137,10 +156,12 @@ def _index(file, path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(id_blocks), np.concatenate(start_blocks)
 
 
-def _ids_and_starts(file, path: PathLike, strict: bool) -> Iterator[tuple[bytes, int]]:
+def _ids_and_starts(
+    file, path: PathLike, strict: bool, counts: Counter[str] | None
+) -> Iterator[tuple[bytes, int]]:
     start = 0
     for number, line in enumerate(file, start=1):
-        doc_id, tab, text = line.partition(b"\t")
+        doc_id, tab, _ = line.partition(b"\t")
         if number == 1:
             doc_id = doc_id.removeprefix(UTF8_BOM)
         if not line.isspace():
@@ -149,12 +170,8 @@ def _ids_and_starts(file, path: PathLike, strict: bool) -> Iterator[tuple[bytes,
                     f"Line {number} of file '{path}' has the start {line[:40]!r}; "
                     "expected doc_id TAB text, the id without white space."
                 )
-            if strict and (not text or text.isspace()):
-                raise DataError(
-                    f"Document {doc_id.decode('utf-8', 'replace')!r} in {location(path, number)} "
-                    "has no text; expected at least one word.",
-                    "strict",
-                    "accept it",
-                )
+            if not doc_id.isascii():
+                where = location(path, number)
+                doc_id = decode_line(doc_id, where=where, strict=strict, counts=counts).encode()
             yield doc_id, start
         start += len(line)

@@ -13,6 +13,8 @@ class DataError(ValueError):
       fact: what is wrong, where, and what was expected.
       option: the readers' argument that accepts it: "strict" or "labelled". False accepts it.
       effect: what the readers then do, as it follows "to".
+      remedy: what else the user can do.
+      in_python: whether who reads this in Python can pass the option, too.
 
     >>> error = DataError("File 'x' has a blank line.", "strict", "drop such lines")
     >>> print(error)
@@ -23,14 +25,23 @@ class DataError(ValueError):
     File 'x' has a blank line. Repair the file.
     """
 
-    def __init__(self, fact: str, option: str, effect: str):
-        super().__init__(fact, option, effect)
+    def __init__(
+        self,
+        fact: str,
+        option: str,
+        effect: str,
+        remedy: str = "Repair the file",
+        in_python: bool = True,
+    ):
+        super().__init__(fact, option, effect, remedy, in_python)
         self.fact = fact
         self.option = option
         self.effect = effect
+        self.remedy = remedy
+        self.in_python = in_python
 
     def __str__(self) -> str:
-        return self._with_advice(f"pass {self.option}=False")
+        return self._with_advice(f"pass {self.option}=False" if self.in_python else None)
 
     def said(self, options: Mapping[str, str]) -> str:
         """The sentence of a command.
@@ -42,6 +53,12 @@ class DataError(ValueError):
         name = options.get(self.option)
         return self._with_advice(None if name is None else f"give {name}")
 
+    def placed(self, where: str) -> "DataError":
+        """The same error, with a sentence that says where."""
+        return DataError(
+            f"{self.fact} {where}", self.option, self.effect, self.remedy, self.in_python
+        )
+
     def _with_advice(self, advice: str | None) -> str:
         rest = "" if advice is None else f", or {advice} to {self.effect}"
-        return f"{self.fact} Repair the file{rest}."
+        return f"{self.fact} {self.remedy}{rest}."

@@ -68,6 +68,20 @@ def open_binary(path: PathLike) -> io.BufferedReader:
     return raw
 
 
+def check_regular(path: PathLike, why: str) -> None:
+    """Raises ValueError for a pipe or a terminal where a file is read more than once.
+
+    Args:
+      path: the file; one that does not exist passes.
+      why: what the file is read like, as it follows "because".
+    """
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ValueError(
+            f"File '{path}' is a pipe or a terminal; expected a file on disk, because {why}. "
+            "Write what comes through it to a file first."
+        )
+
+
 def open_text_writer(path: PathLike) -> TextIO:
     r"""Opens a file for writing UTF-8 text with "\n" line ends; gzip if `path` ends in `.gz`."""
     if os.fspath(path).endswith(".gz"):

@@ -1,20 +1,30 @@
-"""A folder of lists as `t5rank lists` writes it, seen by its readers.
+"""A folder of lists, seen by its readers: one that `t5rank lists` wrote, or one of your own.
 
 lists-00000-of-00012.jsonl.gz, ...   the shards, in the format of `t5rank.data.jsonl`
+qrels.txt                            judgements of their queries (TREC), where there are any
+run.txt                              their documents in the order of the source, as a TREC run
 manifest.json                        options, sources, counts, checksums; written last
 summary.png                          lengths and labels as histograms
+
+A folder of your own has files `*.jsonl` or `*.jsonl.gz`, read in the order of their names.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from t5rank.data.files import PathLike
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.png"
+QRELS = "qrels.txt"
+RUN = "run.txt"
+UNFINISHED = "unfinished"  # the sub-folder of a folder that is not finished
+_OWN_FILES = (".jsonl", ".jsonl.gz")
+_SHARD = re.compile(r"lists-\d{5}-of-(\d{5})\.jsonl\.gz")
 
 
 def shard_name(index: int, number: int) -> str:
@@ -42,12 +52,23 @@ def read_manifest(folder: PathLike) -> dict[str, Any]:
         ) from None
 
 
+def list_sizes(path: PathLike) -> list[int]:
+    """How many documents each list of a folder has, if its manifest says so; else nothing."""
+    if not os.path.isfile(os.path.join(path, MANIFEST)):
+        return []
+    histogram = read_manifest(path)["histograms"]["list_length"]
+    return [int(size) for size, count in histogram.items() for _ in range(count)]
+
+
 def lists_files(folder: PathLike) -> list[str]:
-    """The paths of the folder's shards, in order.
+    """The paths of the folder's files of lists, in order.
 
     Raises:
-      ValueError: the folder is not finished, or a shard is missing or of another size.
+      ValueError: the folder is not finished, has no such file, or a shard is missing or of another
+        size.
     """
+    if not os.path.isfile(os.path.join(folder, MANIFEST)):
+        return _own_files(folder)
     shards = read_manifest(folder)["shards"]
     for shard in shards:
         path = os.path.join(folder, shard["file"])
@@ -58,3 +79,22 @@ def lists_files(folder: PathLike) -> list[str]:
                 f"{shard['bytes']:,}, as the manifest says. Was the folder copied in part?"
             )
     return [os.path.join(folder, shard["file"]) for shard in shards]
+
+
+def _own_files(folder: PathLike) -> list[str]:
+    if os.path.isdir(os.path.join(folder, UNFINISHED)):
+        read_manifest(folder)  # says that it is missing
+    names = sorted(name for name in os.listdir(folder) if name.endswith(_OWN_FILES))
+    found = [match for name in names if (match := _SHARD.fullmatch(name))]
+    wanted = int(found[0][1]) if found else 0
+    if len(found) != wanted:
+        raise ValueError(
+            f"Folder '{folder}' has {len(found)} of {wanted} shards that 't5rank lists' wrote; "
+            "expected all. Was the folder copied in part?"
+        )
+    if not names:
+        raise ValueError(
+            f"Folder '{folder}' has no {MANIFEST} and no file *.jsonl or *.jsonl.gz; expected "
+            "lists, in the format of t5rank.data.jsonl."
+        )
+    return [os.path.join(folder, name) for name in names]

@@ -4,7 +4,7 @@
  "documents": [{"doc_id": "d1", "text": "The accumulated total of ...", "label": 1.0}, ...]}
 
 A document may have `"judged": false` (nobody judged it; true by default) and, like all others of
-its list, `"teacher_score": 1.25`.
+its list, `"teacher_score": 1.25`. A text may be blank. Lists without labels are read on request.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ def read_jsonl(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> Iterator[RankedList]:
-    """Reads lists in file order from a plain or gzip file, or a folder that `t5rank lists` wrote.
+    """Reads lists in file order from a plain or gzip file, or a folder (`t5rank.data.folder`).
 
     Args:
       path: the file or folder; see the module's docstring.
       strict: see `checked_list`.
-      labelled: whether every document must have a label. With labelled=False a missing one is 0.0.
+      labelled: whether every document must have a label. With labelled=False a missing one, or
+        null, is 0.0, and the document not judged.
       keep_without_relevant: whether lists with no label above 0 are kept.
       counts: see `t5rank.data.lists`.
 
@@ -52,12 +53,17 @@ def read_jsonl(
     counts = Counter() if counts is None else counts
     lists = (
         _parsed_list(line, location(file, number), strict, labelled, counts)
-        for file in (lists_files(path) if os.path.isdir(path) else [path])
+        for file in jsonl_files(path)
         for number, line in read_lines(file)
     )
     return filter_lists(
         lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
     )
+
+
+def jsonl_files(path: PathLike) -> list[PathLike]:
+    """The files that `read_jsonl` reads; raises as it does."""
+    return [*lists_files(path)] if os.path.isdir(path) else [path]
 
 
 def write_jsonl(path: PathLike, lists: Iterable[RankedList]) -> int:
@@ -102,19 +108,20 @@ def _parsed_list(line: bytes, where: str, strict, labelled, counts) -> RankedLis
 
 
 def _item(document: Any, name: str, labelled: bool) -> Item:
-    if isinstance(document, dict) and not labelled:
-        document = {"label": 0.0, **document}
+    if isinstance(document, dict) and document.get("label") is None:
+        document = {key: value for key, value in document.items() if key != "label"}
+        document |= {} if labelled else {"label": 0.0}
     _check_keys(document, _DOCUMENT_KEYS, name, _OPTIONAL_KEYS)
     return document["doc_id"], document["text"], document["label"]
 
 
 def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], where: str) -> RankedList:
     """The list with what its documents say under the optional keys; of duplicates, the first."""
-    if not any(_OPTIONAL_KEYS.keys() & document.keys() for document in documents):
+    if not any(_OPTIONAL_KEYS.keys() & d.keys() or d.get("label") is None for d in documents):
         return ranked
     first = {repaired(document["doc_id"]): document for document in reversed(documents)}
     kept = [first[doc_id] for doc_id in ranked.doc_ids]
-    judged = tuple(document.get("judged", True) for document in kept)
+    judged = tuple(d.get("judged", d.get("label") is not None) for d in kept)
     scores = tuple(document.get("teacher_score") for document in kept)
     missing = [doc_id for doc_id, s in zip(ranked.doc_ids, scores, strict=True) if s is None]
     if missing and len(missing) < len(kept):

@@ -6,9 +6,13 @@ formats follow the same rules and are counted under the same names:
   lists, documents                  what the reader gave
   lists_without_relevant            of these lists, those with no label above 0
   lists_without_relevant_dropped    lists left out by keep_without_relevant=False
+  empty_documents                   documents without text, which are right (BEIR has them): kept,
+                                    trained on and scored as they are
   duplicate_documents_merged        repaired when not strict
-  empty_documents_dropped           repaired when not strict
+  duplicate_queries_dropped         repaired when not strict (a query's second text or list)
+  conflicting_judgements_merged     repaired when not strict (the largest grade is kept)
   broken_utf8_lines_replaced        repaired when not strict (a line, or a row of a columnar file)
+  queries_cut                       repaired when not strict (they left a document no room)
 """
 
 from __future__ import annotations
@@ -28,6 +32,13 @@ from t5rank.data.files import broken_text_error, is_broken, repaired
 logger = logging.getLogger(__name__)
 
 Item = tuple[str, str, float]  # (doc_id, text, label)
+REPAIRS = (
+    "duplicate_documents_merged",
+    "duplicate_queries_dropped",
+    "conflicting_judgements_merged",
+    "broken_utf8_lines_replaced",
+    "queries_cut",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +114,8 @@ def checked_list(
       query: the query's text; blank is an error.
       items: (doc_id, text, label) of each document; none is an error.
       where: the list's place in its file, for errors: "file 'x', line 12".
-      strict: whether broken text, a blank document and a duplicate are errors. If not, broken text
-        is replaced by U+FFFD, blank documents are dropped, and of duplicates the first is kept,
-        with the largest label.
+      strict: whether broken text and a duplicate are errors. If not, broken text is replaced by
+        U+FFFD, and of duplicates the first is kept, with the largest label.
       counts: repairs are added to it, under the names in the module's docstring.
       unique: what makes two documents duplicates; "text" for formats without ids.
 
@@ -120,13 +130,13 @@ def checked_list(
     if not query.strip():
         raise ValueError(f"Query '{query_id}' in {where} has no text; expected at least one word.")
     items = [(doc_id, text, checked_label(label, doc_id, where)) for doc_id, text, label in items]
-    items = _without_blank(items, where, strict, counts)
     items = _without_duplicates(items, where, strict, counts, unique)
     if not items:
         raise ValueError(
-            f"Query '{query_id}' in {where} has no document with text; expected at least one. "
+            f"Query '{query_id}' in {where} has no document; expected at least one. "
             "Remove the query from the file."
         )
+    counts["empty_documents"] += sum(not text.strip() for _, text, _ in items)
     return RankedList(query_id, query, *zip(*items, strict=True))
 
 
@@ -173,6 +183,26 @@ def filter_lists(
     _log_once(f"{source}: {summary(counts)}")
 
 
+def first_of_each_query(lists: Iterable[RankedList], counts: Counter[str]) -> Iterator[RankedList]:
+    """The lists, of those of one query the first; the others are counted."""
+    seen: set[str] = set()
+    for ranked in lists:
+        if ranked.query_id in seen:
+            counts["duplicate_queries_dropped"] += 1
+        else:
+            seen.add(ranked.query_id)
+            yield ranked
+
+
+def irregular(counts: Counter[str]) -> dict[str, int]:
+    """What of the counts is no right input, and was repaired; and documents without text.
+
+    >>> irregular(Counter(documents=1656, empty_documents=2, queries_cut=0))
+    {'empty_documents': 2}
+    """
+    return {name: counts[name] for name in ("empty_documents", *REPAIRS) if counts[name]}
+
+
 @functools.cache
 def _log_once(line: str) -> None:
     """Every epoch reads the same file to the same end."""
@@ -213,19 +243,6 @@ def _whole_text(query_id, query, items, where, strict, counts):
     counts["broken_utf8_lines_replaced"] += 1
     items = [(repaired(doc_id), repaired(text), label) for doc_id, text, label in items]
     return repaired(query_id), repaired(query), items
-
-
-def _without_blank(items: list[Item], where, strict, counts) -> list[Item]:
-    kept = [item for item in items if item[1].strip()]
-    if strict and len(kept) < len(items):
-        doc_id = next(doc_id for doc_id, text, _ in items if not text.strip())
-        raise DataError(
-            f"Document '{doc_id}' in {where} has no text; expected at least one word.",
-            "strict",
-            "drop such documents",
-        )
-    counts["empty_documents_dropped"] += len(items) - len(kept)
-    return kept
 
 
 def _without_duplicates(items: list[Item], where, strict, counts, unique) -> list[Item]:

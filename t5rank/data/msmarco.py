@@ -7,6 +7,7 @@ Source: https://microsoft.github.io/msmarco/ (Bajaj et al., 2016, https://arxiv.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
@@ -42,7 +43,7 @@ def read_qna_columnar(
       path: the file, one JSON object of columns, each keyed by row.
       strict: see `checked_list`. The real file repeats passages, so the default repairs.
       labelled: whether every passage must have `is_selected`. The eval split has none: with
-        labelled=False a missing one is label 0.0.
+        labelled=False a missing one is label 0.0, and the passage not judged.
       keep_without_relevant: whether lists with nothing selected (38% of train) are kept.
       counts: see `t5rank.data.lists`.
 
@@ -235,10 +236,17 @@ def _qna_list(row: dict[str, Any], where: str, strict, labelled, counts) -> Rank
         )
     query_id = str(query_id)
     passages = _passages(row["passages"], where)
-    items = (_item(query_id, n, passage, labelled, where) for n, passage in enumerate(passages))
-    return checked_list(
+    items = [_item(query_id, n, passage, labelled, where) for n, passage in enumerate(passages)]
+    ranked = checked_list(
         query_id, row["query"], items, where=where, strict=strict, counts=counts, unique="text"
     )
+    known = {item[0] for item, passage in zip(items, passages, strict=True) if _is_judged(passage)}
+    judged = tuple(doc_id in known for doc_id in ranked.doc_ids)
+    return ranked if all(judged) else dataclasses.replace(ranked, judged=judged)
+
+
+def _is_judged(passage: dict) -> bool:
+    return passage.get("is_selected") not in (None, _NO_LABEL)
 
 
 def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
@@ -264,8 +272,8 @@ def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
 def _item(query_id: str, position: int, passage: dict, labelled: bool, where: str) -> Item:
     if "passage_text" not in passage:
         raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
-    label = passage.get("is_selected")
-    if label is None or label == _NO_LABEL:
+    label: Any = passage.get("is_selected")
+    if not _is_judged(passage):
         if labelled:
             raise DataError(
                 f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1.",

@@ -66,9 +66,9 @@ def _lists(collection, queries, qrels, run, add_missing, topn, *, strict, counts
             )
         return
     texts = read_queries(queries, strict=strict, counts=counts)
-    judgements: Qrels = {} if qrels is None else read_qrels(qrels)
+    judgements: Qrels = {} if qrels is None else read_qrels(qrels, strict=strict, counts=counts)
     not_in_run = set(judgements)
-    for query_id, scored in iterate_run(run):
+    for query_id, scored in iterate_run(run, strict=strict, counts=counts):
         doc_ids = tuple(scored)[:topn]
         not_in_run.discard(query_id)
         if query_id not in texts:

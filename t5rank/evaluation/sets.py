@@ -51,7 +51,7 @@ def check_files(names: Iterable[str], patterns: Mapping[str, Iterable[str]]) -> 
     """
     for what, several in patterns.items():
         for pattern in several:
-            lacking = [name for name in names if not Path(pattern.replace(SET, name)).is_file()]
+            lacking = [name for name in names if not Path(pattern.replace(SET, name)).exists()]
             if lacking:
                 raise ValueError(
                     f"{what} lacks the set{'s' * (len(lacking) > 1)} "

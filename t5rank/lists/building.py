@@ -16,9 +16,17 @@ from tqdm import tqdm
 
 import t5rank
 from t5rank import plots
-from t5rank.data.files import checksum, fingerprint
+from t5rank.data.files import check_regular, checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
-from t5rank.lists.shards import Statistics, Writer, unfinished_folder, unfinished_shard, write_json
+from t5rank.lists.shards import (
+    Statistics,
+    Writer,
+    trec_parts,
+    unfinished_folder,
+    unfinished_shard,
+    write_json,
+)
+from t5rank.lists.trec_files import KINDS, join_parts
 
 # Not fork: who calls this may have threads, those of JAX for one.
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -37,19 +45,25 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
         file changed meanwhile.
     """
     folder = Path(writer.folder)
+    for path in writer.paths.values():
+        check_regular(path, "it is read more than once")
     made_of = {
         "t5rank": t5rank.__version__,
         "options": writer.options(),
-        "files": fingerprint(writer.paths.values()),
+        "files": _fingerprints(writer),
     }
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)
-        _check_same(folder, made_of, {**manifest, "files": manifest["fingerprint"]})
+        _check_same(folder, made_of, {**manifest, "files": manifest["fingerprints"]})
         shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
         return manifest
-    _claim(folder, made_of)
+    _claim(writer, made_of)
     write_all(writer)
     return _finish(writer, made_of)
+
+
+def _fingerprints(writer: Writer) -> dict[str, str]:
+    return {name: fingerprint([path]) for name, path in writer.paths.items()}
 
 
 @dataclass(frozen=True)
@@ -108,32 +122,46 @@ def _write_adopted(index: int, block: Any) -> None:
     _adopted[0].write(index, block)
 
 
-def _claim(folder: Path, made_of: dict[str, Any]) -> None:
-    """Says in the folder what it is made of, or checks that it was begun like this."""
-    unfinished_folder(str(folder)).mkdir(parents=True, exist_ok=True)
-    path = unfinished_folder(str(folder)) / "made_of.json"
+def _claim(writer: Writer, made_of: dict[str, Any]) -> None:
+    """Says in the folder what it is made of, or checks that it was begun like this.
+
+    What a command began that failed before it had written a list is removed.
+    """
+    unfinished = unfinished_folder(writer.folder)
+    path = unfinished / "made_of.json"
+    if not any(_holds_lists(record) for record in unfinished.glob("[0-9]*.json")):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True, exist_ok=True)
     if path.is_file():
-        _check_same(folder, made_of, json.loads(path.read_text()))
-    else:
-        write_json(path, made_of)
+        _check_same(Path(writer.folder), made_of, json.loads(path.read_text()))
+    write_json(path, made_of)
+
+
+def _holds_lists(record: Path) -> bool:
+    return json.loads(record.read_text())["counts"].get("lists", 0) > 0
 
 
 def _check_same(folder: Path, made_of: dict[str, Any], before: dict[str, Any]) -> None:
+    """Refuses what was made in another way; what was right to a strict reader is to any."""
+    old, new = ({"t5rank": m["t5rank"]} | m["options"] for m in (before, made_of))
+    if old.get("strict") and not new.get("strict"):
+        old |= {"strict": new.get("strict")}
     differ = [
-        f"{key} {before.get(key)!r}" for key in ("t5rank",) if before.get(key) != made_of[key]
-    ]
-    old, new = before["options"], made_of["options"]
-    differ += [
-        f"{key} {old.get(key)!r}"
+        f"{key} {old.get(key)!r} (now {new.get(key)!r})"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
-    if before["files"] != made_of["files"]:
-        differ.append("other files")
+    files, wanted = before["files"], made_of["files"]
+    differ += [
+        f"another file of '{name}'"
+        for name in sorted(files.keys() | wanted.keys())
+        if files.get(name) != wanted.get(name)
+    ]
     if differ:
         raise ValueError(
             f"Folder '{folder}' has lists made with {', '.join(differ)}; expected the options and "
-            "files of this command. Choose another folder, or remove this one."
+            "files of this command. Give the command that made them, choose another folder, or "
+            "remove this one."
         )
 
 
@@ -156,8 +184,14 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
             f"{dict(+statistics.counts)}."
         )
     sources = [_described(name, path) for name, path in writer.paths.items()]
-    if fingerprint(writer.paths.values()) != made_of["files"]:
-        raise ValueError(f"A source file of '{folder}' changed meanwhile; expected it to stay.")
+    trec_files = _joined(writer, number, statistics)
+    if _fingerprints(writer) != made_of["files"]:
+        raise ValueError(
+            f"A source file of '{folder}' changed meanwhile; expected it to stay. Remove the "
+            "folder, and give the command again."
+        )
+    for name, path in trec_files.items():
+        os.replace(path, folder / name)
     for index, shard in enumerate(shards):
         if unfinished_shard(writer.folder, index).is_file():
             os.replace(unfinished_shard(writer.folder, index), folder / shard["file"])
@@ -168,7 +202,8 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
         "sources": sources,
         **statistics.as_json(),
         "shards": shards,
-        "fingerprint": made_of["files"],
+        "trec": sorted(trec_files),
+        "fingerprints": made_of["files"],
     }
     plots.histograms(manifest["histograms"], folder / SUMMARY)
     unfinished = unfinished_folder(writer.folder)
@@ -176,6 +211,14 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
     os.replace(unfinished / MANIFEST, folder / MANIFEST)
     shutil.rmtree(unfinished)
     return manifest
+
+
+def _joined(writer: Writer, number: int, statistics: Statistics) -> dict[str, Path]:
+    """Qrels and run, still in the unfinished folder."""
+    parts = [trec_parts(writer.folder, index) for index in range(number)]
+    by_kind = {kind: [part[kind] for part in parts] for kind in KINDS}
+    unfinished = unfinished_folder(writer.folder)
+    return join_parts(writer.source, by_kind, unfinished, statistics.counts)
 
 
 def _described(name: str, path: str) -> dict[str, Any]:

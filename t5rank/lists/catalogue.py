@@ -12,6 +12,7 @@ ir_datasets does not say which files it lacks, so `_Sources` looks into its obje
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,13 @@ class CatalogueDataset:
             self._check_files("collection")
             store.build()
         return StoredTexts(self.dataset_id, store)
+
+    @property
+    def loading(self) -> Counter[str]:
+        """Nothing: ir_datasets reads the files."""
+        return Counter()
+
+    reading = loading
 
     @cached_property
     def queries(self) -> dict[str, str]:
@@ -179,8 +187,14 @@ class ScoredDocuments:
         part = slice(*starts[queries[query_id] : queries[query_id] + 2])
         return doc_ids[part], scores[part]
 
-    def read(self, query_id: str, place: tuple[np.ndarray, np.ndarray] | None) -> dict[str, float]:
+    def read(
+        self,
+        query_id: str,
+        place: tuple[np.ndarray, np.ndarray] | None,
+        counts: Counter[str] | None = None,
+    ) -> dict[str, float]:
         """Score by document, best first, of a query whose place is known."""
+        del counts  # nothing is repaired
         if place is None:
             return {}
         doc_ids, scores = place

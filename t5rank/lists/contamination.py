@@ -91,7 +91,7 @@ def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> Evalua
     return EvaluationSet(
         name,
         frozenset(queries),
-        frozenset(map(normalized, queries.values())),
+        frozenset(map(normalized, queries.values())) - {""},
         frozenset(judged) if same else frozenset(),
         _relevant_texts(name, lists if same and lists else dataset, judged),
         {f"{name}: {kind}": path for kind, path in dataset.paths.items() if path},
@@ -103,7 +103,8 @@ def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> fr
         return frozenset()  # there may be no collection
     texts = dataset.texts
     try:
-        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids)
+        # Blank documents are alike, and say nothing of each other.
+        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids) - {""}
     except KeyError as error:
         raise ValueError(
             f"Set '{name}' has a relevant document without text: {error.args[0]} "
@@ -112,7 +113,7 @@ def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> fr
 
 
 def parse_evaluation(
-    text: str, collection: str | None, download: bool = False
+    text: str, collection: str | None, download: bool = False, strict: bool = True
 ) -> tuple[str, Dataset]:
     """The name and data of an option `NAME=QUERIES[,QRELS[,COLLECTION]]` or `NAME=DATASET`.
 
@@ -120,6 +121,7 @@ def parse_evaluation(
       text: the option.
       collection: the collection of the lists, which a set without its own has too.
       download: whether ir_datasets may download what DATASET, one of its ids, lacks.
+      strict: see `DatasetFiles`.
 
     Raises:
       ValueError: not of this form, or qrels without any collection.
@@ -140,7 +142,7 @@ def parse_evaluation(
             f"Option '--evaluation' has {text!r} without a collection; expected "
             "NAME=QUERIES,QRELS,COLLECTION, because the lists have no collection either."
         )
-    return name, DatasetFiles(texts or "", str(queries), qrels)
+    return name, DatasetFiles(texts or "", str(queries), qrels, strict)
 
 
 def _collection(dataset: Dataset) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,7 @@ class KeywordSource:
       seed: of all that is random.
       only_ids: a regular expression that the ids of documents must match as a whole.
       folds: which queries.
+      strict: see `Collection`.
     """
 
     collection: str
@@ -54,6 +55,8 @@ class KeywordSource:
     seed: int = 0
     only_ids: str | None = None
     folds: Folds = ALL
+    strict: bool = True
+    ranked = False
 
     def __post_init__(self):
         if self.near and self.run is None:
@@ -61,7 +64,7 @@ class KeywordSource:
         low, high = self.query_words
         if not 1 <= low <= high:
             raise ValueError(f"Option '--query_words' has {low} {high}; expected 1 <= MIN <= MAX.")
-        self.counts: Counter[str] = Counter()
+        self._reading: Counter[str] = Counter()
         self.paths = {"collection": self.collection}
         if self.near and self.run is not None:
             self.paths["run"] = self.run.path
@@ -69,7 +72,15 @@ class KeywordSource:
     def settings(self) -> dict[str, Any]:
         """See `Source`."""
         names = ("words", "query_words", "queries", "near", "anywhere", "seed", "only_ids", "folds")
-        return {"lists": "keywords"} | {name: getattr(self, name) for name in names}
+        return {"lists": "keywords"} | {name: getattr(self, name) for name in (*names, "strict")}
+
+    @property
+    def counts(self) -> Counter[str]:
+        """See `Source`."""
+        return self._texts_and_repairs[1]
+
+    def judgements(self, lists: Container[str]) -> None:
+        """See `Source`; labels say all."""
 
     def total(self) -> int:
         """See `Source`; documents of too few words are not known before."""
@@ -83,18 +94,25 @@ class KeywordSource:
     def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
         """See `Source`."""
         for query_id in block:
-            rng = random.Random(f"{self.seed}:{query_id}")
-            sought = query_id.rpartition("-")[0]
-            text = self._window(sought)
-            found = list(dict.fromkeys(_WORD.findall(text)))
-            if len(found) <= self.query_words[1]:
-                counts["queries_of_too_few_words_dropped"] += 1
-                continue
-            query = " ".join(rng.sample(found, rng.randint(*self.query_words)))
-            doc_ids = tuple(dict.fromkeys([sought, *self._near(sought, rng), *self._random(rng)]))
-            texts = tuple(self._window(doc_id) for doc_id in doc_ids)
-            labels = tuple(float(doc_id == sought) for doc_id in doc_ids)
-            yield RankedList(query_id, query, doc_ids, texts, labels)
+            before = self._reading.copy()
+            ranked = self._list(query_id, counts)
+            counts.update(self._reading - before)
+            if ranked is not None:
+                yield ranked
+
+    def _list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
+        rng = random.Random(f"{self.seed}:{query_id}")
+        sought = query_id.rpartition("-")[0]
+        text = self._window(sought)
+        found = list(dict.fromkeys(_WORD.findall(text)))
+        if len(found) <= self.query_words[1]:
+            counts["queries_of_too_few_words_dropped"] += 1
+            return None
+        query = " ".join(rng.sample(found, rng.randint(*self.query_words)))
+        doc_ids = tuple(dict.fromkeys([sought, *self._near(sought, rng), *self._random(rng)]))
+        texts = tuple(self._window(doc_id) for doc_id in doc_ids)
+        labels = tuple(float(doc_id == sought) for doc_id in doc_ids)
+        return RankedList(query_id, query, doc_ids, texts, labels)
 
     def _near(self, sought: str, rng: random.Random) -> list[str]:
         together = self._together.get(sought) if self.near else None
@@ -112,9 +130,19 @@ class KeywordSource:
         start = random.Random(f"{self.seed}:{doc_id}").randrange(places)
         return " ".join(words[start : start + self.words])
 
-    @cached_property
+    @property
     def _texts(self) -> Collection:
-        return Collection(self.collection)
+        return self._texts_and_repairs[0]
+
+    @cached_property
+    def _texts_and_repairs(self) -> tuple[Collection, Counter[str]]:
+        """The texts, and what was repaired in their ids; those of texts go to `_reading`."""
+        counts: Counter[str] = Counter()
+        texts = Collection(self.collection, strict=self.strict, counts=counts)
+        repairs = counts.copy()
+        counts.clear()
+        self._reading = counts
+        return texts, repairs
 
     @cached_property
     def _doc_ids(self) -> list[str]:
@@ -144,5 +172,6 @@ class KeywordSource:
         return self.only_ids is None or re.fullmatch(self.only_ids, doc_id) is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        cached = ("_texts", "_doc_ids", "_query_ids", "_groups", "_together")
-        return {name: value for name, value in self.__dict__.items() if name not in cached}
+        cached = ("_texts_and_repairs", "_doc_ids", "_query_ids", "_groups", "_together")
+        kept = {name: value for name, value in self.__dict__.items() if name not in cached}
+        return kept | {"_reading": Counter()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from t5rank.data.lists import RankedList
 from t5rank.lists.negatives import NearDuplicates, shuffled
 from t5rank.lists.runs import Candidates, all_query_ids
 from t5rank.lists.sources import ALL, Dataset, Folds
+from t5rank.trec import Qrels
 
 
 class Query(NamedTuple):
@@ -78,6 +79,7 @@ class PassageSource:
             raise ValueError(
                 f"Option '--near_duplicates' has {self.near_duplicates}; expected 0 to 1."
             )
+        self.ranked = self.negatives is None
         self.paths = dict(self.dataset.paths)
         for number, run in enumerate(self.runs, start=1):
             self.paths["run" if len(self.runs) == 1 else f"run {number}"] = run.path
@@ -94,6 +96,7 @@ class PassageSource:
             "seed": self.seed if self.negatives is not None else None,
             "folds": list(self.folds),
             "only_ids": self.only_ids,
+            "strict": getattr(self.dataset, "strict", True),
         }
 
     def total(self) -> int:
@@ -103,7 +106,22 @@ class PassageSource:
     @property
     def counts(self) -> Counter[str]:
         """See `Source`."""
-        return self._planned[1]
+        return self._planned[1] + self.dataset.loading
+
+    def judgements(self, lists: Container[str]) -> Qrels | None:
+        """See `Source`: the qrels of the queries that have a list.
+
+        For evaluation also of those that are not in the run, which count 0 by the official rules.
+        """
+        if self.dataset.qrels is None:
+            return None
+        in_run = set(all_query_ids(self.runs)) if self.ranked else ()
+        return {
+            query_id: judged
+            for query_id, judged in self.dataset.qrels.items()
+            if query_id in lists
+            or (self.ranked and query_id not in in_run and self.folds(query_id))
+        }
 
     def blocks(self, size: int) -> Iterator[list[Query]]:
         """See `Source`; a block does not need the queries, the qrels and the runs' indices."""
@@ -115,7 +133,9 @@ class PassageSource:
         """See `Source`."""
         build = self._evaluation_list if self.negatives is None else self._training_list
         for query in block:
+            before = self.dataset.reading.copy()
             ranked = build(query, counts)
+            counts.update(self.dataset.reading - before)
             if ranked is not None:
                 yield ranked
 
@@ -135,14 +155,15 @@ class PassageSource:
         """The queries, and what is left out of the runs and the qrels."""
         counts: Counter[str] = Counter()
         query_ids = [query_id for query_id in all_query_ids(self.runs) if self.folds(query_id)]
+        qrels = self.dataset.qrels or {}
         if self.negatives is None:
+            missing = {query_id for query_id in qrels if self.folds(query_id)}.difference(query_ids)
+            counts["qrels_queries_not_in_run"] += len(missing)
             return query_ids, counts
-        relevant = {
-            q for q, judged in (self.dataset.qrels or {}).items() if max(judged.values()) > 0
-        }
+        relevant = {q for q, judged in qrels.items() if max(judged.values()) > 0}
         kept = [query_id for query_id in query_ids if query_id in relevant]
         counts["lists_without_relevant_dropped"] += len(query_ids) - len(kept)
-        missing = [query_id for query_id in relevant.difference(kept) if self.folds(query_id)]
+        missing = {query_id for query_id in relevant if self.folds(query_id)}.difference(kept)
         counts["qrels_queries_not_in_run"] += len(missing)
         return kept, counts
 
@@ -150,11 +171,11 @@ class PassageSource:
         return {name: value for name, value in self.__dict__.items() if name != "_planned"}
 
     def _evaluation_list(self, query: Query, counts: Counter[str]) -> RankedList | None:
-        doc_ids = self._candidates(query)
+        doc_ids = self._candidates(query, counts)
         if not doc_ids:
             counts["queries_without_candidates_dropped"] += 1
             return None
-        scores = self._teacher_scores(query)
+        scores = self._teacher_scores(query, counts)
         if scores is not None and (missing := [d for d in doc_ids if d not in scores]):
             raise ValueError(
                 f"Document '{missing[0]}' of query '{query.query_id}' is not in the teacher's file "
@@ -165,8 +186,8 @@ class PassageSource:
     def _training_list(self, query: Query, counts: Counter[str]) -> RankedList | None:
         judged = query.judged
         relevant = [doc_id for doc_id, grade in judged.items() if grade > 0]
-        candidates = [d for d in self._candidates(query) if judged.get(d, 0) <= 0]
-        scores = self._teacher_scores(query)
+        candidates = [d for d in self._candidates(query, counts) if judged.get(d, 0) <= 0]
+        scores = self._teacher_scores(query, counts)
         if scores is not None:
             before = len(relevant) + len(candidates)
             relevant = [doc_id for doc_id in relevant if doc_id in scores]
@@ -190,16 +211,20 @@ class PassageSource:
         counts["lists_with_fewer_negatives"] += len(texts) < size
         return _list(query, texts, scores, counts)
 
-    def _candidates(self, query: Query) -> list[str]:
+    def _candidates(self, query: Query, counts: Counter[str]) -> list[str]:
         runs = zip(self.runs, query.places, strict=True)
-        found = (doc_id for run, place in runs for doc_id in run.read(query.query_id, place))
+        found = (
+            doc_id for run, place in runs for doc_id in run.read(query.query_id, place, counts)
+        )
         if self.only_ids is not None:
             pattern = re.compile(self.only_ids)
             found = (doc_id for doc_id in found if pattern.fullmatch(doc_id))
         return list(dict.fromkeys(found))
 
-    def _teacher_scores(self, query: Query) -> dict[str, float] | None:
-        return None if self.teacher is None else self.teacher.read(query.query_id, query.teacher)
+    def _teacher_scores(self, query: Query, counts: Counter[str]) -> dict[str, float] | None:
+        if self.teacher is None:
+            return None
+        return self.teacher.read(query.query_id, query.teacher, counts)
 
     def _texts(self, query: Query, doc_ids: Sequence[str]) -> dict[str, str]:
         collection = self.dataset.texts

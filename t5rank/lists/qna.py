@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class QnaSource:
     files: Sequence[str]
     folds: Folds = ALL
     labelled: bool = True
+    ranked = True
 
     def __post_init__(self):
         names = (
@@ -64,6 +65,9 @@ class QnaSource:
 
     def total(self) -> None:
         """See `Source`; a stream's length is not known."""
+
+    def judgements(self, lists: Container[str]) -> None:
+        """See `Source`; labels say all."""
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
         """See `Source`."""
@@ -100,5 +104,5 @@ def _reader(file: str) -> ReadLists:
 
 def _repairs(counts: Counter[str]) -> Counter[str]:
     """What was repaired in the file; how many lists there are is counted where they are written."""
-    own = ("lists", "documents", "lists_without_relevant")
+    own = ("lists", "documents", "lists_without_relevant", "empty_documents")
     return Counter({name: n for name, n in counts.items() if name not in own})

@@ -6,13 +6,14 @@ import io
 import itertools
 import mmap
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from t5rank.data.files import UTF8_BOM, open_binary
+from t5rank.data.files import UTF8_BOM, check_regular, decode_line, location, open_binary
 from t5rank.trec import parse_run
 
 _BLOCK_LINES = 1 << 16
@@ -34,8 +35,13 @@ class Candidates(Protocol):
         """What `read` needs, in another process too, to give a query's candidates."""
         ...
 
-    def read(self, query_id: str, place: Any) -> dict[str, float]:
-        """Score by document, best first, of a query whose place is known."""
+    def read(
+        self, query_id: str, place: Any, counts: Counter[str] | None = None
+    ) -> dict[str, float]:
+        """Score by document, best first, of a query whose place is known.
+
+        What is repaired is added to `counts`.
+        """
         ...
 
 
@@ -58,23 +64,24 @@ class IndexedRun:
       path: an uncompressed TREC or MS MARCO run, the lines of each query together.
       first: the first rank that is given.
       last: the last one; None gives all.
+      strict: see `t5rank.trec.read_run`.
 
     Raises:
-      ValueError: the file is compressed, a query's lines are in two places, the ranks are not in
-        order; on access, what `t5rank.trec.read_run` refuses.
+      ValueError: the file is compressed or a pipe, a query's lines are in two places, the ranks are
+        not in order; on access, what `t5rank.trec.read_run` refuses.
     """
 
-    def __init__(self, path: str, first: int = 1, last: int | None = None):
+    def __init__(self, path: str, first: int = 1, last: int | None = None, strict: bool = True):
         if first < 1 or (last is not None and last < first):
             raise ValueError(
                 f"Run '{path}' has the ranks {first}-{last}; expected 1 <= FIRST <= LAST."
             )
-        self.path, self.first, self.last = path, first, last
+        self.path, self.first, self.last, self.strict = path, first, last, strict
         self._index: tuple[dict[str, int], np.ndarray, np.ndarray] | None = None
         self._map: Any = None
 
     @classmethod
-    def parse(cls, text: str) -> IndexedRun:
+    def parse(cls, text: str, strict: bool = True) -> IndexedRun:
         """The run of an option `RUN[:FIRST-LAST]`.
 
         >>> run = IndexedRun.parse("bm25.txt:20-200")
@@ -82,7 +89,9 @@ class IndexedRun:
         ('bm25.txt', 20, 200)
         """
         found = _DEPTHS.fullmatch(text)
-        return cls(found[1], int(found[2]), int(found[3])) if found else cls(text)
+        if found is None:
+            return cls(text, strict=strict)
+        return cls(found[1], int(found[2]), int(found[3]), strict)
 
     def query_ids(self) -> Iterator[str]:
         """The queries in file order."""
@@ -101,7 +110,9 @@ class IndexedRun:
         at = places.get(query_id)
         return None if at is None else Place(int(starts[at]), int(starts[at + 1]), int(numbers[at]))
 
-    def read(self, query_id: str, place: Place | None) -> dict[str, float]:
+    def read(
+        self, query_id: str, place: Place | None, counts: Counter[str] | None = None
+    ) -> dict[str, float]:
         """Score by document, best first, of a query whose place is known."""
         if place is None:
             return {}
@@ -110,7 +121,7 @@ class IndexedRun:
         if scored is None:
             numbered = enumerate(lines.split(b"\n"), start=place.line)
             kept = [(n, line.removeprefix(UTF8_BOM)) for n, line in numbered if line.strip()]
-            scored = parse_run(self.path, kept)[query_id]
+            scored = parse_run(self.path, kept, strict=self.strict, counts=counts)[query_id]
         if (self.first, self.last) == (1, None):
             return scored
         return dict(itertools.islice(scored.items(), self.first - 1, self.last))
@@ -120,6 +131,7 @@ class IndexedRun:
 
     def _mapped(self) -> Any:
         if self._map is None:
+            check_regular(self.path, "queries are read in any order")
             with open_binary(self.path) as file:
                 if not isinstance(file.raw, io.FileIO):
                     raise ValueError(
@@ -135,7 +147,7 @@ class IndexedRun:
         if self._index is None:
             size = len(self._mapped())
             with open_binary(self.path) as file:
-                self._index = _index(file, self.path, size)
+                self._index = _index(file, self.path, size, self.strict)
         return self._index
 
 
@@ -157,34 +169,37 @@ def _parsed(lines: bytes, query_id: str) -> dict[str, float] | None:
     return scored if len(scored) == rows else None
 
 
-def _index(file, path: str, size: int) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+def _index(
+    file, path: str, size: int, strict: bool
+) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
     """The number of each query, and, by it, where its lines begin: byte and line number."""
-    places: dict[bytes, int] = {}
+    places: dict[str, int] = {}
     starts, numbers = [], []
-    prefix, last, at = b"\n", b"", 0
+    prefix, last, at = b"\n", "", 0
     with tqdm(total=size, desc=f"indexing {path}", unit="B", unit_scale=True, disable=None) as bar:
         for number, line in enumerate(file, start=1):
             if not line.startswith(prefix) and not line.isspace():
-                query_id = line.removeprefix(UTF8_BOM).split(maxsplit=1)[0]
+                raw = line.removeprefix(UTF8_BOM).split(maxsplit=1)[0]
+                where = location(path, number)
+                query_id = decode_line(raw, where=where, strict=strict)
                 if query_id != last:
                     _check_new(query_id, places, path, number)
                     places[query_id] = len(places)
                     starts.append(at)
                     numbers.append(number)
-                end = line.index(query_id) + len(query_id) + 1
+                end = line.index(raw) + len(raw) + 1
                 prefix, last = line[:end], query_id
             at += len(line)
             if number % _BLOCK_LINES == 0:
                 bar.update(at - bar.n)
         bar.update(at - bar.n)
-    ids = {query_id.decode("utf-8", "surrogateescape"): n for query_id, n in places.items()}
-    return ids, np.array([*starts, size], np.int64), np.array(numbers, np.int64)
+    return places, np.array([*starts, size], np.int64), np.array(numbers, np.int64)
 
 
-def _check_new(query_id: bytes, places: dict[bytes, int], path: str, number: int) -> None:
+def _check_new(query_id: str, places: dict[str, int], path: str, number: int) -> None:
     if query_id in places:
         raise ValueError(
-            f"Query '{query_id.decode(errors='replace')}' in file '{path}' has lines in two places "
+            f"Query '{query_id}' in file '{path}' has lines in two places "
             f"(again in line {number}); expected them together. Sort the file by query: "
             f"LC_ALL=C sort -s -k1,1 {path} > SORTED"
         )

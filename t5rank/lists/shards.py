@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t5rank.data.folder import shard_name
+from t5rank.data.folder import UNFINISHED, shard_name
 from t5rank.data.jsonl import json_line
 from t5rank.data.lists import RankedList
 from t5rank.lists.contamination import Contamination, EvaluationSet
 from t5rank.lists.sources import Source
+from t5rank.lists.trec_files import KINDS, TrecParts
 
 COMPRESSION = 3  # of 1 to 9: 5 takes a tenth longer for files 6% smaller
 _NUMBER = "number_of_blocks.json"
@@ -76,16 +78,20 @@ class Writer:
     def write(self, index: int, block: Any) -> dict[str, Any]:
         """Writes a block if that is not done yet; returns its record.
 
-        The shard comes to its place as a whole, then its record: a record says that it is whole.
+        The shard and its parts of qrels and run come to their places as a whole, then the record:
+        a record says that they are whole.
         """
         done = self.record(index)
         if done is not None:
             return done
         unfinished = unfinished_shard(self.folder, index)
         unfinished.parent.mkdir(parents=True, exist_ok=True)
-        part = unfinished.with_name(f"{unfinished.name}.{uuid.uuid4().hex}")
-        record = self._write(part, block)
-        os.replace(part, unfinished)
+        mine = uuid.uuid4().hex
+        places = [unfinished, *trec_parts(self.folder, index).values()]
+        parts = [path.with_name(f"{path.name}.{mine}") for path in places]
+        record = self._write(parts, block)
+        for part, path in reversed([*zip(parts, places, strict=True)]):
+            os.replace(part, path)
         write_json(record_path(self.folder, index), record)
         return record
 
@@ -97,16 +103,23 @@ class Writer:
         record = json.loads(path.read_text())
         placed = Path(self.folder).glob(shard_name(index, 0).replace("of-00000", "of-*"))
         shards = [unfinished_shard(self.folder, index), *placed]
-        whole = any(s.is_file() and s.stat().st_size == record["bytes"] for s in shards)
+        whole = all(path.is_file() for path in trec_parts(self.folder, index).values()) and any(
+            s.is_file() and s.stat().st_size == record["bytes"] for s in shards
+        )
         return record if whole else None
 
-    def _write(self, path: Path, block: Any) -> dict[str, Any]:
+    def _write(self, paths: Sequence[Path], block: Any) -> dict[str, Any]:
+        path, *parts = paths
         statistics = Statistics()
-        with path.open("wb") as raw:
+        trec = TrecParts(
+            dict(zip(KINDS, parts, strict=True)), self.source.ranked, statistics.counts
+        )
+        with path.open("wb") as raw, contextlib.closing(trec):
             # No name and no time: the same lists are the same bytes.
             with gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
                 for ranked in self._lists(block, statistics):
                     statistics.add(ranked)
+                    trec.add(ranked)
                     file.write(json_line(ranked).encode("utf-8"))
             raw.flush()
             os.fsync(raw.fileno())
@@ -147,6 +160,7 @@ class Statistics:
         self.counts["lists"] += 1
         self.counts["documents"] += len(ranked)
         self.counts["lists_without_relevant"] += not ranked.has_relevant
+        self.counts["empty_documents"] += sum(not text.strip() for text in ranked.documents)
         self.histograms["list_length"][len(ranked)] += 1
         self.histograms["label"].update(ranked.labels)
         self.histograms["document_words"].update(len(text.split()) for text in ranked.documents)
@@ -172,12 +186,17 @@ class Statistics:
 
 def unfinished_folder(folder: str) -> Path:
     """Where shards are until all are written."""
-    return Path(folder) / "unfinished"
+    return Path(folder) / UNFINISHED
 
 
 def unfinished_shard(folder: str, index: int) -> Path:
     """A shard before its place among all is known."""
     return unfinished_folder(folder) / f"{index:05}.jsonl.gz"
+
+
+def trec_parts(folder: str, index: int) -> dict[str, Path]:
+    """A shard's parts of qrels and run, by the file that they are of."""
+    return {kind: unfinished_folder(folder) / f"{index:05}.{kind}" for kind in KINDS}
 
 
 def record_path(folder: str, index: int) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from t5rank.data.collection import Collection
@@ -23,6 +23,19 @@ class Source(Protocol):
     @property
     def counts(self) -> Counter[str]:
         """What has no block: queries without a relevant document, and the like."""
+        ...
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the order of a list's documents is a ranking; else they were sampled."""
+        ...
+
+    def judgements(self, lists: Container[str]) -> Mapping[str, Mapping[str, int]] | None:
+        """Qrels beyond what the lists' labels say, in the order of the source; None without.
+
+        Args:
+          lists: the queries that have a list.
+        """
         ...
 
     def settings(self) -> dict[str, Any]:
@@ -71,6 +84,16 @@ class Dataset(Protocol):
         """Relevance by document by query; None where nothing is judged."""
         ...
 
+    @property
+    def loading(self) -> Counter[str]:
+        """What was repaired in whole files, all of which are loaded for this."""
+        ...
+
+    @property
+    def reading(self) -> Counter[str]:
+        """What was repaired so far in texts that were read one by one."""
+        ...
+
 
 class DatasetFiles:
     """A dataset in the files of passage ranking.
@@ -79,12 +102,18 @@ class DatasetFiles:
       collection: an uncompressed TSV file of `doc_id TAB text`, see `Collection`.
       queries: a TSV file of `qid TAB text`.
       qrels: a qrels file.
+      strict: see `t5rank.data.lists.checked_list`.
     """
 
-    def __init__(self, collection: str, queries: str, qrels: str | None = None):
+    def __init__(
+        self, collection: str, queries: str, qrels: str | None = None, strict: bool = True
+    ):
         self.paths = {"collection": collection, "queries": queries}
         if qrels is not None:
             self.paths["qrels"] = qrels
+        self.strict = strict
+        self.reading: Counter[str] = Counter()
+        self._loading: Counter[str] = Counter()
         self._loaded: dict[str, Any] = {}
 
     @property
@@ -102,13 +131,26 @@ class DatasetFiles:
         """The judgements, in memory."""
         return self._load("qrels", read_qrels) if "qrels" in self.paths else None
 
+    @property
+    def loading(self) -> Counter[str]:
+        """What was repaired in the three files, but for the texts of documents."""
+        if not self.strict:
+            _ = self.texts, self.queries, self.qrels
+        return self._loading
+
     def _load(self, kind: str, read: Any) -> Any:
         if kind not in self._loaded:
-            self._loaded[kind] = read(self.paths[kind])
+            counts: Counter[str] = Counter()
+            self._loaded[kind] = read(self.paths[kind], strict=self.strict, counts=counts)
+            self._loading.update(counts)
+            if kind == "collection":  # which goes on counting, where texts are read
+                counts.clear()
+                self.reading = counts
         return self._loaded[kind]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"paths": self.paths, "_loaded": {}}
+        empty: dict[str, Any] = {"reading": Counter(), "_loading": Counter(), "_loaded": {}}
+        return {"paths": self.paths, "strict": self.strict, **empty}
 
 
 class Folds(NamedTuple):

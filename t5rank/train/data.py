@@ -91,6 +91,7 @@ def validation_lists(
       queries: of which queries; None takes all.
       topn: so many documents of each list, the first ones; None takes all.
     """
+    encoder = dataclasses.replace(encoder, strict=lists.is_strict(task))
     for example in _examples(task, encoder, split, use_cached):
         query_id = example["query_id"].decode()
         if queries is not None and query_id not in queries:
@@ -99,7 +100,7 @@ def validation_lists(
         try:
             pairs = encoder.encode(example["query"].decode(), documents)
         except ValueError as error:
-            raise ValueError(placed(str(error), _where(task, split, use_cached))) from None
+            raise placed(error, _where(task, split, use_cached)) from None
         yield ValidationList(
             query_id=query_id,
             doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"][:topn]),

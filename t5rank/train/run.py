@@ -245,4 +245,7 @@ class Run:
         logged = records.read_records(t.model_dir, until=self.step)
         record = run_record(t, self.step, reason, self.best, size, logged)
         model_folder.save_run(t.model_dir, record)
+        for task, found in record["irregular_data"].items():
+            for what, number in found.items():
+                _log.info("Data of '%s': %d %s.", task, number, what.replace("_", " "))
         model_folder.save_card(t.model_dir, model_card(t.model, t.encoder, record))

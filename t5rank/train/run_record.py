@@ -2,10 +2,12 @@
 
 {"format": 1, "steps", "train_steps", "reason", "documents", "tokens", "operations", "seconds",
  "devices", "device_kind", "peak_operations_per_second", "best": {"step", "metric", "value"},
- "validation": {last metrics}, "parameters", "training": {settings}, "versions"}
+ "validation": {last metrics}, "irregular_data": {task: {what: how often}}, "parameters",
+ "training": {settings}, "versions"}
 
 Sums are over all resumes: those of `records.totals`. `seconds` are wall time, compilation and
-saving included, validation left out. `peak_operations_per_second` is that of all devices together,
+saving included, validation left out. `irregular_data` are those of `t5rank.data.lists`, as far as
+this resume has read. `peak_operations_per_second` is that of all devices together,
 None where it is not known; `best` is None where nothing was validated.
 """
 
@@ -47,11 +49,17 @@ def run_record(
         "peak_operations_per_second": trainer.peak_operations(),
         "best": None if best is None else dict(best),
         "validation": records.last(logged, records.VALIDATION),
+        "irregular_data": {task: lists.irregular_data(task) for task in sorted(_tasks(trainer))},
         "parameters": parameters,
         "training": _settings(trainer, logged),
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _tasks(trainer: "Trainer") -> set[str]:
+    names = (trainer.mixture_or_task_name, trainer.eval_task)
+    return {task for name in names for task in lists.task_names(name)}
 
 
 def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str, Any]:

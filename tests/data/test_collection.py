@@ -62,8 +62,7 @@ def test_byte_order_mark_and_blank_lines_are_left_out(tmp_path):
         (b"d1\tone\nd 2\ttwo\n", "Line 2 of file .* the id without white space"),
         (b"d1\tone\n\tone\n", "Line 2 of file"),
         (b"d1\tone\nd2\ttwo\nd1\tthree\n", "Document 'd1' of line 1 is again in .*, line 3"),
-        (b"d1\tone\nd2\t\n", "Document 'd2' in file .*, line 2 has no text"),
-        (b"d1\tone\nd2\t", "Document 'd2' in file .*, line 2 has no text"),
+        (b"d1\tone\nd\xff\ttwo\n", "line 2 has broken UTF-8"),
         (b"", "is empty"),
         (gzip.compress(b"d1\tone\n", mtime=0), "is gzip-compressed; .* gunzip"),
     ],
@@ -73,9 +72,27 @@ def test_malformed_collection_is_an_error(tmp_path, raw, message):
         Collection(written(tmp_path, raw))
 
 
-def test_document_without_text_is_blank_when_not_strict(tmp_path):
-    with Collection(written(tmp_path, b"d1\t\n"), strict=False) as collection:
-        assert collection["d1"] == ""
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("raw", [b"d1\t\nd2\ttwo\n", b"d2\ttwo\nd1\t"])
+def test_a_document_may_have_no_text(tmp_path, raw, strict):
+    with Collection(written(tmp_path, raw), strict=strict) as collection:
+        assert (collection["d1"], collection["d2"]) == ("", "two")
+
+
+def test_of_an_id_that_comes_again_the_first_text_is_kept_when_not_strict(tmp_path):
+    counts = Counter()
+    path = written(tmp_path, b"d2\ttwo\nd1\tone\nd2\tthree\nd2\tfour\n")
+    with Collection(path, strict=False, counts=counts) as collection:
+        assert (len(collection), collection["d1"], collection["d2"]) == (2, "one", "two")
+    assert counts == {"duplicate_documents_merged": 2}
+
+
+def test_a_broken_id_is_found_by_what_replaces_it_when_not_strict(tmp_path):
+    counts = Counter()
+    path = written(tmp_path, b"d\xff\tone\n")
+    with Collection(path, strict=False, counts=counts) as collection:
+        assert collection["d\ufffd"] == "one"
+    assert counts == {"broken_utf8_lines_replaced": 1}
 
 
 def test_broken_utf8_is_an_error_on_access_that_names_the_line(tmp_path):

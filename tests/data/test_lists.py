@@ -53,11 +53,6 @@ def test_list_without_documents_is_always_an_error(strict):
         check([], strict=strict)
 
 
-def test_list_of_blank_documents_is_an_error_when_not_strict():
-    with pytest.raises(ValueError, match=r"file 'x', line 12 has no document"):
-        check([("d1", " ", 1)], strict=False)
-
-
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(
     "label", [math.nan, math.inf, -1, -0.5, "1", None, 10**400, 1j, np.float32("nan")]
@@ -114,17 +109,12 @@ def test_same_text_is_the_duplicate_in_formats_without_ids():
         check(items, unique="text")
 
 
-def test_blank_document_is_an_error_when_strict():
-    with pytest.raises(ValueError, match=r"Document 'd2' in file 'x', line 12 has no text"):
-        check([("d1", "one", 1), ("d2", "  ", 0)])
-
-
-def test_blank_document_is_dropped_and_counted_when_not_strict():
+@pytest.mark.parametrize("strict", [True, False])
+def test_blank_documents_are_kept_and_counted(strict):
     counts = Counter()
-    assert check([("d1", "one", 1), ("d2", "  ", 0)], strict=False, counts=counts).doc_ids == (
-        "d1",
-    )
-    assert counts["empty_documents_dropped"] == 1
+    items = [("d1", "one", 1), ("d2", "  ", 0), ("d3", "", 2)]
+    assert check(items, strict=strict, counts=counts).documents == ("one", "  ", "")
+    assert counts == Counter(empty_documents=2)
 
 
 @pytest.mark.parametrize("broken", ["a\ud800", b"a\xff".decode("utf-8", "surrogateescape")])
@@ -151,17 +141,15 @@ def test_broken_text_is_replaced_everywhere_and_counted_once_a_list():
 )
 def test_repair_keeps_what_is_right(items):
     """What a repaired list holds passes the strict check unchanged, and no label is lost."""
-    texts = {doc_id for doc_id, text, _ in items if text.strip()}
-    if not texts:
+    if not items:
         return
     counts = Counter()
     repaired = check(items, strict=False, counts=counts)
     again = zip(repaired.doc_ids, repaired.documents, repaired.labels, strict=True)
     assert check(again) == repaired
-    assert set(repaired.doc_ids) == texts
-    assert max(repaired.labels) == max(label for _, text, label in items if text.strip())
-    dropped = counts["empty_documents_dropped"] + counts["duplicate_documents_merged"]
-    assert len(repaired) + dropped == len(items)
+    assert set(repaired.doc_ids) == {doc_id for doc_id, _, _ in items}
+    assert max(repaired.labels) == max(label for _, _, label in items)
+    assert len(repaired) + counts["duplicate_documents_merged"] == len(items)
 
 
 LISTS = [ranked(0.0, 1.0), ranked(0.0, 0.0, 0.0)]

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from t5rank.data.collection import Collection
-from t5rank.data.lists import RankedList
+from t5rank.data.lists import REPAIRS, RankedList
 from t5rank.data.passages import read_passage_lists
 
 
@@ -98,12 +98,31 @@ def test_relevant_document_without_text_is_an_error_when_it_is_to_be_added(files
         read(files, add_missing_relevant=True)
 
 
-def test_blank_document_is_dropped_and_counted_when_not_strict(files):
+def test_blank_document_is_kept_and_counted(files):
     files["collection"].write_text("d1\tone\nd2\ttwo\nd3\tthree\nd4\t \n")
     counts = Counter()
-    _, first = read(files, strict=False, add_missing_relevant=True, counts=counts)
-    assert first.doc_ids == ("d1", "d2", "d3")
-    assert counts["empty_documents_dropped"] == 1
+    _, first = read(files, add_missing_relevant=True, counts=counts)
+    assert first.documents == ("one", "two", "three", " ")
+    assert counts["empty_documents"] == 1
+
+
+def test_every_file_is_repaired_and_counted_when_not_strict(files):
+    files["collection"].write_bytes(b"d1\tone\nd2\ttw\xff\nd3\tthree\nd4\tfour\nd1\tagain\n")
+    files["queries"].write_text("q1\tfirst\nq2\tsecond\nq1\tagain\n")
+    files["qrels"].write_text("q1 0 d2 1\nq1 0 d2 3\n")
+    files["run"].write_text("q1 Q0 d1 1 9.0 t\nq1 Q0 d2 2 8.0 t\nq1 Q0 d2 2 9.5 t\n")
+    with pytest.raises(ValueError, match="strict=False"):
+        read(files)
+    counts = Counter()
+    (first,) = read(files, strict=False, counts=counts)
+    assert (first.query, first.documents) == ("first", ("tw\ufffd", "one"))
+    assert first.labels == (3.0, 0.0)
+    assert {name: counts[name] for name in REPAIRS if counts[name]} == {
+        "duplicate_documents_merged": 2,
+        "duplicate_queries_dropped": 1,
+        "conflicting_judgements_merged": 1,
+        "broken_utf8_lines_replaced": 1,
+    }
 
 
 def test_topn_below_1_is_an_error(files):

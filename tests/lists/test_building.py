@@ -58,8 +58,16 @@ def test_what_is_written_is_not_written_again(build, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_two_processes_write_the_same_bytes(build):
-    assert files(build("two", f"{OPTIONS} --workers 2")) == files(build("one", OPTIONS))
+def test_two_processes_write_the_same_bytes(build, world):
+    with (world["folder"] / "collection.tsv").open("ab") as file:
+        file.write(b"d1\tagain\nd41\t\nd42\tb\xff\n")
+    trec.write_qrels(world["folder"] / "qrels.txt", world["qrels"] | {"q1": {"d41": 1, "d42": 1}})
+    options = f"{OPTIONS} --lenient"
+    folder = build("two", f"{options} --workers 2")
+    counts = read_manifest(folder)["counts"]
+    names = ("duplicate_documents_merged", "broken_utf8_lines_replaced", "empty_documents")
+    assert [counts[name] for name in names] == [1, 1, 1]
+    assert files(folder) == files(build("one", options))
 
 
 @pytest.mark.skipif(
@@ -90,20 +98,44 @@ def test_the_manifest_says_what_is_there(build, world):
     assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_command_that_failed_at_once_leaves_nothing_that_blocks(build, world, capsys):
+    good = (world["folder"] / "queries.tsv").read_bytes()
+    (world["folder"] / "queries.tsv").write_bytes(good.replace(b"q3", b"q2"))
+    build("out", "--negatives 3", status=1)
+    assert "give --lenient to keep the first" in capsys.readouterr().err
+    (world["folder"] / "queries.tsv").write_bytes(good)
+    build("out", OPTIONS)
+
+
+def test_a_command_that_failed_later_goes_on_leniently_to_the_same_bytes(build, world, capsys):
+    *_, last = read_jsonl(build("strict", OPTIONS))
+    broken = {doc_id: text for doc_id, text in world["texts"].items() if doc_id != last.doc_ids[0]}
+    trec.write_queries(world["folder"] / "collection.tsv", broken)
+    with (world["folder"] / "collection.tsv").open("ab") as file:
+        file.write(last.doc_ids[0].encode() + b"\tb\xff\n")
+    build("out", OPTIONS, status=1)
+    done = len([*(world["folder"] / "out" / "unfinished").glob("0*.jsonl.gz")])
+    assert done >= 1
+    assert files(build("out", f"{OPTIONS} --lenient")) == files(build("w", f"{OPTIONS} --lenient"))
+    build("out", OPTIONS, status=1)
+    assert "has lists made with strict False (now True); expected" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_options_or_files_in_the_same_folder_are_refused(build, world, capsys, finished):
     folder = build("out", OPTIONS)
     if not finished:
         manifest = read_manifest(folder)
         (folder / "unfinished").mkdir()
-        made_of = {**manifest, "files": manifest["fingerprint"]}
+        made_of = {**manifest, "files": manifest["fingerprints"]}
         (folder / "unfinished/made_of.json").write_text(json.dumps(made_of))
+        (folder / "unfinished/00000.json").write_text(json.dumps({"counts": {"lists": 2}}))
         (folder / "manifest.json").unlink()
     build("out", f"{OPTIONS} --seed 3", status=1)
-    assert "Folder 'out' has lists made with seed 0; expected" in capsys.readouterr().err
+    assert "Folder 'out' has lists made with seed 0 (now 3); expected" in capsys.readouterr().err
     trec.write_queries(world["folder"] / "queries.tsv", world["queries"] | {"q99": "more"})
     build("out", OPTIONS, status=1)
-    assert "Folder 'out' has lists made with other files; expected" in capsys.readouterr().err
+    assert "lists made with another file of 'queries'; expected" in capsys.readouterr().err
 
 
 def test_a_folder_that_lost_a_shard_is_refused(build):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import seqio
 
+from t5rank.data.errors import DataError
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.feature_converters import RankingFeatureConverter
@@ -205,6 +206,44 @@ def test_jsonl_task_reads_its_files(vocabulary_file, tmp_path):
     )
     examples = read(name, "validation", WHOLE, shuffle=False)
     assert documents(examples) == [item.doc_ids for item in LISTS[:2]]
+
+
+DIRTY = [
+    '{"query_id": "q1", "query": "%s", "documents": [{"doc_id": "d1", "text": "", "label": 1}]}'
+    % ("word " * 90),
+    '{"query_id": "q2", "query": "a", "documents": [{"doc_id": "d1", "text": "b", "label": 0},'
+    ' {"doc_id": "d1", "text": "b", "label": 1}]}',
+    '{"query_id": "q3", "query": "\\ud800", "documents": [{"doc_id": "d", "text": "b", "label":'
+    " 1}]}",
+]
+
+
+def dirty_task(vocabulary_file, tmp_path, strict):
+    (tmp_path / "dev.jsonl").write_text("\n".join(DIRTY))
+    return lists.jsonl_task(
+        str(tmp_path), {"validation": "dev.jsonl"}, vocabulary_file, name=new_name(), strict=strict
+    )
+
+
+def test_a_task_that_is_not_strict_repairs_and_counts_once_a_list(vocabulary_file, tmp_path):
+    name = dirty_task(vocabulary_file, tmp_path, strict=False)
+    first, second = (read(name, "validation", WHOLE, shuffle=False) for _ in range(2))
+    assert documents(first) == documents(second) == [("d1",), ("d1",), ("d",)]
+    assert lists.irregular_data(name) == {
+        "empty_documents": 1,
+        "duplicate_documents_merged": 1,
+        "broken_utf8_lines_replaced": 1,
+        "queries_cut": 1,
+    }
+
+
+def test_what_a_strict_task_refuses_says_what_accepts_it(vocabulary_file, tmp_path):
+    name = dirty_task(vocabulary_file, tmp_path, strict=True)
+    with pytest.raises(DataError) as error:
+        read(name, "validation", WHOLE, shuffle=False)
+    advice = error.value.said({"strict": "--gin.STRICT=False"})
+    assert advice.startswith("Query 'q1' has ")
+    assert advice.endswith("input length, or give --gin.STRICT=False to cut it.")
 
 
 def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, tmp_path):

@@ -10,6 +10,9 @@ from small_runs import params_of, ranked_list, records
 
 from t5rank import Reranker, model_card, model_folder
 from t5rank.convert import convert
+from t5rank.data.jsonl import write_jsonl
+from t5rank.data.lists import RankedList
+from t5rank.tasks import lists
 from t5rank.train import data
 
 
@@ -66,6 +69,19 @@ def test_padding_and_speed_are_reported(trained):
     assert first["list_size"] == 4
     assert first["operations"] > 6 * first["tokens"] * (4 * 16 * 16 + 3 * 16 * 32)
     assert records(trainer, "train")[1]["tokens_per_second"] > 0  # the first one compiled
+
+
+def test_the_record_counts_what_was_repaired(make_trainer, vocabulary_file, tmp_path):
+    documents = ("list", ""), ("list", "string"), ("value", "list")
+    dirty = RankedList("q", "list", *zip(*documents, strict=True), labels=(1.0, 0.0, 0.0))
+    write_jsonl(tmp_path / "train.jsonl", [dirty, *(ranked_list(i, "train") for i in range(9))])
+    splits = {"train": "train.jsonl"}
+    task = lists.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
+    trainer = make_trainer(mixture_or_task_name=task, train_steps=2, eval_period=0)
+    trainer.train()
+    assert model_folder.load_run(trainer.model_dir)["irregular_data"] == {
+        "dirty": {"empty_documents": 1, "duplicate_documents_merged": 1}
+    }
 
 
 def test_the_record_adds_up_what_was_logged(trained):

@@ -1,0 +1,95 @@
+"""Standard input and output in place of files, and text that comes from the terminal."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import TextIO
+
+from t5rank.data.errors import DataError
+from t5rank.data.files import UTF8_BOM, is_broken, open_text_writer, repaired
+
+STANDARD = "-"
+
+
+def new_folder(text: str) -> str:
+    """The value of an option that names a folder to write (argparse's `type`)."""
+    if text == STANDARD:
+        raise argparse.ArgumentTypeError("'-' is standard output; expected a folder")
+    return text
+
+
+def is_stream(output: str) -> bool:
+    """Whether an output is no file on disk: standard output, a device or a pipe."""
+    devices = ("/dev/", "/proc/")
+    piped = os.path.exists(output) and not os.path.isfile(output)
+    return output == STANDARD or os.path.abspath(output).startswith(devices) or piped
+
+
+@contextlib.contextmanager
+def opened(output: str) -> Iterator[TextIO]:
+    """An output for text: UTF-8, with "\\n" line ends; `-` is standard output."""
+    if output != STANDARD:
+        with open_text_writer(output) as file:
+            yield file
+        return
+    yield sys.stdout
+    sys.stdout.flush()
+
+
+def say(message: str, output: str | None) -> None:
+    """Prints a message; to standard error where the result goes to standard output."""
+    print(message, file=sys.stderr if output == STANDARD else sys.stdout)
+
+
+def set_up_stdout() -> None:
+    """Makes standard output UTF-8 whatever the locale; names of files are written as they are."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def input_lines(strict: bool, counts: Counter[str]) -> list[str]:
+    """The lines of standard input, without their ends.
+
+    Raises:
+      ValueError: it is closed or has no line, or, if `strict`, bytes that are not UTF-8.
+    """
+    if sys.stdin is None:
+        raise ValueError("Standard input is closed; expected one document a line.")
+    data = getattr(sys.stdin, "buffer", sys.stdin).read()
+    if isinstance(data, str):  # of what stands in for standard input
+        data = data.encode("utf-8", "surrogateescape")
+    lines = data.removeprefix(UTF8_BOM).split(b"\n")
+    lines = lines if lines[-1] else lines[:-1]
+    if not lines:
+        raise ValueError("Standard input has no line; expected one document a line.")
+    return [
+        whole_text(
+            line.removesuffix(b"\r").decode("utf-8", "surrogateescape"),
+            f"Line {number} of standard input",
+            strict,
+            counts,
+        )
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
+def whole_text(text: str, name: str, strict: bool, counts: Counter[str]) -> str:
+    """A text from the terminal, in which bytes that are not UTF-8 are surrogates.
+
+    Raises:
+      ValueError: it has such, and `strict`.
+    """
+    if not is_broken(text):
+        return text
+    if strict:
+        raise DataError(
+            f"{name} has bytes that are not UTF-8; expected text.",
+            "strict",
+            "replace what is broken by U+FFFD",
+            "Write it in UTF-8",
+        )
+    counts["broken_utf8_lines_replaced"] += 1
+    return repaired(text)
