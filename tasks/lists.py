@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,12 @@ from t5rank.data.lists import RankedList
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.tasks.sources import ListSource, ListTask, ReadLists
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
 LABELS = ("label", "teacher_score")
-SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
-ReadLists = Callable[[], Iterable[RankedList]]
+SHUFFLE_BUFFER = 1000  # lists, where they cannot be shuffled whole; filled before the first batch
 # Our checks' sentences hold "expected"; the id of a query may hold brackets.
 _ASSERTION = re.compile(r"assertion failed: \[(.*expected.*?)\](?:$| \[)", re.MULTILINE)
 _registered: dict[str, Any] = {}
@@ -51,6 +51,7 @@ def jsonl_task(
     keep_without_relevant: bool = True,
     labelled: bool = True,
     label: str = "label",
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
@@ -65,6 +66,7 @@ def jsonl_task(
       keep_without_relevant: whether lists without a relevant document stay.
       labelled: whether every document must have a label; without, only scores make sense.
       label: see `register_task`.
+      shuffle_buffer: see `register_task`.
     """
     readers = {
         split: functools.partial(
@@ -75,7 +77,15 @@ def jsonl_task(
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        shuffle_buffer=shuffle_buffer,
+    )
 
 
 def mixture(
@@ -121,6 +131,7 @@ def register_task(
     one_positive: bool = False,
     target_token: str = "<extra_id_10>",
     label: str = "label",
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers a task over any readers of `RankedList` and returns its name.
 
@@ -133,6 +144,8 @@ def register_task(
       target_token: the token of the `targets` feature.
       label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
         Validation keeps the labels, and so does what `one_positive` calls relevant.
+      shuffle_buffer: lists in memory that the next is drawn from, where lists can only be read from
+        their start; the others are shuffled whole (`t5rank.tasks.sources`).
 
     Raises:
       ValueError: a task of this name is registered with other settings.
@@ -141,7 +154,7 @@ def register_task(
         raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
     settings = (
         *(_reader_settings(readers), vocabulary_file, prompt),
-        *(one_positive, target_token, label),
+        *(one_positive, target_token, label, shuffle_buffer),
     )
     if name in _registered:
         if _registered[name] != settings:
@@ -172,7 +185,8 @@ def register_task(
         },
         postprocess_fn=judged_list,
         metric_fns=[ranking_metrics],
-        shuffle_buffer_size=SHUFFLE_BUFFER,
+        shuffle_buffer_size=shuffle_buffer,
+        task_cls=ListTask,
     )
     _registered[name] = settings
     return name
@@ -226,29 +240,24 @@ def _is_path(file: Any) -> bool:
     return isinstance(file, str | os.PathLike)
 
 
-def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> seqio.DataSource:
+def list_source(readers: Mapping[str, ReadLists], teacher: bool = False) -> ListSource:
     """A seqio source of one example per list; the train split is marked as training data.
 
     With `teacher`, examples have `targets_of_loss`, which in training are the teacher's scores.
     """
     of_loss = {"targets_of_loss": tf.TensorSpec([None], tf.float32)} if teacher else {}
-
-    def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
-        del shuffle_files, seed
-        return tf.data.Dataset.from_generator(
-            functools.partial(_examples, readers[split], split == TRAIN, teacher),
-            output_signature={
-                "query_id": tf.TensorSpec([], tf.string),
-                "query": tf.TensorSpec([], tf.string),
-                "doc_ids": tf.TensorSpec([None], tf.string),
-                "documents": tf.TensorSpec([None], tf.string),
-                "labels": tf.TensorSpec([None], tf.float32),
-                "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
-                **of_loss,
-            },
-        )
-
-    return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
+    signature = {
+        "query_id": tf.TensorSpec([], tf.string),
+        "query": tf.TensorSpec([], tf.string),
+        "doc_ids": tf.TensorSpec([None], tf.string),
+        "documents": tf.TensorSpec([None], tf.string),
+        "labels": tf.TensorSpec([None], tf.float32),
+        "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
+        **of_loss,
+    }
+    return ListSource(
+        readers, lambda read, split: _examples(read, split == TRAIN, teacher), signature
+    )
 
 
 def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
 from t5rank.data.passages import read_passage_lists
 from t5rank.prompts import RANKT5
-from t5rank.tasks.lists import TRAIN, ReadLists, register_task
+from t5rank.tasks.lists import SHUFFLE_BUFFER, TRAIN, register_task
+from t5rank.tasks.sources import ReadLists
 
 QNA_SPLITS = {"train": "train_v2.1.json.gz", "validation": "dev_v2.1.json.gz"}
 
@@ -24,6 +25,7 @@ def qna_task(
     keep_without_relevant: bool = True,
     labelled: bool = True,
     label: str = "label",
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers the task of MS MARCO QnA v2.1 and returns its name.
 
@@ -40,6 +42,7 @@ def qna_task(
       keep_without_relevant: whether lists with nothing selected (38% of train) stay.
       labelled: whether every passage must have `is_selected`; those of the eval split have none.
       label: see `t5rank.tasks.lists.register_task`.
+      shuffle_buffer: see there.
     """
     readers = {
         split: functools.partial(
@@ -50,7 +53,15 @@ def qna_task(
         )
         for split, file in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        shuffle_buffer=shuffle_buffer,
+    )
 
 
 def _qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
@@ -68,6 +79,7 @@ def passage_task(
     one_positive: bool = True,
     topn: int | None = None,
     label: str = "label",
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers the task of MS MARCO passage ranking and returns its name.
 
@@ -85,12 +97,21 @@ def passage_task(
       one_positive: see `t5rank.preprocessors.sample_documents`.
       topn: how many of the run's passages; None takes all. Not for folders: their lists are made.
       label: see `t5rank.tasks.lists.register_task`.
+      shuffle_buffer: see there.
     """
     readers = {
         split: _passage_reader(data_dir, files, split == TRAIN, topn)
         for split, files in splits.items()
     }
-    return register_task(name, readers, vocabulary_file, prompt, one_positive, label=label)
+    return register_task(
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        shuffle_buffer=shuffle_buffer,
+    )
 
 
 def _passage_reader(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from t5rank.data.errors import DataError
 from t5rank.data.files import UTF8_BOM, PathLike, decode_line, location, open_binary
+from t5rank.data.line_index import lines_with_progress
 
 _BLOCK_LINES = 1 << 17
 
@@ -47,7 +48,7 @@ class Collection:
         with open_binary(path) as file:
             self._check_mappable(file)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            ids, starts = _index(file, path, strict)
+            ids, starts = _index(path, strict)
         order = np.argsort(ids, kind="stable")
         self._ids, self._starts = ids[order], starts[order]
         self._check_unique()
@@ -59,6 +60,14 @@ class Collection:
         return self._find(doc_id) is not None
 
     def __getitem__(self, doc_id: str) -> str:
+        return self.text(doc_id)
+
+    def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
+        """The text; repairs are added to `counts` where the collection has no counts of its own.
+
+        Raises:
+          KeyError: there is no such document.
+        """
         found = self._find(doc_id)
         if found is None:
             raise KeyError(f"Document '{doc_id}' is not in file '{self.path}'.")
@@ -68,7 +77,8 @@ class Collection:
             return raw.decode("utf-8")
         except UnicodeDecodeError:  # only now is it worth counting lines
             where = location(self.path, self._line_number(start))
-            return decode_line(raw, where=where, strict=self._strict, counts=self._counts)
+            counts = counts if self._counts is None else self._counts
+            return decode_line(raw, where=where, strict=self._strict, counts=counts)
 
     def doc_ids(self) -> Iterator[str]:
         """All ids, sorted by their bytes."""
@@ -120,12 +130,12 @@ class Collection:
             )
 
 
-def _index(file, path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
+def _index(path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
     """All ids as fixed-width bytes, and the byte offsets of their lines, in file order."""
     id_blocks, start_blocks = [], []
     ids: list[bytes] = []
     starts: list[int] = []
-    for doc_id, start in _ids_and_starts(file, path, strict):
+    for doc_id, start in _ids_and_starts(lines_with_progress(path), path, strict):
         ids.append(doc_id)
         starts.append(start)
         if len(ids) == _BLOCK_LINES:
@@ -137,9 +147,11 @@ def _index(file, path: PathLike, strict: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(id_blocks), np.concatenate(start_blocks)
 
 
-def _ids_and_starts(file, path: PathLike, strict: bool) -> Iterator[tuple[bytes, int]]:
+def _ids_and_starts(
+    lines: Iterable[bytes], path: PathLike, strict: bool
+) -> Iterator[tuple[bytes, int]]:
     start = 0
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(lines, start=1):
         doc_id, tab, text = line.partition(b"\t")
         if number == 1:
             doc_id = doc_id.removeprefix(UTF8_BOM)
