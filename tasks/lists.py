@@ -22,6 +22,7 @@ from t5rank.data.lists import RankedList
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.settings import check_boolean, check_choice, check_integer, check_number
 from t5rank.tasks.sources import ListSource, ListTask, ReadLists
 from t5rank.vocabulary import Vocabulary
 
@@ -102,14 +103,14 @@ def mixture(
       ValueError: another number of rates than of tasks, a task twice, a rate that is not above 0,
         or a mixture of this name with other settings.
     """
+    for rate in rates or ():
+        check_number("RATES", rate, above=0)
     rates = [1.0] * len(tasks) if rates is None else [*map(float, rates)]
     if len(rates) != len(tasks) or len(set(tasks)) != len(tasks) or not tasks:
         raise ValueError(
             f"Mixture '{name}' has the tasks {[*tasks]} and {len(rates)} rates; expected different "
             "tasks (give each its own 'name'), and a rate of each."
         )
-    if not all(rate > 0 for rate in rates):
-        raise ValueError(f"Mixture '{name}' has the rates {rates}; expected each above 0.")
     settings = list(zip(tasks, rates, strict=True))
     if name not in seqio.MixtureRegistry.names():
         seqio.MixtureRegistry.add(name, settings)
@@ -150,8 +151,9 @@ def register_task(
     Raises:
       ValueError: a task of this name is registered with other settings.
     """
-    if label not in LABELS:
-        raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
+    check_choice("LABEL", label, LABELS)
+    check_boolean("ONE_POSITIVE", one_positive)
+    check_integer("SHUFFLE_BUFFER", shuffle_buffer)
     settings = (
         *(_reader_settings(readers), vocabulary_file, prompt),
         *(one_positive, target_token, label, shuffle_buffer),
@@ -219,6 +221,16 @@ def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:
     }
 
 
+def is_ours(name: str) -> bool:
+    """Whether a task was registered by `register_task`."""
+    return name in _registered
+
+
+def uses_teacher(name: str) -> bool:
+    """Whether the loss of a task of ours gets a teacher's scores."""
+    return "teacher_score" in _registered[name]
+
+
 def split_files(name: str) -> dict[str, dict[str, str]]:
     """What each split of a task of ours reads: split to `{"lists": path}`, or to the paths under
     "collection", "queries", "qrels" and "run"; none for readers of another make.
@@ -272,7 +284,7 @@ def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dic
                 "is_training": int(is_training),
             }
             if teacher:
-                of_loss = _teacher_scores(ranked_list) if is_training else ranked_list.labels
+                of_loss = teacher_scores(ranked_list) if is_training else ranked_list.labels
                 example["targets_of_loss"] = np.asarray(of_loss, np.float32)
             yield example
     except Exception as error:
@@ -280,7 +292,12 @@ def _examples(read: ReadLists, is_training: bool, teacher: bool) -> Iterator[dic
         raise
 
 
-def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
+def teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
+    """The teacher's scores of a list.
+
+    Raises:
+      ValueError: it has none.
+    """
     if ranked_list.teacher_scores is None:
         raise ValueError(
             f"List '{ranked_list.query_id}' has no teacher_score; expected one of each document. "
