@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 
 from t5rank.batching import BatchShapes
+from t5rank.settings import check_integer
 from t5rank.vocabulary import PAD_ID
 
 Batch = Mapping[str, np.ndarray]
@@ -96,6 +97,8 @@ def packed(
     Raises:
       ValueError: a row is shorter than a document, or has no slot, or there are too few.
     """
+    for name, value in {"row_length": row_length, "slots": slots, "rows": rows}.items():
+        check_integer(f"Layout '{name}'", value, optional=True)
     batches = iter(batches)
     for first in batches:
         length = row_length or _row_length(first)

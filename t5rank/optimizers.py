@@ -16,6 +16,7 @@ import optax
 from flax import traverse_util
 
 from t5rank import partitioning
+from t5rank.settings import check_boolean, check_choice, check_number
 from t5rank.types import Array, PyTree
 
 MakeTransformation = Callable[[Any], optax.GradientTransformation]
@@ -69,6 +70,11 @@ class OptimizerDef:
     """
 
     def __init__(self, transformation: MakeTransformation):
+        if not callable(transformation):
+            raise TypeError(
+                f"Optimizer 'transformation' has {transformation!r:.80}; expected a function of "
+                "the learning rate, such as optax.lion."
+            )
         self.transformation = transformation
 
     def create(self, target: PyTree) -> Optimizer:
@@ -145,6 +151,11 @@ def adafactor(
     With `multiply_by_parameter_scale` the step is relative to a parameter's root mean square, which
     is what T5's published learning rates (1e-3, 1e-4) are for.
     """
+    check_number("Adafactor 'decay_rate'", decay_rate, above=0, below=1)
+    check_boolean("Adafactor 'multiply_by_parameter_scale'", multiply_by_parameter_scale)
+    check_number("Adafactor 'clipping_threshold'", clipping_threshold, above=0, optional=True)
+    check_number("Adafactor 'momentum'", momentum, at_least=0, below=1, optional=True)
+    check_number("Adafactor 'weight_decay'", weight_decay, at_least=0, optional=True)
     return OptimizerDef(
         lambda learning_rate: optax.adafactor(
             learning_rate,
@@ -172,10 +183,12 @@ def adamw(
     Raises:
       ValueError: another `moment_dtype`.
     """
-    if moment_dtype not in ("float32", "bfloat16"):
-        raise ValueError(
-            f"Optimizer 'moment_dtype' has {moment_dtype!r}; expected 'float32' or 'bfloat16'."
-        )
+    check_choice("Optimizer 'moment_dtype'", moment_dtype, ("float32", "bfloat16"))
+    for name, value in {"b1": b1, "b2": b2}.items():
+        check_number(f"AdamW '{name}'", value, at_least=0, below=1)
+    check_number("AdamW 'eps'", eps, above=0)
+    check_number("AdamW 'weight_decay'", weight_decay, at_least=0)
+    check_number("AdamW 'clip_global_norm'", clip_global_norm, above=0, optional=True)
 
     def transformation(learning_rate: Any) -> optax.GradientTransformation:
         adam = optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)

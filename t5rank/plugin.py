@@ -13,13 +13,19 @@ import numpy as np
 import seqio
 import tensorflow as tf
 from flax import traverse_util
+from gin import config as gin_config
 
 from t5rank import checkpoints, layouts, trec
 from t5rank.checkpoints import AssignmentMap
+from t5rank.macros import check_macros
 from t5rank.models.network import T5Config
 from t5rank.preprocessors import input_length
+from t5rank.prompts import PairEncoder, Prompt
+from t5rank.tasks import checks, lists
+from t5rank.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
+gin_config.register_finalize_hook(check_macros)  # T5X parses and finalizes
 
 
 def t5x_config(config_class: Callable[..., Any], config: T5Config) -> Any:
@@ -71,6 +77,7 @@ def resumed_dataset(
       rows_per_list: pack the documents of each list into so many rows (see `t5rank.layouts`): T5X
         wants every batch in one shape, with a first axis of BATCH_SIZE. None pads every document.
     """
+    _check_lists(cfg)
     data = get_dataset_fn(
         cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
     )
@@ -79,6 +86,21 @@ def resumed_dataset(
         _log.info("Reading past the %d batches that have been trained on.", steps[-1])
     data = data.skip(steps[-1] if steps else 0)
     return data if rows_per_list is None else _packed(data, rows_per_list)
+
+
+def _check_lists(cfg: Any) -> None:
+    """Raises ValueError for lists that are malformed, before the first step; warns of labels."""
+    names = lists.task_names(cfg.mixture_or_task_name)
+    if not all(map(lists.is_ours, names)):
+        return
+    vocabulary_file, prompt = lists.text_settings(cfg.mixture_or_task_name)
+    length = input_length(cfg.task_feature_lengths)
+    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(prompt), length)
+    for name in names:
+        found = checks.check_lists(name, cfg.split, encoder, cfg.use_cached)
+        warning = found and checks.label_warning(found)
+        if found and warning:
+            _log.warning("LITTLE TO LEARN: %s %s.", found.which, warning)
 
 
 def _packed(data: tf.data.Dataset, rows: int) -> tf.data.Dataset:

@@ -13,6 +13,7 @@ import seqio
 import tensorflow as tf
 
 from t5rank.prompts import NO_ROOM, Prompt
+from t5rank.settings import check_integer
 from t5rank.vocabulary import EOS_ID
 
 Example = dict[str, tf.Tensor]
@@ -35,6 +36,23 @@ def input_length(sequence_length: Mapping[str, Any]) -> int:
             "Set it in TASK_FEATURE_LENGTHS."
         )
     return length[1]
+
+
+def check_lengths(sequence_length: Mapping[str, Any]) -> None:
+    """Raises for TASK_FEATURE_LENGTHS that have no meaning.
+
+    Raises:
+      TypeError: a length that is no integer.
+      ValueError: one below 1, or features that disagree on the list size.
+    """
+    size = list_size(sequence_length)
+    check_integer("LIST_SIZE", size)
+    check_integer("INPUT_LENGTH", input_length(sequence_length))
+    sizes = {name: length[0] for name, length in sequence_length.items() if length}
+    if set(sizes.values()) != {size}:
+        raise ValueError(
+            f"TASK_FEATURE_LENGTHS has the list sizes {sizes}; expected one, LIST_SIZE, for all."
+        )
 
 
 @seqio.map_over_dataset(num_seeds=1)

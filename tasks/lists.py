@@ -6,11 +6,10 @@ with the same settings changes nothing.
 """
 
 import functools
-import inspect
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,14 @@ from t5rank.data.lists import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
-from t5rank.tasks.errors import ReadErrors, collector
+from t5rank.settings import check_boolean, check_choice, check_integer, check_number
+from t5rank.tasks.errors import ReadErrors
+from t5rank.tasks.sources import ListSource, ListTask, ReadLists, started
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
 LABELS = ("label", "teacher_score")
-SHUFFLE_BUFFER = 1000  # lists; filled before the first batch
-ReadLists = Callable[[], Iterable[RankedList]]
+SHUFFLE_BUFFER = 1000  # lists, where they cannot be shuffled whole; filled before the first batch
 _registered: dict[str, Any] = {}
 _mixtures: dict[str, Any] = {}
 _irregular: dict[str, Counter[str]] = {}
@@ -54,6 +54,7 @@ def jsonl_task(
     labelled: bool = True,
     label: str = "label",
     strict: bool = True,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers a task over JSON lines files (see `t5rank.data.jsonl`) and returns its name.
 
@@ -69,6 +70,7 @@ def jsonl_task(
       labelled: whether every document must have a label; without, only scores make sense.
       label: see `register_task`.
       strict: see `register_task`; also of the reader.
+      shuffle_buffer: see `register_task`.
     """
     readers = {
         split: functools.partial(
@@ -81,7 +83,14 @@ def jsonl_task(
         for split, file in splits.items()
     }
     return register_task(
-        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        strict=strict,
+        shuffle_buffer=shuffle_buffer,
     )
 
 
@@ -99,14 +108,14 @@ def mixture(
       ValueError: another number of rates than of tasks, a task twice, a rate that is not above 0,
         or a mixture of this name with other settings.
     """
+    for rate in rates or ():
+        check_number("RATES", rate, above=0)
     rates = [1.0] * len(tasks) if rates is None else [*map(float, rates)]
     if len(rates) != len(tasks) or len(set(tasks)) != len(tasks) or not tasks:
         raise ValueError(
             f"Mixture '{name}' has the tasks {[*tasks]} and {len(rates)} rates; expected different "
             "tasks (give each its own 'name'), and a rate of each."
         )
-    if not all(rate > 0 for rate in rates):
-        raise ValueError(f"Mixture '{name}' has the rates {rates}; expected each above 0.")
     settings = list(zip(tasks, rates, strict=True))
     if name not in seqio.MixtureRegistry.names():
         seqio.MixtureRegistry.add(name, settings)
@@ -129,6 +138,7 @@ def register_task(
     target_token: str = "<extra_id_10>",
     label: str = "label",
     strict: bool = True,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers a task over any readers of `RankedList` and returns its name.
 
@@ -143,15 +153,18 @@ def register_task(
         Validation keeps the labels, and so does what `one_positive` calls relevant.
       strict: whether a query that leaves its documents no room is an error; if not, it is cut (see
         `t5rank.prompts.PairEncoder`) and counted, see `irregular_data`.
+      shuffle_buffer: lists in memory that the next is drawn from, where lists can only be read from
+        their start; the others are shuffled whole (`t5rank.tasks.sources`).
 
     Raises:
       ValueError: a task of this name is registered with other settings.
     """
-    if label not in LABELS:
-        raise ValueError(f"Argument 'label' has {label!r}; expected one of {', '.join(LABELS)}.")
+    check_choice("LABEL", label, LABELS)
+    check_boolean("ONE_POSITIVE", one_positive)
+    check_integer("SHUFFLE_BUFFER", shuffle_buffer)
     settings = (
         *(_reader_settings(readers), vocabulary_file, prompt),
-        *(one_positive, target_token, label, strict),
+        *(one_positive, target_token, label, shuffle_buffer, strict),
     )
     if name in _registered:
         if _registered[name] != settings:
@@ -184,7 +197,8 @@ def register_task(
         },
         postprocess_fn=judged_list,
         metric_fns=[ranking_metrics],
-        shuffle_buffer_size=SHUFFLE_BUFFER,
+        shuffle_buffer_size=shuffle_buffer,
+        task_cls=ListTask,
     )
     _registered[name] = settings
     return name
@@ -215,6 +229,16 @@ def _reader_settings(readers: Mapping[str, ReadLists]) -> Any:
         split: (r.func, r.args, r.keywords) if isinstance(r, functools.partial) else r
         for split, r in readers.items()
     }
+
+
+def is_ours(name: str) -> bool:
+    """Whether a task was registered by `register_task`."""
+    return name in _registered
+
+
+def uses_teacher(name: str) -> bool:
+    """Whether the loss of a task of ours gets a teacher's scores."""
+    return "teacher_score" in _registered[name]
 
 
 def split_files(name: str) -> dict[str, dict[str, str]]:
@@ -280,7 +304,7 @@ def _words(kind: str) -> str:
 
 def list_source(
     readers: Mapping[str, ReadLists], teacher: bool = False, name: str = "lists"
-) -> seqio.DataSource:
+) -> ListSource:
     """A seqio source of one example per list; the train split is marked as training data.
 
     With `teacher`, examples have `targets_of_loss`, which in training are the teacher's scores.
@@ -288,29 +312,21 @@ def list_source(
     """
     of_loss = {"targets_of_loss": tf.TensorSpec([None], tf.float32)} if teacher else {}
 
-    def dataset_fn(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
-        del shuffle_files, seed
-        return tf.data.Dataset.from_generator(
-            functools.partial(
-                _examples,
-                readers[split],
-                split == TRAIN,
-                teacher,
-                f"{name}/{split}",
-                collector(),
-            ),
-            output_signature={
-                "query_id": tf.TensorSpec([], tf.string),
-                "query": tf.TensorSpec([], tf.string),
-                "doc_ids": tf.TensorSpec([None], tf.string),
-                "documents": tf.TensorSpec([None], tf.string),
-                "labels": tf.TensorSpec([None], tf.float32),
-                "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
-                **of_loss,
-            },
-        )
+    def examples(
+        read: ReadLists, split: str, errors: ReadErrors | None
+    ) -> Iterator[dict[str, Any]]:
+        return _examples(read, split == TRAIN, teacher, f"{name}/{split}", errors)
 
-    return seqio.FunctionDataSource(dataset_fn, splits=tuple(readers))
+    signature = {
+        "query_id": tf.TensorSpec([], tf.string),
+        "query": tf.TensorSpec([], tf.string),
+        "doc_ids": tf.TensorSpec([None], tf.string),
+        "documents": tf.TensorSpec([None], tf.string),
+        "labels": tf.TensorSpec([None], tf.float32),
+        "is_training": tf.TensorSpec([], tf.int32),  # a cache holds no bool
+        **of_loss,
+    }
+    return ListSource(readers, examples, signature)
 
 
 def _examples(
@@ -320,7 +336,7 @@ def _examples(
         return
     counts: Counter[str] = Counter()
     try:
-        for ranked_list in _started(read, counts):
+        for ranked_list in started(read, counts):
             _note_irregular(source, counts)
             example = {
                 "query_id": ranked_list.query_id,
@@ -331,7 +347,7 @@ def _examples(
                 "is_training": int(is_training),
             }
             if teacher:
-                of_loss = _teacher_scores(ranked_list) if is_training else ranked_list.labels
+                of_loss = teacher_scores(ranked_list) if is_training else ranked_list.labels
                 example["targets_of_loss"] = np.asarray(of_loss, np.float32)
             yield example
     except Exception as error:
@@ -340,17 +356,12 @@ def _examples(
         errors.add(error)
 
 
-def _started(read: ReadLists, counts: Counter[str]) -> Iterable[RankedList]:
-    """The lists of a reader; those of `t5rank.data` say in `counts` what they found."""
-    try:
-        parameters = inspect.signature(read).parameters.values()
-    except ValueError:  # of a builtin
-        return read()
-    counting = any(p.name == "counts" or p.kind is p.VAR_KEYWORD for p in parameters)
-    return read(counts=counts) if counting else read()  # type: ignore[call-arg]
+def teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
+    """The teacher's scores of a list.
 
-
-def _teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:
+    Raises:
+      ValueError: it has none.
+    """
     if ranked_list.teacher_scores is None:
         raise ValueError(
             f"List '{ranked_list.query_id}' has no teacher_score; expected one of each document. "

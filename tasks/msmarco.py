@@ -9,7 +9,8 @@ from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
 from t5rank.data.passages import read_passage_lists
 from t5rank.prompts import RANKT5
-from t5rank.tasks.lists import TRAIN, ReadLists, register_task
+from t5rank.tasks.lists import SHUFFLE_BUFFER, TRAIN, register_task
+from t5rank.tasks.sources import ReadLists
 
 QNA_SPLITS = {"train": "train_v2.1.json.gz", "validation": "dev_v2.1.json.gz"}
 
@@ -25,6 +26,7 @@ def qna_task(
     labelled: bool = True,
     label: str = "label",
     strict: bool = False,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers the task of MS MARCO QnA v2.1 and returns its name.
 
@@ -43,6 +45,7 @@ def qna_task(
       label: see `t5rank.tasks.lists.register_task`.
       strict: see `t5rank.tasks.lists.register_task`; also of the reader, which then refuses the
         real files: they repeat passages.
+      shuffle_buffer: see there.
     """
     readers = {
         split: functools.partial(
@@ -55,7 +58,14 @@ def qna_task(
         for split, file in splits.items()
     }
     return register_task(
-        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        strict=strict,
+        shuffle_buffer=shuffle_buffer,
     )
 
 
@@ -76,6 +86,7 @@ def passage_task(
     labelled: bool = True,
     label: str = "label",
     strict: bool = True,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
 ) -> str:
     """Registers the task of MS MARCO passage ranking and returns its name.
 
@@ -95,13 +106,21 @@ def passage_task(
       labelled: whether every passage of a folder's lists must have a label.
       label: see `t5rank.tasks.lists.register_task`.
       strict: see `t5rank.tasks.lists.register_task`; also of the reader.
+      shuffle_buffer: see there.
     """
     readers = {
         split: _passage_reader(data_dir, files, split == TRAIN, topn, labelled, strict)
         for split, files in splits.items()
     }
     return register_task(
-        name, readers, vocabulary_file, prompt, one_positive, label=label, strict=strict
+        name,
+        readers,
+        vocabulary_file,
+        prompt,
+        one_positive,
+        label=label,
+        strict=strict,
+        shuffle_buffer=shuffle_buffer,
     )
 
 

@@ -152,5 +152,5 @@ def test_bfloat16_moments_take_the_steps_of_float32():
 
 
 def test_an_unknown_type_of_moments_is_an_error():
-    with pytest.raises(ValueError, match="'moment_dtype' has 'float16'; expected 'float32' or"):
+    with pytest.raises(ValueError, match="'moment_dtype' has 'float16'; expected one of 'float32'"):
         optimizers.adamw(moment_dtype="float16")

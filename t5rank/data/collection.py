@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from t5rank.data.files import (
     location,
     open_binary,
 )
+from t5rank.data.line_index import lines_with_progress
 
 _BLOCK_LINES = 1 << 17
 
@@ -35,6 +36,9 @@ class Collection:
         replaced by U+FFFD (of a text counted at each reading), and the first of an id is kept.
       counts: see `t5rank.data.lists`.
 
+    Attributes:
+      repaired: counts of what opening the file repaired; `counts` has them, too.
+
     Raises:
       ValueError: the file is compressed, empty or a pipe, a line has no tab or no id, or what
         `strict` refuses; names file and line.
@@ -51,15 +55,18 @@ class Collection:
 
     def __init__(self, path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None):
         self.path = path
+        self.repaired: Counter[str] = Counter()
         self._strict, self._counts = strict, counts
         check_regular(path, "documents are read in any order")
         with open_binary(path) as file:
             self._check_mappable(file)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            ids, starts = _index(file, path, strict, counts)
+            ids, starts = _index(path, strict, self.repaired)
         order = np.argsort(ids, kind="stable")
         self._ids, self._starts = ids[order], starts[order]
         self._keep_first()
+        if counts is not None:
+            counts.update(self.repaired)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -68,6 +75,14 @@ class Collection:
         return self._find(doc_id) is not None
 
     def __getitem__(self, doc_id: str) -> str:
+        return self.text(doc_id)
+
+    def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
+        """The text; repairs are added to `counts` where the collection has no counts of its own.
+
+        Raises:
+          KeyError: there is no such document.
+        """
         found = self._find(doc_id)
         if found is None:
             raise KeyError(f"Document '{doc_id}' is not in file '{self.path}'.")
@@ -77,7 +92,8 @@ class Collection:
             return raw.decode("utf-8")
         except UnicodeDecodeError:  # only now is it worth counting lines
             where = location(self.path, self._line_number(start))
-            return decode_line(raw, where=where, strict=self._strict, counts=self._counts)
+            counts = counts if self._counts is None else self._counts
+            return decode_line(raw, where=where, strict=self._strict, counts=counts)
 
     def doc_ids(self) -> Iterator[str]:
         """All ids, sorted by their bytes."""
@@ -133,18 +149,15 @@ class Collection:
         if same.size:
             self._ids = np.delete(self._ids, same + 1)
             self._starts = np.delete(self._starts, same + 1)
-            if self._counts is not None:
-                self._counts["duplicate_documents_merged"] += same.size
+            self.repaired["duplicate_documents_merged"] += same.size
 
 
-def _index(
-    file, path: PathLike, strict: bool, counts: Counter[str] | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _index(path: PathLike, strict: bool, counts: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
     """All ids as fixed-width bytes, and the byte offsets of their lines, in file order."""
     id_blocks, start_blocks = [], []
     ids: list[bytes] = []
     starts: list[int] = []
-    for doc_id, start in _ids_and_starts(file, path, strict, counts):
+    for doc_id, start in _ids_and_starts(lines_with_progress(path), path, strict, counts):
         ids.append(doc_id)
         starts.append(start)
         if len(ids) == _BLOCK_LINES:
@@ -157,10 +170,10 @@ def _index(
 
 
 def _ids_and_starts(
-    file, path: PathLike, strict: bool, counts: Counter[str] | None
+    lines: Iterable[bytes], path: PathLike, strict: bool, counts: Counter[str]
 ) -> Iterator[tuple[bytes, int]]:
     start = 0
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(lines, start=1):
         doc_id, tab, _ = line.partition(b"\t")
         if number == 1:
             doc_id = doc_id.removeprefix(UTF8_BOM)

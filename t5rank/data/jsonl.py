@@ -20,6 +20,8 @@ from typing import Any
 from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, open_text_writer, read_lines, repaired
 from t5rank.data.folder import lists_files
+from t5rank.data.indexed import IndexedLists
+from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
 _LIST_KEYS = {"query_id": str, "query": str, "documents": list}
@@ -64,6 +66,30 @@ def read_jsonl(
 def jsonl_files(path: PathLike) -> list[PathLike]:
     """The files that `read_jsonl` reads; raises as it does."""
     return [*lists_files(path)] if os.path.isdir(path) else [path]
+
+
+def index_jsonl(
+    path: PathLike,
+    *,
+    strict: bool = True,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> IndexedLists | None:
+    """The lists of `read_jsonl`, of which one pass notes the places, to be read in any order.
+
+    None where the file is compressed, or a folder: `t5rank lists` compresses what it writes.
+    """
+    if not is_plain(path):
+        return None
+    lines = LineIndex(path)
+    return IndexedLists(
+        str(path),
+        len(lines),
+        lambda i, counts: _parsed_list(lines[i], lines.location(i), strict, labelled, counts),
+        keep_without_relevant,
+        counts,
+    )
 
 
 def write_jsonl(path: PathLike, lists: Iterable[RankedList]) -> int:

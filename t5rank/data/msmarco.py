@@ -19,7 +19,9 @@ import numpy as np
 
 from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, read_lines
+from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
+from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
 _COLUMNS = ("query_id", "query", "passages")
@@ -71,6 +73,29 @@ def read_qna_rows(path: PathLike, **options: Any) -> Iterator[RankedList]:
         source=f"file '{path}'",
         **options,
     )
+
+
+def index_qna_rows(
+    path: PathLike,
+    *,
+    strict: bool = False,
+    labelled: bool = True,
+    keep_without_relevant: bool = True,
+    counts: Counter[str] | None = None,
+) -> IndexedLists | None:
+    """The lists of `read_qna_rows`, of which one pass notes the places, to be read in any order.
+
+    None where the file is compressed.
+    """
+    if not is_plain(path):
+        return None
+    lines = LineIndex(path)
+
+    def read(i: int, counts: Counter[str]) -> RankedList:
+        row, where = _row(lines[i], lines.location(i)), f"file '{path}', row {i + 1}"
+        return _qna_list(_checked_row(row, where), where, strict, labelled, counts)
+
+    return IndexedLists(f"file '{path}'", len(lines), read, keep_without_relevant, counts)
 
 
 def read_qna_parquet(path: PathLike, **options: Any) -> Iterator[RankedList]:

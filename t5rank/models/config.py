@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from t5rank.settings import check_boolean, check_choice, check_integer, check_number
 from t5rank.types import Array
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -64,10 +65,14 @@ class T5Config:
                 f"expected some of {tuple(ACTIVATIONS)}."
             )
         for name, allowed in {"dtype": DTYPES, "remat_policy": REMAT_POLICIES}.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"T5Config '{name}' has {getattr(self, name)!r}; expected one of {allowed}."
-                )
+            check_choice(f"T5Config '{name}'", getattr(self, name), allowed)
+        for name in ("vocab_size", "emb_dim", "num_heads", "head_dim", "mlp_dim"):
+            check_integer(f"T5Config '{name}'", getattr(self, name))
+        for name in ("num_encoder_layers", "num_decoder_layers"):
+            check_integer(f"T5Config '{name}'", getattr(self, name), at_least=0)
+        for name in ("logits_via_embedding", "relpos_bias_per_layer", "scan_layers"):
+            check_boolean(f"T5Config '{name}'", getattr(self, name))
+        check_number("T5Config 'dropout_rate'", self.dropout_rate, at_least=0, below=1)
         object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
 
     def architecture(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from t5rank import losses, metrics, ops
 from t5rank.losses.combinations import takes
 from t5rank.models import heads
 from t5rank.models.parts import accumulated, recomputed_in_parts, split
+from t5rank.settings import check_integer, check_number
 from t5rank.types import Array, LossFn, MetricFn, PyTree
 
 DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
@@ -77,14 +78,18 @@ class RankingModel:
         gradient_cache_rows: int | None = None,
     ):
         heads.check_head(head, module)
-        if num_microbatches < 1 or (batch_size or 0) % num_microbatches:
+        check_integer("NUM_MICROBATCHES", num_microbatches)
+        check_integer("BATCH_SIZE", batch_size, optional=True)
+        check_integer("GRADIENT_CACHE_ROWS", gradient_cache_rows, optional=True)
+        check_number("LOSS_NORMALIZING_FACTOR", loss_normalizing_factor, above=0, optional=True)
+        if not callable(loss_fn):
+            raise TypeError(
+                f"LOSS_FN has {loss_fn!r:.80}; expected a loss, LOSS_FN = @losses.softmax_loss."
+            )
+        if (batch_size or 0) % num_microbatches:
             raise ValueError(
                 f"NUM_MICROBATCHES has {num_microbatches} for {batch_size} lists; expected a "
                 "divisor of BATCH_SIZE."
-            )
-        if gradient_cache_rows is not None and gradient_cache_rows < 1:
-            raise ValueError(
-                f"GRADIENT_CACHE_ROWS has {gradient_cache_rows}; expected None or at least 1."
             )
         self.module = module
         self.head = head

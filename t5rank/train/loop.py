@@ -15,11 +15,12 @@ from t5rank.checkpoints.paths import path
 from t5rank.layouts import Layout, packed
 from t5rank.models import operations
 from t5rank.models.ranking import RankingModel
-from t5rank.preprocessors import input_length
+from t5rank.preprocessors import UNCUT, check_lengths, input_length, list_size
 from t5rank.prompts import PairEncoder, Prompt
 from t5rank.scoring import PairScorer
+from t5rank.settings import check_boolean, check_integer, check_text
 from t5rank.tasks import lists
-from t5rank.train import data, records, resuming, settings
+from t5rank.train import data, preflight, records, resuming, settings
 from t5rank.train.interrupt import Interrupt
 from t5rank.train.lock import locked
 from t5rank.train.reporting import Reporter
@@ -29,6 +30,11 @@ from t5rank.types import PyTree
 from t5rank.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
+_INTEGERS = (
+    *("batch_size", "train_steps", "log_period", "eval_period", "checkpoint_period"),
+    *("keep_checkpoints", "model_parallel", "parameter_partitioning_dims", "random_seed"),
+)
+_INTEGERS_OR_NONE = ("eval_queries", "eval_topn", "eval_batch_tokens", "early_stopping_patience")
 
 
 @dataclasses.dataclass
@@ -109,7 +115,7 @@ class Trainer:
     gin_text: str | None = None
 
     def __post_init__(self) -> None:
-        self._check_sizes()
+        self._check_settings()
         self.mesh = partitioning.make_mesh(self.model_parallel)
         self.axis_rules = partitioning.logical_axis_rules(self.parameter_partitioning_dims)
         self.groups = partitioning.data_parallelism(self.mesh) * self.model.num_microbatches
@@ -122,19 +128,36 @@ class Trainer:
         self.encoder = PairEncoder(
             Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
         )
+        self._check_input_length()
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
         self.scorer = PairScorer(self.model.score, self.eval_batch_tokens, self.mesh)
         self.validation = self._validation() if self.eval_period else None
 
-    def _check_sizes(self) -> None:
-        names = ("batch_size", "train_steps", "log_period")
-        maybe = ("eval_queries", "eval_topn", "early_stopping_patience")
-        for name in (*names, *(name for name in maybe if getattr(self, name) is not None)):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Setting '{name}' has {getattr(self, name)}; expected at least 1."
-                )
+    def _check_settings(self) -> None:
+        at_least = dict.fromkeys(("eval_period", "random_seed"), 0)
+        for name in _INTEGERS:
+            check_integer(name.upper(), getattr(self, name), at_least.get(name, 1))
+        for name in _INTEGERS_OR_NONE:
+            check_integer(name.upper(), getattr(self, name), optional=True)
+        for name in ("model_dir", "mixture_or_task_name", "eval_split", "best_metric"):
+            check_text(name.upper(), getattr(self, name))
+        for name in ("initial_checkpoint_path", "eval_mixture_or_task_name", "eval_qrels"):
+            check_text(name.upper(), getattr(self, name), optional=True)
+        check_text("EVAL_MEASURES", self.eval_measures)
+        check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
+        check_lengths(self.task_feature_lengths)
+        preflight.check_teaches(self.model.ranking_loss, list_size(self.task_feature_lengths))
+
+    def _check_input_length(self) -> None:
+        prompt = self.encoder.prompt
+        pieces = dataclasses.replace(self.encoder, max_length=UNCUT).pieces("")
+        needed = len(pieces.prefix) + len(pieces.suffix) + 2  # a token of the query, of a document
+        if self.encoder.max_length < needed:
+            raise ValueError(
+                f"INPUT_LENGTH has {self.encoder.max_length} tokens; expected at least {needed}: "
+                f"the prompt '{prompt.template}', a query and a document take so many."
+            )
 
     def _validation(self) -> Validation:
         if lists.text_settings(self.eval_task) != lists.text_settings(self.mixture_or_task_name):
@@ -188,6 +211,7 @@ class Trainer:
           RuntimeError: another process trains in the folder.
           OSError: the folder cannot be written.
         """
+        preflight.check_run(self)
         folder, now = path(self.model_dir), settings.written_form(self)
         with contextlib.ExitStack() as stack:
             with _writing(folder):

@@ -199,7 +199,9 @@ def test_a_list_of_1000_trains_in_the_memory_of_50():
 
 @pytest.mark.parametrize("rows", [0, -1])
 def test_a_gradient_cache_of_no_rows_is_an_error(rows):
-    with pytest.raises(ValueError, match=f"GRADIENT_CACHE_ROWS has {rows}; expected None or at"):
+    with pytest.raises(
+        ValueError, match=f"GRADIENT_CACHE_ROWS has {rows}; expected None or an integer"
+    ):
         make_model(gradient_cache_rows=rows)
 
 

@@ -308,7 +308,10 @@ def test_a_mixture_draws_from_its_tasks_at_their_rates(vocabulary_file):
 
 @pytest.mark.parametrize(
     ("rates", "message"),
-    [([1.0], "and 1 rates; expected"), ([1.0, 0.0], "expected each above 0")],
+    [
+        ([1.0], "and 1 rates; expected"),
+        ([1.0, 0.0], "RATES has 0.0; expected a finite number above 0"),
+    ],
 )
 def test_rates_of_a_mixture_are_checked(task, vocabulary_file, rates, message):
     other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)

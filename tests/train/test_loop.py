@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing_new(make_trainer, voc
 
 def test_divergence_names_its_step_and_the_last_good_checkpoint(make_trainer):
     make_trainer(train_steps=3, eval_period=0).train()
-    settings = {"learning_rate_fn": schedules.constant(float("nan")), "log_period": 6}
+    settings = {"learning_rate_fn": lambda step: float("nan"), "log_period": 6}
     trainer = make_trainer(train_steps=9, eval_period=0, **settings)
     with pytest.raises(TrainingDivergedError, match=r"at step 5; .* before it is 3\."):
         trainer.train()
@@ -176,8 +176,11 @@ def test_an_encoder_starts_from_a_t5_whose_decoder_it_has_no_place_for(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train_steps": 0}, "'train_steps' has 0; expected at least 1"),
-        ({"early_stopping_patience": 0}, "'early_stopping_patience' has 0; expected at least 1"),
+        ({"train_steps": 0}, "TRAIN_STEPS has 0; expected an integer of at least 1"),
+        (
+            {"early_stopping_patience": 0},
+            "EARLY_STOPPING_PATIENCE has 0; expected None or an integer",
+        ),
         ({"best_metric": "map"}, "BEST_METRIC has 'map'; expected one of"),
         ({"best_metric": "run/RR@10"}, "Those of 'run/' need qrels"),
         ({"eval_split": "test"}, "has no split 'test'"),

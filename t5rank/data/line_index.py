@@ -1,0 +1,130 @@
+"""The lines of a plain file by their number, without their text in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from t5rank.data.files import UTF8_BOM, PathLike, location, open_binary
+
+_BLOCK_LINES = 1 << 16
+_PROGRESS_LINES = 1 << 12
+
+
+def is_plain(path: PathLike) -> bool:
+    """Whether a file can be read from any place: it is a file on disk, and not compressed."""
+    if not os.path.isfile(path):
+        return False
+    with open_binary(path) as file:
+        return isinstance(file.raw, io.FileIO)
+
+
+class PlainFile:
+    """A file that is read from any place, by several threads at once."""
+
+    def __init__(self, path: PathLike):
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`, less a byte order mark at the start of the file."""
+        data = os.pread(self._descriptor, end - start, start)
+        return data.removeprefix(UTF8_BOM) if start == 0 else data
+
+
+class LineIndex:
+    r"""The lines of a plain file that are not blank, by number from 0; eight bytes a line.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "x")
+    ...     _ = path.write_text("a\n\nb\nc")
+    ...     lines = LineIndex(path)
+    ...     len(lines), lines[1], lines.location(1).endswith("x', line 3")
+    (3, b'b', True)
+    """
+
+    def __init__(self, path: PathLike):
+        self._file = PlainFile(path)
+        self._starts, self._blank = _places(path)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        start, end = (int(place) for place in self._starts[number : number + 2])
+        # Blank lines that follow are in between.
+        return self._file.read(start, end).partition(b"\n")[0].removesuffix(b"\r")
+
+    def location(self, number: int) -> str:
+        """The place of a line as errors name it."""
+        blank = int(np.searchsorted(self._blank, number, side="right"))
+        return location(self._file.path, number + blank + 1)
+
+
+def lines_with_progress(path: PathLike) -> Iterator[bytes]:
+    """The lines of a plain file, blank ones included; shows how far it is."""
+    with (
+        open_binary(path) as file,
+        tqdm(
+            desc=f"index of {os.path.basename(path)}",
+            total=os.path.getsize(path),
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            disable=None,
+            delay=2,
+        ) as progress,
+    ):
+        done = 0
+        for number, line in enumerate(file):
+            yield line
+            done += len(line)
+            if number % _PROGRESS_LINES == 0:
+                progress.update(done)
+                done = 0
+
+
+class Offsets:
+    """Integers that are added one by one, eight bytes each."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._last: list[int] = []
+
+    def add(self, value: int) -> None:
+        """Adds one."""
+        self._last.append(value)
+        if len(self._last) == _BLOCK_LINES:
+            self._blocks.append(np.array(self._last, np.int64))
+            self._last = []
+
+    def array(self) -> np.ndarray:
+        """All of them."""
+        return np.concatenate([*self._blocks, np.array(self._last, np.int64)])
+
+
+def _places(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Where each line starts, and the end; how many lines came before each blank one."""
+    starts, blank = Offsets(), Offsets()
+    start = lines = 0
+    for line in lines_with_progress(path):
+        if _is_blank(line, first=start == 0):
+            blank.add(lines)
+        else:
+            starts.add(start)
+            lines += 1
+        start += len(line)
+    starts.add(start)
+    return starts.array(), blank.array()
+
+
+def _is_blank(line: bytes, first: bool) -> bool:
+    text = line.removeprefix(UTF8_BOM) if first else line
+    return not text or text.isspace()

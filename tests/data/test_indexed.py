@@ -1,0 +1,114 @@
+"""Reading by number gives what reading from the start gives."""
+
+import gzip
+import json
+
+import pytest
+
+from t5rank import trec
+from t5rank.data.jsonl import index_jsonl, json_line, read_jsonl
+from t5rank.data.line_index import LineIndex
+from t5rank.data.lists import RankedList
+from t5rank.data.msmarco import index_qna_rows, read_qna_rows
+from t5rank.data.passages import index_passage_lists, read_passage_lists
+
+
+def ranked(number):
+    return RankedList(f"q{number}", "word", ("d1", "d2"), ("one", "twö"), (1.0, 0.0))
+
+
+LINES = [json_line(ranked(number)).strip() for number in range(4)]
+TEXTS = {
+    "plain": "\n".join(LINES) + "\n",
+    "no last line end": "\n".join(LINES),
+    "blank lines": "\n \n" + "\n\n".join(LINES) + "\n\n",
+    "byte order mark": "\ufeff" + "\n".join(LINES),
+    "mark on a blank line": "\ufeff\n" + "\n".join(LINES),
+    "carriage returns": "\r\n".join(LINES) + "\r\n",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_lists_of_json_lines(text, tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(text.encode())
+    indexed = index_jsonl(file)
+    assert [*indexed.lists(range(len(indexed)))] == [*read_jsonl(file)]
+    backwards = range(len(indexed) - 1, -1, -1)
+    assert [*indexed.lists(backwards)] == [*read_jsonl(file)][::-1]
+
+
+def test_an_error_names_the_line_of_the_file(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text(f"\n{LINES[0]}\n\n\nbroken\n{LINES[1]}\n")
+    with pytest.raises(ValueError, match=r"x\.jsonl', line 5 is malformed"):
+        [*index_jsonl(file).lists([2, 0, 1])]
+
+
+def test_lists_without_a_relevant_document_are_dropped(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text(json_line(RankedList("q", "word", ("d",), ("text",), (0.0,))) + LINES[0])
+    indexed = index_jsonl(file, keep_without_relevant=False)
+    assert [item.query_id for item in indexed.lists([1, 0])] == ["q0"]
+
+
+def test_a_compressed_file_is_not_read_by_number(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(gzip.compress(TEXTS["plain"].encode()))
+    assert index_jsonl(file) is None
+
+
+def test_an_index_has_eight_bytes_a_line(tmp_path):
+    file = tmp_path / "x"
+    file.write_text("text\n" * 70_000)
+    assert LineIndex(file)._starts.nbytes == 8 * 70_001
+
+
+def test_rows_of_qna(tmp_path):
+    file = tmp_path / "x.jsonl"
+    passages = {"is_selected": [0, 1], "passage_text": ["a", "b"]}
+    rows = [{"query_id": i, "query": "word", "passages": passages} for i in range(3)]
+    file.write_text("\n\n".join(map(json.dumps, rows)))
+    indexed = index_qna_rows(file)
+    assert [*indexed.lists([2, 0, 1])] == [[*read_qna_rows(file)][i] for i in (2, 0, 1)]
+
+
+RUNS = {
+    "trec": "q1 Q0 d2 1 2.0 x\nq1 Q0 d1 2 1.0 x\n\nq2 Q0 d3 1 5 x\n",
+    "msmarco": "\ufeffq1\td2\t1\nq1\td1\t2\nq2\td3\t1",
+    "queries apart": "q1 Q0 d2 1 2.0 x\nq2 Q0 d3 1 5 x\nq1 Q0 d1 2 1.0 x\n",
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    trec.write_queries(tmp_path / "collection.tsv", {f"d{i}": f"text {i}" for i in range(1, 5)})
+    trec.write_queries(tmp_path / "queries.tsv", {"q1": "one", "q2": "two"})
+    trec.write_qrels(tmp_path / "qrels.txt", {"q1": {"d4": 1}, "q2": {"d3": 2}})
+    return {
+        "collection": tmp_path / "collection.tsv",
+        "queries": tmp_path / "queries.tsv",
+        "qrels": tmp_path / "qrels.txt",
+        "run": tmp_path / "run.txt",
+    }
+
+
+@pytest.mark.parametrize("text", RUNS.values(), ids=RUNS)
+def test_lists_of_a_run(text, files):
+    files["run"].write_text(text)
+    options = {"add_missing_relevant": True, "topn": 1}
+    indexed = index_passage_lists(**files, **options)
+    assert [*indexed.lists([1, 0])] == [*read_passage_lists(**files, **options)][::-1]
+
+
+def test_an_error_names_the_line_of_the_run(files):
+    files["run"].write_text("q1 Q0 d2 1 2.0 x\n\nq2 Q0 d3 1 5 x\nq2 Q0 d4 2 nothing x\n")
+    with pytest.raises(ValueError, match=r"Line 4 of file '.*run\.txt' has the score 'nothing'"):
+        [*index_passage_lists(**files).lists([1])]
+
+
+def test_a_line_of_a_run_in_another_format_is_an_error(files):
+    files["run"].write_text("q1 Q0 d2 1 2.0 x\nq2 d3 1\n")
+    with pytest.raises(ValueError, match=r"Line 2 of file '.*run\.txt' has 3 columns; expected 6"):
+        [*index_passage_lists(**files).lists([1])]
