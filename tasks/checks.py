@@ -71,6 +71,7 @@ def check_lists(
     if use_cached:
         _check_cache(task, split)
         return None
+    encoder = dataclasses.replace(encoder, strict=lists.is_strict(task))
     is_whole = _bytes(task, split) <= CHECKED_BYTES
     teacher = lists.uses_teacher(task) and split == lists.TRAIN
     labels, query_ids, relevant = [], set(), 0

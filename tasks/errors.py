@@ -37,6 +37,10 @@ class ReadErrors:
         self.any = True
         self._raised.append(error)
 
+    def forget(self) -> None:
+        """Leaves out what is noted: another error comes first."""
+        self._raised.clear()
+
     def check(self) -> None:
         """Raises the first one, and forgets it: its traceback comes to hold what reads."""
         if self._raised:
@@ -75,9 +79,11 @@ def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> 
         said = _plain(error, where)  # raised below: the context would hold TensorFlow's frames
     finally:
         _collector.reset(token)
-    errors.check()
-    if said is not None:
-        raise said
+    if said is None:
+        errors.check()
+        return
+    errors.forget()  # readers are ahead: the preprocessors' list is an earlier one
+    raise said
 
 
 def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:

@@ -94,7 +94,7 @@ class ListSource(seqio.DataSource):
         return self._indexed[split]
 
     def lists(self, split: str, counts: Counter[str] | None = None) -> Iterable[RankedList]:
-        """Every list of a split, in the order of its files; see `t5rank.data.lists` for `counts`."""
+        """Every list of a split, in the order of its files (`counts`: see `t5rank.data.lists`)."""
         counts = Counter() if counts is None else counts
         lists = self.indexed(split)
         if lists is None:
