@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 INTERRUPTED = 143  # what a shell reports for a process that SIGTERM ended
 _TWICE = 130  # and for one that Ctrl-C ended
+_terminal = 2
 
 
 def end_on_signals() -> None:
@@ -18,6 +19,8 @@ def end_on_signals() -> None:
     code, so a second thread looks, too. It also ends the program at the second Ctrl-C, whoever has
     taken the first.
     """
+    global _terminal
+    _terminal = os.dup(2)  # what imports write to standard error is kept from it
     seen, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -57,5 +60,7 @@ def _end(number: int, frame: Any) -> None:
 def _say_and_exit(number: int, status: int) -> NoReturn:
     name = signal.Signals(number).name
     with contextlib.suppress(OSError):
-        os.write(2, f"\nt5rank: {name}. The same command goes on from what is saved.\n".encode())
+        os.write(
+            _terminal, f"\nt5rank: {name}. The same command goes on from what is saved.\n".encode()
+        )
     os._exit(status)

@@ -113,7 +113,8 @@ def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
 def _plain(error: tf.errors.OpError, where: str | None) -> ValueError:
     found = _ASSERTION.search(error.message)
     if found is None:
-        what = re.split(r"\n|\s*\[\[|\s*\[Op:", error.message.strip(), maxsplit=1)[0]
+        message = re.sub(r"\{\{.*?\}\}", "", error.message).strip()  # the graph's own names
+        what = re.split(r"\n|\s*\[\[|\s*\[Op:", message, maxsplit=1)[0].rstrip(".")
         return ValueError(
             f"Data of {where or 'a task'} cannot be read: {what or type(error).__name__}."
         )
