@@ -191,6 +191,9 @@ def register_task(
         shuffle_buffer_size=SHUFFLE_BUFFER,
     )
     _registered[name] = settings
+    _cut.pop(name, None)
+    for split in readers:
+        _irregular.pop(f"{name}/{split}", None)
     return name
 
 

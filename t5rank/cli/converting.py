@@ -134,7 +134,8 @@ def _export(arguments: argparse.Namespace) -> int:
         )
         qrels = trec.read_qrels(arguments.qrels, **options) if arguments.qrels else None
         measures = arguments.measures or DEFAULT_MEASURES
-        print(table(export_int8(model, output, list(lists), qrels, measures, step)), end="")
+        agreement = export_int8(model, output, list(lists), qrels, measures, step, **options)
+        print(table(agreement), end="")
         say_irregular(options["counts"])
     print(f"Wrote {output}.")
     return 0
