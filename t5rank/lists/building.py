@@ -54,7 +54,7 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
     }
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)
-        _check_same(folder, made_of, {**manifest, "files": manifest["fingerprints"]})
+        _check_same(folder, made_of, {**manifest, "files": manifest.get("fingerprints", {})})
         shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
         return manifest
     _claim(writer, made_of)

@@ -62,6 +62,14 @@ def test_without_judgements_no_qrels_are_written(world, monkeypatch):
         read_judgements("out")
 
 
+def test_a_folder_that_lost_its_qrels_is_refused(build):
+    folder = build("out")
+    assert read_judgements(folder) == trec.read_qrels(folder / "qrels.txt")
+    (folder / "qrels.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="qrels.txt' does not exist"):
+        read_judgements(folder)
+
+
 def test_blank_documents_are_written_and_read(build, world):
     texts = (world["folder"] / "collection.tsv").read_text().splitlines()
     blank = ["d5\t" if line.startswith("d5\t") else line for line in texts]
