@@ -66,7 +66,7 @@ def test_a_folder_that_lost_its_qrels_is_refused(build):
     folder = build("out")
     assert read_judgements(folder) == trec.read_qrels(folder / "qrels.txt")
     (folder / "qrels.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="qrels.txt' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"qrels\.txt' does not exist"):
         read_judgements(folder)
 
 
