@@ -201,6 +201,9 @@ def register_task(
         task_cls=ListTask,
     )
     _registered[name] = settings
+    _cut.pop(name, None)
+    for split in readers:
+        _irregular.pop(f"{name}/{split}", None)
     return name
 
 
@@ -271,7 +274,7 @@ def irregular_data(name: str) -> dict[str, int]:
     """What was repaired, or is blank, in the data of a task or mixture as far as they were read.
 
     The names are those of `t5rank.data.lists`. A list that is read again, in another epoch, counts
-    once; one that is read in two splits counts twice.
+    once, and so does a query that is cut; a list of two splits counts twice.
     """
     total: Counter[str] = Counter()
     for task in task_names(name):

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
-from t5rank.cli.streams import new_folder, whole_text
+from t5rank.cli.streams import check_text, new_folder
 
 
 def add_convert(commands) -> None:
@@ -51,8 +51,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from t5rank.convert import Settings, convert
 
     check_at_least_one(arguments, "max_length")
-    if arguments.prompt is not None:
-        whole_text(arguments.prompt, "Option '--prompt'", strict=True, counts=Counter())
+    check_text(arguments, "prompt")
     report = convert(
         arguments.source,
         arguments.destination,
@@ -134,7 +133,8 @@ def _export(arguments: argparse.Namespace) -> int:
         )
         qrels = trec.read_qrels(arguments.qrels, **options) if arguments.qrels else None
         measures = arguments.measures or DEFAULT_MEASURES
-        print(table(export_int8(model, output, list(lists), qrels, measures, step)), end="")
+        agreement = export_int8(model, output, list(lists), qrels, measures, step, **options)
+        print(table(agreement), end="")
         say_irregular(options["counts"])
     print(f"Wrote {output}.")
     return 0

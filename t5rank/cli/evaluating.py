@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, say_irregular
-from t5rank.cli.streams import opened, say
+from t5rank.cli.streams import check_text, opened, say
 
 _SET = "{set}"
 
@@ -80,6 +80,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from t5rank import evaluation
     from t5rank.evaluation import sets
 
+    check_text(arguments, "measures")
     arms = _arms(arguments.run)
     _check_set(arguments, arms)
     measures = arguments.measures or evaluation.PROTOCOLS.get(

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from t5rank.cli.options import add_command, check_at_least_one
-from t5rank.cli.streams import new_folder
+from t5rank.cli.streams import check_text, new_folder
 
 
 def add_reproduce(commands) -> None:
@@ -70,6 +70,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
             print(f"{each.name:<24}--size {each.size:<8}{each.title}")
         return 0
     check_at_least_one(arguments, "seeds", "workers")
+    check_text(arguments, "gin")
     design = find_design(arguments.name, arguments.size, DESIGNS)
     if arguments.check:
         print(described_inputs(design.inputs), flush=True)

@@ -14,7 +14,7 @@ from t5rank.cli.options import (
     load_model,
     say_irregular,
 )
-from t5rank.cli.streams import input_lines, is_stream, opened, say, whole_text
+from t5rank.cli.streams import check_text, input_lines, is_stream, opened, say, whole_text
 
 if TYPE_CHECKING:
     from t5rank.data.lists import RankedList
@@ -91,11 +91,12 @@ def add_rerank(commands) -> None:
 
 def _rerank(arguments: argparse.Namespace) -> int:
     from t5rank import model_folder, trec
-    from t5rank.data.files import fingerprint, is_broken
+    from t5rank.data.files import fingerprint
     from t5rank.rerank import rerank_run, rerank_stream
 
     check_at_least_one(arguments, "depth", "topn")
-    if not trec.is_id(arguments.tag) or is_broken(arguments.tag):
+    check_text(arguments, "tag")
+    if not trec.is_id(arguments.tag):
         raise ValueError(f"Option '--tag' has {arguments.tag!r}; expected one word.")
     counts: Counter[str] = Counter()
     lists, files, sizes = _candidates(arguments, counts)

@@ -35,13 +35,17 @@ def opened(output: str) -> Iterator[TextIO]:
         with open_text_writer(output) as file:
             yield file
         return
+    if sys.stdout is None:
+        raise ValueError("Standard output is closed; expected somewhere to write.")
     yield sys.stdout
     sys.stdout.flush()
 
 
 def say(message: str, output: str | None) -> None:
     """Prints a message; to standard error where the result goes to standard output."""
-    print(message, file=sys.stderr if output == STANDARD else sys.stdout)
+    stream = sys.stderr if output == STANDARD else sys.stdout
+    if stream is not None:  # else print would take standard output for a closed standard error
+        print(message, file=stream)
 
 
 def set_up_stdout() -> None:
@@ -74,6 +78,14 @@ def input_lines(strict: bool, counts: Counter[str]) -> list[str]:
         )
         for number, line in enumerate(lines, start=1)
     ]
+
+
+def check_text(arguments: argparse.Namespace, *names: str) -> None:
+    """Raises ValueError where options that are texts, not paths, have bytes that are not UTF-8."""
+    for name in names:
+        value = getattr(arguments, name) or ""
+        if any(map(is_broken, [value] if isinstance(value, str) else value)):
+            raise ValueError(f"Option '--{name}' has bytes that are not UTF-8; expected text.")
 
 
 def whole_text(text: str, name: str, strict: bool, counts: Counter[str]) -> str:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from t5rank.cli.options import add_command
-from t5rank.cli.streams import new_folder
+from t5rank.cli.streams import check_text, new_folder
 from t5rank.cli.terminal import import_tensorflow
 from t5rank.leaving import INTERRUPTED
 
@@ -72,6 +72,7 @@ def add_train(commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    check_text(arguments, "gin")
     import_tensorflow()
     from t5rank.compilation_cache import use_compilation_cache
     from t5rank.train.config import configured_trainer

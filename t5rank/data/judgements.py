@@ -7,7 +7,7 @@ from collections import Counter
 
 from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, open_binary
-from t5rank.data.folder import MANIFEST, QRELS
+from t5rank.data.folder import MANIFEST, QRELS, read_manifest
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.trec import Qrels, read_qrels
@@ -33,9 +33,8 @@ def read_judgements(
     counts = Counter() if counts is None else counts
     if not _are_lists(path):
         return read_qrels(path, strict=strict, counts=counts)
-    own = os.path.join(path, QRELS)
-    if os.path.isfile(os.path.join(path, MANIFEST)) and os.path.isfile(own):
-        return read_qrels(own, strict=strict, counts=counts)
+    if _has_qrels(path):
+        return read_qrels(os.path.join(path, QRELS), strict=strict, counts=counts)
     qrels: Qrels = {}
     for ranked in read_jsonl(path, strict=strict, counts=counts):
         judged = qrels.setdefault(ranked.query_id, {})
@@ -79,6 +78,11 @@ def _add(
         )
     judged[doc_id] = max(before, grade)
     counts["conflicting_judgements_merged"] += 1
+
+
+def _has_qrels(path: PathLike) -> bool:
+    made = os.path.isfile(os.path.join(path, MANIFEST))
+    return made and QRELS in read_manifest(path).get("trec", ())
 
 
 def _are_lists(path: PathLike) -> bool:

@@ -54,7 +54,7 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
     }
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)
-        _check_same(folder, made_of, {**manifest, "files": manifest["fingerprints"]})
+        _check_same(folder, made_of, {**manifest, "files": manifest.get("fingerprints", {})})
         shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
         return manifest
     _claim(writer, made_of)
@@ -125,15 +125,16 @@ def _write_adopted(index: int, block: Any) -> None:
 def _claim(writer: Writer, made_of: dict[str, Any]) -> None:
     """Says in the folder what it is made of, or checks that it was begun like this.
 
-    What a command began that failed before it had written a list is removed.
+    What another command began that failed before it had written a list is removed.
     """
     unfinished = unfinished_folder(writer.folder)
     path = unfinished / "made_of.json"
-    if not any(_holds_lists(record) for record in unfinished.glob("[0-9]*.json")):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    before = json.loads(path.read_text()) if path.is_file() else made_of
+    if any(_holds_lists(record) for record in unfinished.glob("[0-9]*.json")):
+        _check_same(Path(writer.folder), made_of, before)
+    elif before != made_of:
+        shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True, exist_ok=True)
-    if path.is_file():
-        _check_same(Path(writer.folder), made_of, json.loads(path.read_text()))
     write_json(path, made_of)
 
 

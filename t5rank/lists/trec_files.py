@@ -45,7 +45,8 @@ class TrecParts:
             self._files[QRELS].writelines(trec.qrels_lines({ranked.query_id: grades(ranked)}))
         else:
             self._counts["lists_with_fractional_labels"] += 1
-        scores = {d: -float(n) * self._ranked for n, d in enumerate(ranked.doc_ids, start=1)}
+        ranks = enumerate(ranked.doc_ids, start=1)
+        scores = {doc_id: -float(rank) if self._ranked else 0.0 for rank, doc_id in ranks}
         self._files[RUN].writelines(trec.run_lines({ranked.query_id: scores}, TAG))
 
     def close(self) -> None:

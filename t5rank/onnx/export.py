@@ -5,9 +5,11 @@ OUTPUT/config.json, vocabulary.model as in the model folder
 OUTPUT/int8.json, README.md          of an int8 model: how far its scores are from float32
 """
 
+import dataclasses
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,9 @@ def export_int8(
     qrels: Qrels | None = None,
     measures: str = DEFAULT_MEASURES,
     step: int | None = None,
+    *,
+    strict: bool = True,
+    counts: Counter[str] | None = None,
 ) -> Agreement:
     """Exports a model whose encoder multiplies int8, and compares it with float32.
 
@@ -76,13 +81,16 @@ def export_int8(
       qrels: for the change of the measures.
       measures: names of ir_measures.
       step: which checkpoint; the best by default, or else the latest.
+      strict: whether a query that leaves no room is an error; see `PairEncoder`.
+      counts: `queries_cut` is added to it.
 
     Raises:
-      ValueError: as `export`; or fewer than two queries.
+      ValueError: as `export`; fewer than two queries, or one that leaves no room.
     """
     parse_measures(measures)
     calibration, held_out = _split(lists)
     model, encoder, params = _loaded(model_dir, step)
+    encoder = _checked(dataclasses.replace(encoder, strict=strict, counts=counts), lists)
     folder = _new_folder(output)
     largest = _calibrated(model, params, _tokens(encoder, calibration))
     params8, largest8 = smoothed(params, model.module.config, largest)
@@ -91,10 +99,18 @@ def export_int8(
     graph.save(_INPUTS, {scores: _SCORES})
     model_folder.save_config(folder, model, encoder)
     rerankers = (Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder))
+    rerankers[1].encoder = encoder
     agreement = measured_agreement(*rerankers, held_out, qrels, measures)
     (folder / "int8.json").write_text(json.dumps(agreement.written_form(), indent=2) + "\n")
     (folder / "README.md").write_text(readme(agreement))
     return agreement
+
+
+def _checked(encoder: PairEncoder, lists: Sequence[RankedList]) -> PairEncoder:
+    """The encoder, after each query was seen to leave room, or was counted as cut."""
+    for query in dict.fromkeys(ranked.query for ranked in lists):
+        encoder.pieces(query)
+    return dataclasses.replace(encoder, counts=None)
 
 
 def _loaded(

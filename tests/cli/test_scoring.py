@@ -128,6 +128,27 @@ def test_a_query_of_bytes_that_are_no_text_is_an_error(model_dir, monkeypatch, c
 
 
 @pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("rerank --model x --lists x --output x", "tag"),
+        ("convert x y --to t5rank", "prompt"),
+        ("train --gin_file x", "gin"),
+        ("evaluate --qrels x --run x", "measures"),
+    ],
+)
+def test_an_option_of_bytes_that_are_no_text_is_an_error(command, option, capsys):
+    assert cli.main([*command.split(), f"--{option}=x=\udcff"]) == 1
+    assert f"Option '--{option}' has bytes that are not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["lists -", "export --model x --format onnx --output -"])
+def test_a_folder_cannot_be_standard_output(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(command.split())
+    assert "'-' is standard output; expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("piped", "message"),
     [("collection", "is a pipe or a terminal; expected a file on disk"), ("run", None)],
 )

@@ -1,5 +1,7 @@
 """Qrels and run beside lists, and lists that stand in for qrels."""
 
+import gzip
+
 import ir_measures
 import pytest
 
@@ -60,6 +62,14 @@ def test_without_judgements_no_qrels_are_written(world, monkeypatch):
         read_judgements("out")
 
 
+def test_a_folder_that_lost_its_qrels_is_refused(build):
+    folder = build("out")
+    assert read_judgements(folder) == trec.read_qrels(folder / "qrels.txt")
+    (folder / "qrels.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"qrels\.txt' does not exist"):
+        read_judgements(folder)
+
+
 def test_blank_documents_are_written_and_read(build, world):
     texts = (world["folder"] / "collection.tsv").read_text().splitlines()
     blank = ["d5\t" if line.startswith("d5\t") else line for line in texts]
@@ -115,3 +125,35 @@ def test_a_folder_without_whole_lists_is_an_error(tmp_path, names, message):
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=message):
         next(read_jsonl(tmp_path))
+
+
+def test_marks_line_ends_and_compression_change_nothing(build, world):
+    expected = build("plain")
+    for name in ("collection.tsv", "queries.tsv", "qrels.txt", "run0.txt"):
+        path = world["folder"] / name
+        data = b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
+        path.write_bytes(gzip.compress(data) if name in ("queries.tsv", "qrels.txt") else data)
+    folder = build("strange")
+    assert list(read_jsonl(folder)) == list(read_jsonl(expected))
+    for name in ("qrels.txt", "run.txt"):
+        assert (folder / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_unusual_ids_and_tabs_in_texts_are_kept(world, monkeypatch):
+    monkeypatch.chdir(world["folder"])
+    doc_id, query_id = "d\u00a0\u2028\u0085'\"#<1>", "q\u3000\\"
+    texts = {
+        "collection.tsv": f"{doc_id}\ta\tb\u2028c\n",
+        "queries.tsv": f"{query_id}\twhat\n",
+        "qrels.txt": f"{query_id} 0 {doc_id} 1\n",
+        "run.txt": f"{query_id} Q0 {doc_id} 1 1.0 x\n",
+    }
+    for name, text in texts.items():
+        (world["folder"] / name).write_text(text, encoding="utf-8", newline="\n")
+    options = "--collection collection.tsv --queries queries.tsv --qrels qrels.txt --run run.txt"
+    assert cli.main(["lists", "out", *options.split()]) == 0
+    (ranked,) = read_jsonl("out")
+    assert (ranked.query_id, ranked.doc_ids) == (query_id, (doc_id,))
+    assert ranked.documents == ("a\tb\u2028c",)
+    assert trec.read_qrels("out/qrels.txt") == {query_id: {doc_id: 1}}
+    assert trec.read_run("out/run.txt") == {query_id: {doc_id: -1.0}}

@@ -218,15 +218,15 @@ DIRTY = [
 ]
 
 
-def dirty_task(vocabulary_file, tmp_path, strict):
-    (tmp_path / "dev.jsonl").write_text("\n".join(DIRTY))
+def dirty_task(vocabulary_file, tmp_path, lines, strict):
+    (tmp_path / "dev.jsonl").write_text("\n".join(lines))
     return lists.jsonl_task(
         str(tmp_path), {"validation": "dev.jsonl"}, vocabulary_file, name=new_name(), strict=strict
     )
 
 
 def test_a_task_that_is_not_strict_repairs_and_counts_once_a_list(vocabulary_file, tmp_path):
-    name = dirty_task(vocabulary_file, tmp_path, strict=False)
+    name = dirty_task(vocabulary_file, tmp_path, DIRTY, strict=False)
     first, second = (read(name, "validation", WHOLE, shuffle=False) for _ in range(2))
     assert documents(first) == documents(second) == [("d1",), ("d1",), ("d",)]
     assert lists.irregular_data(name) == {
@@ -237,13 +237,19 @@ def test_a_task_that_is_not_strict_repairs_and_counts_once_a_list(vocabulary_fil
     }
 
 
-def test_what_a_strict_task_refuses_says_what_accepts_it(vocabulary_file, tmp_path):
-    name = dirty_task(vocabulary_file, tmp_path, strict=True)
+@pytest.mark.parametrize(
+    ("line", "start", "end"),
+    [(0, "Query 'q1' has ", "to cut it."), (1, "The list in file ", "to merge them.")],
+)
+def test_what_a_strict_task_refuses_says_what_accepts_it(
+    vocabulary_file, tmp_path, line, start, end
+):
+    name = dirty_task(vocabulary_file, tmp_path, DIRTY[line : line + 1], strict=True)
     with pytest.raises(DataError) as error:
         read(name, "validation", WHOLE, shuffle=False)
     advice = error.value.said({"strict": "--gin.STRICT=False"})
-    assert advice.startswith("Query 'q1' has ")
-    assert advice.endswith("input length, or give --gin.STRICT=False to cut it.")
+    assert advice.startswith(start)
+    assert advice.endswith(f", or give --gin.STRICT=False {end}")
 
 
 def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, tmp_path):
