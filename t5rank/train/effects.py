@@ -75,7 +75,7 @@ def _check_macros(used: set[str], bindings: Sequence[Binding]) -> None:
     if unused:
         place = _last(bindings, unused[0])
         raise ValueError(
-            f"Macro '{unused[0]}'{_at(place)} has no effect in this configuration; expected one of "
+            f"Macro '{unused[0]}' has no effect in this configuration{_at(place)}; expected one of "
             f"{sorted(used)}. Is it misspelt, or left over from another recipe? "
             f"All without effect: {', '.join(unused)}."
         )
