@@ -1,15 +1,19 @@
 """Where a task's lists come from: a seqio source that shuffles lists whole where it can.
 
-Lists that can be read by number (`t5rank.data.indexed`: an uncompressed file of JSON lines, the
-queries of an uncompressed run) come in a new order every epoch, each list once. The order follows
-from seqio's seed alone, so that both trainers, all hosts and a resumed run see the same one; of
-several hosts each reads its part only. What can only be read from its start (gzip, the columnar
-file of QnA) is shuffled by seqio in a buffer of SHUFFLE_BUFFER lists. So are cached tasks, whose
-files seqio shuffles, too. A mixture draws from its tasks, each shuffled by itself.
+Lists that can be read by number (`t5rank.data.indexed`: uncompressed JSON lines, in a file or a
+folder, and the queries of an uncompressed run) come in a new order every epoch, each list once. The
+order follows from seqio's seed alone, so that both trainers, all hosts and a resumed run see the
+same one; of several hosts each reads its part only.
+
+What can only be read from its start (gzip, the columnar file of QnA) is shuffled by seqio in a
+buffer of SHUFFLE_BUFFER lists. Before that, the shards of a folder that `t5rank lists` wrote come
+in a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files,
+then in the buffer. A mixture draws from its tasks, each shuffled by itself.
 """
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -42,6 +46,15 @@ def indexed(read: ReadLists) -> IndexedLists | None:
     if not isinstance(read, functools.partial) or read.func not in _INDEXED:
         return None
     return _INDEXED[read.func](*read.args, **read.keywords)
+
+
+def _is_folder(read: ReadLists) -> bool:
+    """Whether a reader's files can come in another order."""
+    return (
+        isinstance(read, functools.partial)
+        and read.func is read_jsonl
+        and os.path.isdir(*read.args)
+    )
 
 
 class ListSource(seqio.DataSource):
@@ -96,6 +109,15 @@ class ListSource(seqio.DataSource):
         """The examples of a split; with `shuffle`, what can be is in a new order every epoch."""
         shard = shard_info or seqio.ShardInfo(0, 1)
         lists = self.indexed(split) if shuffle else None
+
+        def files_epoch(number: np.uint64) -> Iterator[dict[str, Any]]:
+            read = functools.partial(self._readers[split], shuffle=int(number))
+            return self._examples(read, split)
+
+        if lists is None and shuffle and _is_folder(self._readers[split]):
+            numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+            dataset = numbers.flat_map(lambda number: self._dataset(files_epoch, number))
+            return dataset.shard(shard.num_shards, shard.index)
         if lists is None:
             dataset = self._dataset(lambda: self._examples(lambda: self.lists(split), split))
             return dataset.shard(shard.num_shards, shard.index)

@@ -98,9 +98,8 @@ def _check_parameters(read: set[Key], bindings: Sequence[Binding]) -> None:
 def _binds(binding: Binding, scope: str, selector: str) -> bool:
     first, _, rest = binding.selector.partition(".")
     written = ".".join(filter(None, (binding.modules.get(first, first), rest)))
-    return binding.scope == scope and f".{written}".endswith(f".{selector}") | (
-        f".{selector}".endswith(f".{written}")
-    )
+    same = f".{written}".endswith(f".{selector}") or f".{selector}".endswith(f".{written}")
+    return binding.scope == scope and same
 
 
 def _in_use(read: set[Key], selector: str) -> str:
