@@ -115,8 +115,7 @@ class ListSource(seqio.DataSource):
             return self._examples(read, split)
 
         if lists is None and shuffle and _is_folder(self._readers[split]):
-            numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
-            dataset = numbers.flat_map(lambda number: self._dataset(files_epoch, number))
+            dataset = self._epochs(files_epoch, seed)
             return dataset.shard(shard.num_shards, shard.index)
         if lists is None:
             dataset = self._dataset(lambda: self._examples(lambda: self.lists(split), split))
@@ -127,9 +126,17 @@ class ListSource(seqio.DataSource):
             part = order[shard.index :: shard.num_shards]
             return self._examples(lambda: lists.lists(part), split)
 
-        # One number an epoch: TensorFlow draws it anew where seqio repeats the data.
+        return self._epochs(epoch, seed)
+
+    def _epochs(self, examples: Callable[..., Any], seed: int | None) -> tf.data.Dataset:
+        """One epoch of `examples` of a number that is another each time seqio repeats the data."""
+
+        @tf.autograph.experimental.do_not_convert
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            return self._dataset(examples, number)
+
         numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
-        return numbers.flat_map(lambda number: self._dataset(epoch, number))
+        return numbers.flat_map(epoch)
 
     def _dataset(self, examples: Callable[..., Any], *arguments: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_generator(
