@@ -62,11 +62,15 @@ def check_number(
     ).rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(_sentence(name, value, wanted))
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the largest float
+        number = math.inf
     inside = (
-        math.isfinite(value)
-        and (at_least is None or value >= at_least)
-        and (above is None or value > above)
-        and (below is None or value < below)
+        math.isfinite(number)
+        and (at_least is None or number >= at_least)
+        and (above is None or number > above)
+        and (below is None or number < below)
     )
     if not inside:
         raise ValueError(_sentence(name, value, wanted))

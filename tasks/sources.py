@@ -1,16 +1,20 @@
 """Where a task's lists come from: a seqio source that shuffles lists whole where it can.
 
-Lists that can be read by number (`t5rank.data.indexed`: an uncompressed file of JSON lines, the
-queries of an uncompressed run) come in a new order every epoch, each list once. The order follows
-from seqio's seed alone, so that both trainers, all hosts and a resumed run see the same one; of
-several hosts each reads its part only. What can only be read from its start (gzip, the columnar
-file of QnA) is shuffled by seqio in a buffer of SHUFFLE_BUFFER lists. So are cached tasks, whose
-files seqio shuffles, too. A mixture draws from its tasks, each shuffled by itself.
+Lists that can be read by number (`t5rank.data.indexed`: uncompressed JSON lines, in a file or a
+folder, and the queries of an uncompressed run) come in a new order every epoch, each list once. The
+order follows from seqio's seed alone, so that both trainers, all hosts and a resumed run see the
+same one; of several hosts each reads its part only.
+
+What can only be read from its start (gzip, the columnar file of QnA) is shuffled by seqio in a
+buffer of SHUFFLE_BUFFER lists. Before that, the shards of a folder that `t5rank lists` wrote come
+in a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files,
+then in the buffer. A mixture draws from its tasks, each shuffled by itself.
 """
 
 import functools
 import inspect
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -55,6 +59,15 @@ def started(read: ReadLists, counts: Counter[str]) -> Iterable[RankedList]:
         return read()
     counting = any(p.name == "counts" or p.kind is p.VAR_KEYWORD for p in parameters)
     return read(counts=counts) if counting else read()  # type: ignore[call-arg]
+
+
+def _is_folder(read: ReadLists) -> bool:
+    """Whether a reader's files can come in another order."""
+    return (
+        isinstance(read, functools.partial)
+        and read.func is read_jsonl
+        and os.path.isdir(*read.args)
+    )
 
 
 class ListSource(seqio.DataSource):
@@ -113,6 +126,14 @@ class ListSource(seqio.DataSource):
         shard = shard_info or seqio.ShardInfo(0, 1)
         errors = collector()
         lists = self.indexed(split) if shuffle else None
+
+        def files_epoch(number: np.uint64) -> Iterator[dict[str, Any]]:
+            read = functools.partial(self._readers[split], shuffle=int(number))
+            return self._examples(read, split, errors)
+
+        if lists is None and shuffle and _is_folder(self._readers[split]):
+            dataset = self._epochs(files_epoch, seed)
+            return dataset.shard(shard.num_shards, shard.index)
         if lists is None:
             read = functools.partial(self.lists, split)
             dataset = self._dataset(lambda: self._examples(read, split, errors))
@@ -123,9 +144,17 @@ class ListSource(seqio.DataSource):
             part = order[shard.index :: shard.num_shards]
             return self._examples(functools.partial(lists.lists, part), split, errors)
 
-        # One number an epoch: TensorFlow draws it anew where seqio repeats the data.
+        return self._epochs(epoch, seed)
+
+    def _epochs(self, examples: Callable[..., Any], seed: int | None) -> tf.data.Dataset:
+        """One epoch of `examples` of a number that is another each time seqio repeats the data."""
+
+        @tf.autograph.experimental.do_not_convert
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            return self._dataset(examples, number)
+
         numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
-        return numbers.flat_map(lambda number: self._dataset(epoch, number))
+        return numbers.flat_map(epoch)
 
     def _dataset(self, examples: Callable[..., Any], *arguments: tf.Tensor) -> tf.data.Dataset:
         return tf.data.Dataset.from_generator(

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from t5rank.data.errors import DataError
-from t5rank.data.files import PathLike, location, open_text_writer, read_lines, repaired
+from t5rank.data.files import PathLike, location, open_text_writer, repaired
 from t5rank.data.folder import lists_files
 from t5rank.data.indexed import IndexedLists
+from t5rank.data.interleaving import lines_of
 from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
 
@@ -37,6 +38,7 @@ def read_jsonl(
     labelled: bool = True,
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
+    shuffle: int | None = None,
 ) -> Iterator[RankedList]:
     """Reads lists in file order from a plain or gzip file, or a folder (`t5rank.data.folder`).
 
@@ -47,6 +49,7 @@ def read_jsonl(
         null, is 0.0, and the document not judged.
       keep_without_relevant: whether lists with no label above 0 are kept.
       counts: see `t5rank.data.lists`.
+      shuffle: a seed for the order of a folder's files; see `t5rank.data.interleaving`.
 
     Raises:
       ValueError: malformed JSON, an unknown or missing key, a value of another type, or what
@@ -55,8 +58,7 @@ def read_jsonl(
     counts = Counter() if counts is None else counts
     lists = (
         _parsed_list(line, location(file, number), strict, labelled, counts)
-        for file in jsonl_files(path)
-        for number, line in read_lines(file)
+        for file, number, line in lines_of(jsonl_files(path), shuffle)
     )
     return filter_lists(
         lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
@@ -78,11 +80,12 @@ def index_jsonl(
 ) -> IndexedLists | None:
     """The lists of `read_jsonl`, of which one pass notes the places, to be read in any order.
 
-    None where the file is compressed, or a folder: `t5rank lists` compresses what it writes.
+    None where a file is compressed, as those are that `t5rank lists` writes.
     """
-    if not is_plain(path):
+    files = jsonl_files(path)
+    if not all(map(is_plain, files)):
         return None
-    lines = LineIndex(path)
+    lines = LineIndex(*files)
     return IndexedLists(
         str(path),
         len(lines),

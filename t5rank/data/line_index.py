@@ -1,4 +1,4 @@
-"""The lines of a plain file by their number, without their text in memory."""
+"""The lines of plain files by their number, without their text in memory."""
 
 from __future__ import annotations
 
@@ -39,31 +39,53 @@ class PlainFile:
 
 
 class LineIndex:
-    r"""The lines of a plain file that are not blank, by number from 0; eight bytes a line.
+    r"""The lines of plain files that are not blank, by number from 0; eight bytes a line.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "x")
-    ...     _ = path.write_text("a\n\nb\nc")
-    ...     lines = LineIndex(path)
-    ...     len(lines), lines[1], lines.location(1).endswith("x', line 3")
-    (3, b'b', True)
+    ...     one, two = pathlib.Path(folder, "one"), pathlib.Path(folder, "two")
+    ...     _ = one.write_text("a\n\nb\nc"), two.write_text("d")
+    ...     lines = LineIndex(one, two)
+    ...     len(lines), lines[1], lines.location(1).endswith("one', line 3"), lines[3]
+    (4, b'b', True, b'd')
     """
 
-    def __init__(self, path: PathLike):
-        self._file = PlainFile(path)
-        self._starts, self._blank = _places(path)
+    def __init__(self, *paths: PathLike):
+        self._files = [_FileIndex(path) for path in paths]
+        self._ends = np.cumsum([len(file) for file in self._files])
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return int(self._ends[-1])
 
     def __getitem__(self, number: int) -> bytes:
-        start, end = (int(place) for place in self._starts[number : number + 2])
+        file, line = self._place(number)
+        return file.line(line)
+
+    def location(self, number: int) -> str:
+        """The place of a line as errors name it."""
+        file, line = self._place(number)
+        return file.location(line)
+
+    def _place(self, number: int) -> tuple[_FileIndex, int]:
+        at = int(np.searchsorted(self._ends, number, side="right"))
+        file = self._files[at]
+        return file, number - int(self._ends[at]) + len(file)
+
+
+class _FileIndex:
+    def __init__(self, path: PathLike):
+        self._file = PlainFile(path)
+        self.starts, self._blank = _places(path)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def line(self, number: int) -> bytes:
+        start, end = (int(place) for place in self.starts[number : number + 2])
         # Blank lines that follow are in between.
         return self._file.read(start, end).partition(b"\n")[0].removesuffix(b"\r")
 
     def location(self, number: int) -> str:
-        """The place of a line as errors name it."""
         blank = int(np.searchsorted(self._blank, number, side="right"))
         return location(self._file.path, number + blank + 1)
 

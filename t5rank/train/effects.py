@@ -80,7 +80,7 @@ def _check_macros(used: set[str], bindings: Sequence[Binding]) -> None:
     if unused:
         place = _last(bindings, unused[0])
         raise ValueError(
-            f"Macro '{unused[0]}'{_at(place)} has no effect in this configuration; expected one of "
+            f"Macro '{unused[0]}' has no effect in this configuration{_at(place)}; expected one of "
             f"{sorted(used)}. Is it misspelt, or left over from another recipe? "
             f"All without effect: {', '.join(unused)}."
         )
@@ -103,9 +103,8 @@ def _check_parameters(read: set[Key], bindings: Sequence[Binding]) -> None:
 def _binds(binding: Binding, scope: str, selector: str) -> bool:
     first, _, rest = binding.selector.partition(".")
     written = ".".join(filter(None, (binding.modules.get(first, first), rest)))
-    return binding.scope == scope and f".{written}".endswith(f".{selector}") | (
-        f".{selector}".endswith(f".{written}")
-    )
+    same = f".{written}".endswith(f".{selector}") or f".{selector}".endswith(f".{written}")
+    return binding.scope == scope and same
 
 
 def _in_use(read: set[Key], selector: str) -> str:

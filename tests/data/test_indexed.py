@@ -39,6 +39,16 @@ def test_lists_of_json_lines(text, tmp_path):
     assert [*indexed.lists(backwards)] == [*read_jsonl(file)][::-1]
 
 
+def test_lists_of_a_folder_of_plain_shards(tmp_path):
+    shards = {"a.jsonl": LINES[:1], "b.jsonl": [], "c.jsonl": LINES[1:]}
+    for name, lines in shards.items():
+        (tmp_path / name).write_text("\n".join(lines))
+    sizes = [{"file": name, "bytes": (tmp_path / name).stat().st_size} for name in shards]
+    (tmp_path / "manifest.json").write_text(json.dumps({"shards": sizes}))
+    indexed = index_jsonl(tmp_path)
+    assert [*indexed.lists([3, 0, 2, 1])] == [ranked(i) for i in (3, 0, 2, 1)]
+
+
 def test_an_error_names_the_line_of_the_file(tmp_path):
     file = tmp_path / "x.jsonl"
     file.write_text(f"\n{LINES[0]}\n\n\nbroken\n{LINES[1]}\n")
@@ -62,7 +72,7 @@ def test_a_compressed_file_is_not_read_by_number(tmp_path):
 def test_an_index_has_eight_bytes_a_line(tmp_path):
     file = tmp_path / "x"
     file.write_text("text\n" * 70_000)
-    assert LineIndex(file)._starts.nbytes == 8 * 70_001
+    assert LineIndex(file)._files[0].starts.nbytes == 8 * 70_001
 
 
 def test_rows_of_qna(tmp_path):

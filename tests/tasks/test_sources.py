@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 
 import pytest
 import seqio
@@ -71,6 +72,21 @@ def test_what_is_compressed_is_drawn_from_a_buffer(make_task):
     found = order(make_task("train.jsonl.gz", shuffle_buffer=3), take=100, seed=0)
     assert found != sorted(found)
     assert all(number < place + 3 for place, number in enumerate(found))
+
+
+def test_shards_come_in_a_new_order_every_epoch_side_by_side(folder, make_task):
+    shards = folder / "shards"
+    shards.mkdir()
+    names = [f"{shard}.jsonl.gz" for shard in range(40)]
+    for shard, name in enumerate(names):
+        write_jsonl(shards / name, map(ranked, range(10 * shard, 10 * shard + 10)))
+    sizes = [{"file": name, "bytes": (shards / name).stat().st_size} for name in names]
+    (shards / "manifest.json").write_text(json.dumps({"shards": sizes}))
+    found = order(make_task("shards", shuffle_buffer=1), seed=0, num_epochs=2)
+    epochs = [found[:400], found[400:]]
+    assert [sorted(epoch) for epoch in epochs] == [[*range(400)]] * 2
+    assert epochs[0] != epochs[1]
+    assert len({number // 10 for number in found[:16]}) == 16
 
 
 def test_tasks_of_a_mixture_are_each_shuffled_whole(make_task):

@@ -171,6 +171,103 @@ def test_a_macro_used_only_by_what_is_not_used_is_an_error(files, vocabulary_fil
         trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
 
 
+@pytest.mark.parametrize(
+    ("binding", "in_use"),
+    [
+        ("optimizers.adamw.b1=0.5", "adafactor"),
+        ("optax.lion.b1=0.5", ""),
+        ("schedules.linear.warmup_steps=7", "constant"),
+        ("losses.mixture.weights=[1.0]", "softmax_loss"),
+        ("layouts.padded.start=3", "packed"),
+    ],
+)
+def test_a_binding_that_nothing_reads_is_an_error(
+    binding, in_use, files, vocabulary_file, tmp_path
+):
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(
+        "include 't5rank/configs/recipes/msmarco_qna_softmax.gin'\n"
+        "from __gin__ import dynamic_registration\n"
+        "import optax\n"
+        "from t5rank import layouts\n"
+        "from t5rank import losses\n"
+        "from t5rank import optimizers\n"
+        "from t5rank import schedules\n"
+        f"{binding}\n"
+    )
+    name = binding.partition("=")[0]
+    with pytest.raises(ValueError) as error:
+        gin_trainer([str(recipe)], files, vocabulary_file, tmp_path)
+    assert f"Binding '{name}' in file '{recipe}', line 8 has no effect" in str(error.value)
+    assert in_use in str(error.value).partition("what is in use: ")[2]
+
+
+def test_a_binding_of_an_option_that_nothing_reads_is_an_error(files, vocabulary_file, tmp_path):
+    options = ["schedules.linear.warmup_steps=7"]
+    with pytest.raises(
+        ValueError, match=r"in option --gin\.schedules\.linear\.warmup_steps has no"
+    ):
+        trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *options)
+
+
+def test_a_binding_of_what_is_in_use_is_none(files, vocabulary_file, tmp_path):
+    recipe = tmp_path / "recipe.gin"
+    recipe.write_text(
+        "include 't5rank/configs/recipes/msmarco_qna_softmax.gin'\n"
+        "from __gin__ import dynamic_registration\n"
+        "from t5rank import layouts\n"
+        "from t5rank import losses\n"
+        "from t5rank import optimizers\n"
+        "LOSS_FN = @other/losses.softmax_loss\n"
+        "OPTIMIZER = @optimizers.adamw()\n"
+        "optimizers.adamw.b1 = 0.5\n"
+        "other/losses.softmax_loss.virtual_label = 1.0\n"
+        "layouts.packed.row_length = 512\n"
+    )
+    assert gin_trainer([str(recipe)], files, vocabulary_file, tmp_path).train_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("OPTIMIZER = %NOPE", r"Macro 'NOPE' \(file '.*recipe\.gin', line 3\) has no value"),
+        (
+            "import nomodule",
+            r"error in file '.*recipe\.gin', line 3: No module named 'nomodule'\.$",
+        ),
+        ("x.y.z = 1", r"error in file '.*recipe\.gin', line 3: 'x' was not provided by an import"),
+        ("BATCH_SIZE = 2.0", "^BATCH_SIZE has 2.0; expected an integer of at least 1"),
+        ("MODEL_DIR = 5", "^MODEL_DIR has 5; expected a path in quotes"),
+    ],
+)
+def test_an_error_of_a_recipe_is_one_sentence(line, message, files, vocabulary_file, tmp_path):
+    recipe = tmp_path / "recipe.gin"
+    start = "include 't5rank/configs/recipes/msmarco_qna_softmax.gin'\n"
+    recipe.write_text(f"{start}from __gin__ import dynamic_registration\n{line}\n")
+    name = line.partition(" ")[0]
+    with pytest.raises(ValueError, match=message) as error:
+        gin_trainer([str(recipe)], files, vocabulary_file, tmp_path, without=name)
+    assert "\n" not in str(error.value)
+
+
+def gin_trainer(recipes, files, vocabulary_file, tmp_path, without="") -> Trainer:
+    bindings = [
+        *SHRUNK,
+        f"MODEL_DIR={tmp_path / 'model'}",
+        f"DATA_DIR={files}",
+        f"VOCABULARY_FILE={vocabulary_file}",
+        *splits("qna"),
+        "INITIAL_CHECKPOINT_PATH=None",
+    ]
+    bindings = [b for b in bindings if b.partition("=")[0] != without]
+    return config.configured_trainer(recipes, bindings)
+
+
+def test_a_number_is_taken_as_the_path_that_was_written():
+    assert config.quoted("MODEL_DIR=1e5") == "MODEL_DIR='1e5'"
+    assert config.quoted("BATCH_SIZE=5") == "BATCH_SIZE=5"
+
+
 def test_a_missing_value_is_an_error_that_names_it(files, vocabulary_file, tmp_path):
     with pytest.raises(ValueError, match="LEARNING_RATE"):
         trainer_of(RECIPES[0], files, vocabulary_file, tmp_path, "LEARNING_RATE=%gin.REQUIRED")

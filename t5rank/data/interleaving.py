@@ -1,0 +1,46 @@
+"""Lines of several files, in their order or side by side in a random order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from t5rank.data.files import PathLike, read_lines
+
+SIDE_BY_SIDE = 16  # open files, each with a window of gzip's in memory
+
+
+def lines_of(
+    files: Sequence[PathLike], shuffle: int | None = None
+) -> Iterator[tuple[PathLike, int, bytes]]:
+    """Yields (file, line number, line), without blank lines.
+
+    Args:
+      files: plain or gzip files.
+      shuffle: a seed: the files come in a random order, `SIDE_BY_SIDE` of them a line in turn, so
+        that neighbours are from far apart. Within a file lines keep their order. None gives all
+        lines in order.
+    """
+    if shuffle is None:
+        for file in files:
+            yield from _lines(file)
+        return
+    order = np.random.default_rng(shuffle).permutation(len(files))
+    waiting = (_lines(files[i]) for i in order)
+    opened = deque(islice(waiting, SIDE_BY_SIDE))
+    while opened:
+        lines = opened.popleft()
+        line = next(lines, None)
+        if line is None:
+            opened.extend(islice(waiting, 1))
+        else:
+            yield line
+            opened.append(lines)
+
+
+def _lines(file: PathLike) -> Iterator[tuple[PathLike, int, bytes]]:
+    for number, line in read_lines(file):
+        yield file, number, line
