@@ -22,6 +22,7 @@ from t5rank.data.lists import RankedList
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.seqio_vocabulary import TextVocabulary
 from t5rank.vocabulary import Vocabulary
 
 TRAIN = "train"
@@ -37,8 +38,7 @@ _reader_errors: list[Exception] = []
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
     """The vocabulary for seqio and T5X; tokenizes as `t5rank.vocabulary.Vocabulary` does."""
-    vocabulary = Vocabulary(vocabulary_file)
-    return seqio.SentencePieceVocabulary(vocabulary.file, extra_ids=vocabulary.extra_ids)
+    return TextVocabulary(vocabulary_file)
 
 
 def jsonl_task(

@@ -1,12 +1,13 @@
 """Local and remote paths (`gs://`, `s3://`), and the checkpoints in a folder."""
 
-import json
 import os
 import re
 from typing import Any
 
 import tensorstore
 from etils import epath
+
+from t5rank.json_files import read_object_if_any
 
 PREFIX = "checkpoint"
 BEST = "best.json"
@@ -60,8 +61,8 @@ def _is_finished(checkpoint: epath.Path) -> bool:
 def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Which checkpoint is the best: `step`, `metric` and `value`; None where unknown or gone."""
     file = path(directory) / BEST
-    best = json.loads(file.read_text()) if file.is_file() else None
-    return best if best and best["step"] in steps(directory) else None
+    best = read_object_if_any(file)
+    return best if best.get("step") in steps(directory) else None
 
 
 def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> int:
@@ -78,7 +79,7 @@ def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> i
         step = found[-1]
     if step not in found:
         raise ValueError(
-            f"Model folder '{directory}' has checkpoints {found}; expected "
-            f"{'at least one' if step is None else step}."
+            f"Model folder '{directory}' has {f'checkpoints {found}' if found else 'no checkpoint'}"
+            f"; expected {'at least one' if step is None else step}."
         )
     return step
