@@ -170,7 +170,9 @@ def _stated(folder: epath.Path) -> tuple[dict[str, Any], dict[int, AddedToken]]:
     if "added_tokens_decoder" in config:
         stated = {int(i): _token(token) for i, token in config["added_tokens_decoder"].items()}
         return config, whole | stated if is_read_whole(config) else stated
-    config |= read_object_if_any(folder / _SPECIAL_MAP)
+    others = read_object_if_any(folder / _SPECIAL_MAP)
+    others.pop("additional_special_tokens", None)  # which transformers reads in CONFIG alone
+    config |= others
     special = {token.content for token in _named(config | {"additional_special_tokens": []})}
     legacy = {
         token_id: AddedToken(text, normalized=text not in special, special=text in special)
@@ -186,7 +188,8 @@ def is_read_whole(config: Mapping[str, Any]) -> bool:
 
 def _named(config: Mapping[str, Any]) -> list[AddedToken]:
     """The tokens that a configuration names without an id."""
-    names = [config[key] for key in _NAMED if config.get(key)]
+    keys = [key for key in config if key.endswith("_token") and isinstance(config[key], str)]
+    names = [config[key] for key in dict.fromkeys((*_NAMED, *keys)) if config.get(key)]
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     names += extra.values() if isinstance(extra, Mapping) else extra
     return [_token(name, special=True) for name in names]
@@ -196,7 +199,9 @@ def _token(value: str | Mapping[str, Any], special: bool = False) -> AddedToken:
     if isinstance(value, str):
         return AddedToken(value, normalized=not special, special=special)
     names = {field.name for field in dataclasses.fields(AddedToken)}
-    given = {"special": special} | {name: value[name] for name in value if name in names}
+    given: dict[str, Any] = {"special": special} | {
+        name: value[name] for name in value if name in names
+    }
     return AddedToken(**{"normalized": not given["special"]} | given)
 
 

@@ -186,8 +186,8 @@ def _cuts(names: Sequence[str]) -> list[dict[str, Any]]:
         at = _cut(name, others, single)
         if at is None:
             _log.warning(
-                "Vocabulary has pieces like every part of %r, so Hugging Face's tokenizer reads "
-                "it in a text as the token; t5rank reads it as text.",
+                "Vocabulary has pieces like every part of %r: Hugging Face's tokenizer reads it "
+                "in a text as the token, t5rank as text.",
                 name,
             )
         else:
