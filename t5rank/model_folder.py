@@ -126,7 +126,7 @@ def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEn
     """
     folder = path(directory)
     config = read_object_if_any(folder / CONFIG)
-    if "network" not in config:
+    if not {"network", "format"} & {*config}:
         raise ValueError(
             f"Model folder '{directory}' {found.describe(folder)}; expected a folder written by "
             f"t5rank (the MODEL_DIR of `t5rank train`).{found.next_step(folder)}"

@@ -13,6 +13,16 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HEADS = "monot5, rankt5 or encoder, as it was trained"
 
 
+def is_hugging_face(folder: epath.Path) -> bool:
+    """Whether there is a `config.json` of transformers.
+
+    Raises:
+      ValueError: that file is damaged.
+    """
+    config = read_object_if_any(folder / CONFIG)
+    return "network" not in config and bool({"model_type", "architectures", "d_model"} & {*config})
+
+
 def describe(folder: epath.Path) -> str:
     """What is at a path, as the rest of a sentence about it."""
     if folder.is_file():
@@ -23,9 +33,10 @@ def describe(folder: epath.Path) -> str:
         return "is empty"
     if paths.step_of(folder) is not None:
         return "is one checkpoint"
-    kind = read_object_if_any(folder / CONFIG)
-    if kind and "network" not in kind:
-        return f"is a Hugging Face folder (model_type {kind.get('model_type')!r})"
+    if is_hugging_face(folder):
+        return "is a Hugging Face folder"
+    if (folder / CONFIG).is_file():
+        return f"has a {CONFIG} of another program"
     if paths.steps(folder):
         return f"has checkpoints and no {CONFIG}, as a MODEL_DIR of T5X"
     return f"has no {CONFIG} and no checkpoint"
@@ -36,7 +47,7 @@ def next_step(folder: epath.Path) -> str:
     if paths.step_of(folder) is not None and (folder.parent / CONFIG).is_file():
         return f" Give '{folder.parent}', with --step {paths.step_of(folder)}."
     vocabulary = ", and --vocabulary T5's spiece.model"
-    if (folder / CONFIG).is_file() and "network" not in read_object_if_any(folder / CONFIG):
+    if is_hugging_face(folder):
         vocabulary = ""
     elif not (folder.is_dir() and (paths.steps(folder) or paths.step_of(folder) is not None)):
         return download(folder)
