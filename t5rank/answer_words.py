@@ -70,7 +70,7 @@ def _names(folder: epath.Path) -> Iterator[str]:
     yield str(read_object_if_any(folder / CONFIG).get("_name_or_path", "")).rstrip("/")
     card = folder / "README.md"
     if card.is_file():
-        text = card.read_text(errors="replace")
+        text = card.read_bytes().decode(errors="replace")
         yield from re.findall(r"^# +(\S+) *$", text, re.MULTILINE)[:1]
         yield from re.findall(r"""from_pretrained\(\s*["']([^"']+)["']""", text)
         yield from re.findall(r"""model_name *= *["']([^"']+)["']""", text)

@@ -55,9 +55,8 @@ def read(file: epath.Path, whole: bool = False) -> protos.ModelProto:
             "unk_id": model.get("unk_id"),
             "byte_fallback": bool(model.get("byte_fallback")),
         }
-        names = [plain(piece) for piece, _ in pieces]
-        steps = data["pre_tokenizer"].get("pretokenizers") if whole else _WORDS
-        found["pre_tokenizer"] = _WORDS if steps == [*_WORDS, *_cuts(names)] else steps
+        if whole:
+            found["pre_tokenizer"] = _without_cuts(data["pre_tokenizer"], pieces)
         characters = _characters(data.get("normalizer"), whole)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"Tokenizer '{file}' has an error: {error!r}; expected T5's.") from error
@@ -90,6 +89,12 @@ def _without_extra_ids(pieces: list[tuple[str, float]]) -> list[tuple[str, float
     while count < len(pieces) and pieces[-1 - count][0] == f"<extra_id_{count}>":
         count += 1
     return pieces[: len(pieces) - count]
+
+
+def _without_cuts(pre_tokenizer: Mapping[str, Any], pieces: Sequence[tuple[str, float]]) -> Any:
+    steps = pre_tokenizer.get("pretokenizers", pre_tokenizer)
+    ours = [*_WORDS, *_cuts([plain(piece) for piece, _ in pieces])]
+    return _WORDS if steps == ours else steps
 
 
 def _characters(normalizer: Mapping[str, Any] | None, whole: bool) -> bytes:

@@ -160,7 +160,7 @@ NOT_MODELS = {
     ),
     "t5x": (
         {"checkpoint_9/state/_METADATA": "{}"},
-        "has checkpoints and no config.json, as a MODEL_DIR of T5X; .*/t5x NEW_FOLDER --to t5rank.* "
+        "has checkpoints and no config.json, as a MODEL_DIR of T5X; .*NEW_FOLDER --to t5rank .* "
         "--vocabulary",
     ),
     "cut": ({"config.json": '{"format": 1, '}, r"File '.*/cut/config.json' has an error: .*JSON"),
@@ -191,7 +191,9 @@ def test_a_name_of_the_hub_says_how_to_get_the_model(tmp_path, monkeypatch):
 
 
 def test_one_checkpoint_says_which_folder_is_the_model(model_dir):
-    with pytest.raises(ValueError, match=rf"is one checkpoint; .* Give '{model_dir}', with --step"):
+    with pytest.raises(
+        ValueError, match=rf"is a folder of one checkpoint; .* Give '{model_dir}', with --step"
+    ):
         Reranker.from_pretrained(model_dir / "checkpoint_1")
 
 

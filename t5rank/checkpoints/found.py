@@ -10,21 +10,16 @@ from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.json_files import read_object_if_any
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUGGING_FACE = "is a Hugging Face folder"
 _HEADS = "monot5, rankt5 or encoder, as it was trained"
 
 
-def is_hugging_face(folder: epath.Path) -> bool:
-    """Whether there is a `config.json` of transformers.
+def describe(folder: epath.Path) -> str:
+    """What is at a path, as the rest of a sentence about it.
 
     Raises:
-      ValueError: that file is damaged.
+      ValueError: it has a `config.json` that is damaged.
     """
-    config = read_object_if_any(folder / CONFIG)
-    return "network" not in config and bool({"model_type", "architectures", "d_model"} & {*config})
-
-
-def describe(folder: epath.Path) -> str:
-    """What is at a path, as the rest of a sentence about it."""
     if folder.is_file():
         return "is a file"
     if not folder.is_dir():
@@ -32,13 +27,20 @@ def describe(folder: epath.Path) -> str:
     if not any(folder.iterdir()):
         return "is empty"
     if paths.step_of(folder) is not None:
-        return "is one checkpoint"
-    if is_hugging_face(folder):
-        return "is a Hugging Face folder"
+        return "is a folder of one checkpoint"
+    if paths.steps(folder) and not (folder / CONFIG).is_file():
+        return f"has checkpoints and no {CONFIG}, as a MODEL_DIR of T5X"
+    return _kind(folder)
+
+
+def _kind(folder: epath.Path) -> str:
+    config = read_object_if_any(folder / CONFIG)
+    if "network" in config:
+        return "is a model folder of t5rank without checkpoints"
+    if {"model_type", "architectures", "d_model"} & {*config}:
+        return _HUGGING_FACE
     if (folder / CONFIG).is_file():
         return f"has a {CONFIG} of another program"
-    if paths.steps(folder):
-        return f"has checkpoints and no {CONFIG}, as a MODEL_DIR of T5X"
     return f"has no {CONFIG} and no checkpoint"
 
 
@@ -47,7 +49,7 @@ def next_step(folder: epath.Path) -> str:
     if paths.step_of(folder) is not None and (folder.parent / CONFIG).is_file():
         return f" Give '{folder.parent}', with --step {paths.step_of(folder)}."
     vocabulary = ", and --vocabulary T5's spiece.model"
-    if is_hugging_face(folder):
+    if _kind(folder) == _HUGGING_FACE:
         vocabulary = ""
     elif not (folder.is_dir() and (paths.steps(folder) or paths.step_of(folder) is not None)):
         return download(folder)

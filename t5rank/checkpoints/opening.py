@@ -35,7 +35,8 @@ def _with_vocabulary(source: Source) -> Source:
     folder = paths.path(source.path).parent
     if source.vocabulary is not None or not (folder / VOCABULARY).is_file():
         return source
-    settings = source.settings or read_object_if_any(folder / huggingface.CONFIG)
+    config = read_object_if_any(folder / huggingface.CONFIG)
+    settings = config if "network" in config else source.settings
     vocabulary = str(folder / VOCABULARY)
     return dataclasses.replace(source, vocabulary=vocabulary, settings=settings)
 
@@ -51,6 +52,11 @@ def _open(folder: epath.Path, step: int | None) -> Source:
         return open_checkpoint(folder / f"{paths.PREFIX}_{paths.chosen_step(folder, step)}")
     if _is_hugging_face(folder / huggingface.CONFIG):
         return huggingface.read(folder)
+    if paths.step_of(folder) is not None and folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(
+            f"Checkpoint '{folder}' has no '{t5x.STATE}' and no '{t5x.INDEX}' in it; expected one. "
+            "Is the copy complete?"
+        )
     raise ValueError(
         f"Path '{folder}' {found.describe(folder)}; expected a checkpoint: {_FORMATS}."
         f"{found.download(folder)}"
