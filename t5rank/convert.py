@@ -94,7 +94,7 @@ def convert(
             f"Checkpoint '{opened.path}' has no word about its score head; expected one of "
             f"{HEADS}. Give --head."
         )
-    _check_settings(opened, head, to, settings)
+    _check_settings(head, to, settings)
     module = _module(opened, config, head, settings)
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
@@ -115,7 +115,7 @@ def convert(
     return report
 
 
-def _check_settings(source: Source, head: str | None, to: str, settings: Settings) -> None:
+def _check_settings(head: str | None, to: str, settings: Settings) -> None:
     """Refuses settings that would have no effect."""
     given = [
         field.name

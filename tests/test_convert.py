@@ -295,3 +295,12 @@ def test_another_vocabulary_than_that_beside_a_checkpoint_is_named(
     settings = Settings(vocabulary=tmp_path / "other.model")
     with pytest.raises(ValueError, match="has another vocabulary beside it"):
         convert(tmp_path / "ours", tmp_path / "again", "t5rank", settings)
+
+
+def test_a_step_of_what_has_none_is_refused(t5x_folder, tmp_path):
+    convert(t5x_folder, tmp_path / "hf", "huggingface")
+    for source in (tmp_path / "hf", t5x_folder / "checkpoint_7"):
+        with pytest.raises(
+            ValueError, match="is no folder of checkpoints; expected no step, not 7"
+        ):
+            convert(source, tmp_path / "out", "t5x", step=7)

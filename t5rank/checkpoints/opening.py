@@ -27,7 +27,13 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
     Raises:
       ValueError: there is no checkpoint, or it is damaged.
     """
-    return _with_vocabulary(_open(paths.path(location), step))
+    folder = paths.path(location)
+    if step is not None and folder.exists() and not paths.steps(folder):
+        raise ValueError(
+            f"Path '{location}' is no folder of checkpoints; expected no step, not {step}. Leave "
+            "out --step."
+        )
+    return _with_vocabulary(_open(folder, step))
 
 
 def _with_vocabulary(source: Source) -> Source:
