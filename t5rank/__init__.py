@@ -16,3 +16,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(reranker, name)
     raise AttributeError(f"module 't5rank' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,17 @@
 """Converts a checkpoint between t5rank, T5X and Hugging Face, array by array."""
 
 import dataclasses
+import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
 from flax import linen as nn
 
-from t5rank import model_folder
+from t5rank import added_tokens, model_folder
+from t5rank.answer_words import MONOT5 as MONOT5_WORDS
+from t5rank.answer_words import Words, known_words
 from t5rank.checkpoints import (
     RestoreReport,
     Source,
@@ -19,15 +23,17 @@ from t5rank.checkpoints import (
 )
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.restoring import match
+from t5rank.checkpoints.vocabularies import check_vocabulary
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
+from t5rank.probe import warn_of_unlikely_answers
 from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
-from t5rank.vocabulary import EXTRA_IDS, Vocabulary
+from t5rank.vocabulary import Vocabulary
 
 TARGETS = ("t5rank", "t5x", "huggingface")
 HEADS = ("rankt5", "monot5", "encoder")
 MAX_LENGTH = 512
-_PADDING = 128  # embedding tables are padded to a multiple of this at most
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Settings:
       prompt: with `{query}` and `{document}`; by default that of the head's paper.
       max_length: tokens of the longest input; 512 by default.
       pooling: of the encoder head, "first" by default.
+      tokens: of the monot5 head, its answers for a document that is not relevant and for one that
+        is, as words or ids; by default those of `t5rank.answer_words`.
     """
 
     head: str | None = None
@@ -47,6 +55,7 @@ class Settings:
     prompt: str | None = None
     max_length: int | None = None
     pooling: str | None = None
+    tokens: Words | None = None
 
 
 def convert(
@@ -85,6 +94,7 @@ def convert(
             f"Checkpoint '{opened.path}' has no word about its score head; expected one of "
             f"{HEADS}. Give --head."
         )
+    _check_settings(head, to, settings)
     module = _module(opened, config, head, settings)
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
@@ -100,7 +110,36 @@ def convert(
     elif made is not None:
         model_folder.save_config(target, *made)
         t5x.write_orbax(target, opened.step, arrays)
+    if made is not None and _is_new_head(opened, settings):
+        warn_of_unlikely_answers(*made, arrays)
     return report
+
+
+def _check_settings(head: str | None, to: str, settings: Settings) -> None:
+    """Refuses settings that would have no effect."""
+    given = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) is not None
+    ]
+    idle = [name for name in given if name != "head"]
+    if idle and (head is None or to == "t5x"):
+        why = "weights alone are written" if head is None else "T5X's layout holds weights alone"
+        raise ValueError(f"Options {_options(idle)} have no effect: {why}. Leave them out.")
+    for name, needed in (("pooling", "encoder"), ("tokens", "monot5")):
+        if name in given and head != needed:
+            raise ValueError(
+                f"Option '--{name}' has no effect on the head '{head}'; expected head '{needed}'. "
+                "Leave it out."
+            )
+
+
+def _options(names: Sequence[str]) -> str:
+    return ", ".join(f"'--{name}'" for name in names)
+
+
+def _is_new_head(source: Source, settings: Settings) -> bool:
+    return not source.settings or settings.head is not None or settings.tokens is not None
 
 
 def _open(source: str | os.PathLike[str], step: int | None) -> Source:
@@ -119,6 +158,7 @@ def _open(source: str | os.PathLike[str], step: int | None) -> Source:
         config=model.module.config,
         settings=model_folder.written_form(model, encoder),
         vocabulary=encoder.vocabulary.file,
+        tokenizer=os.fspath(folder) if added_tokens.is_tokenizer(folder) else None,
     )
 
 
@@ -148,10 +188,10 @@ def _model_and_encoder(
             "file such as T5's spiece.model. Give --vocabulary."
         )
     vocabulary = _vocabulary(source, module.config, file)
-    if source.settings and settings.head is None:
-        chosen = model_folder.from_written_form(source.settings, file, source.path)[0].head
+    if _is_new_head(source, settings):
+        chosen = _head(head, vocabulary, settings.tokens or _answer_words(source))
     else:
-        chosen = _head(head, vocabulary)
+        chosen = model_folder.from_written_form(source.settings, file, source.path)[0].head
     prompt = settings.prompt or source.settings.get("prompt") or _prompt(head)
     max_length = settings.max_length or source.settings.get("max_length") or MAX_LENGTH
     return RankingModel(module, chosen), PairEncoder(vocabulary, Prompt(prompt), max_length)
@@ -164,24 +204,31 @@ def _prompt(head: str) -> str:
 def _vocabulary(
     source: Source, config: network.T5Config, file: str | os.PathLike[str]
 ) -> Vocabulary:
-    vocabulary = Vocabulary(file, extra_ids=source.settings.get("extra_ids", EXTRA_IDS))
-    vocabulary.check_rows(config.vocab_size)
-    # A model that we trained may have any number of rows; others are T5's.
-    if not source.settings and config.vocab_size - len(vocabulary) >= _PADDING:
-        raise ValueError(
-            f"Checkpoint '{source.path}' has {config.vocab_size} rows of embeddings; expected the "
-            f"{len(vocabulary)} tokens of '{vocabulary.file}', padded to a multiple of {_PADDING} "
-            "at most. Is it another model's vocabulary?"
-        )
+    vocabulary = Vocabulary(file, source.settings.get("extra_ids"), source.tokenizer)
+    check_vocabulary(source, vocabulary, config.vocab_size)
     return vocabulary
 
 
-def _head(name: str, vocabulary: Vocabulary) -> heads.Head:
+def _head(name: str, vocabulary: Vocabulary, words: Words) -> heads.Head:
     if name not in HEADS:
         raise ValueError(f"Setting 'head' has '{name}'; expected one of {HEADS}.")
     if name == "encoder":
         return heads.EncoderHead()
-    return (heads.monot5_head if name == "monot5" else heads.rankt5_head)(vocabulary)
+    if name == "rankt5":
+        return heads.rankt5_head(vocabulary)
+    try:
+        return heads.monot5_head(vocabulary, words.true, words.false)
+    except ValueError as error:
+        raise ValueError(f"{error} The answers are '--tokens FALSE,TRUE'.") from error
+
+
+def _answer_words(source: Source) -> Words:
+    known = known_words(path(source.path)) if source.format == huggingface.FORMAT else None
+    if known is None:
+        return MONOT5_WORDS
+    name, words = known
+    _log.info("Answers are %r and %r, as those of '%s'.", *words, name)
+    return words
 
 
 def _write_beside(

@@ -1,8 +1,10 @@
-"""JSON files that t5rank wrote, read with errors that name them."""
+"""JSON files, read with errors that name them."""
 
 import json
 import logging
 from typing import Any, Protocol
+
+from etils import epath
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,15 @@ def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") ->
     return _parsed(file.read_bytes(), f"File '{file}'", keys, advice)
 
 
+def read_object_if_any(file: epath.Path) -> dict[str, Any]:
+    """The object that a JSON file holds; an empty one where there is no file.
+
+    Raises:
+      ValueError: see `read_object`.
+    """
+    return read_object(file) if file.is_file() else {}
+
+
 def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> list[dict]:
     """The objects of a file of JSON lines; half a last line, as a crash leaves it, is left out.
 
@@ -50,7 +61,7 @@ def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> 
 
 def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
     if not text.strip():
-        raise ValueError(f"{where} is empty; expected what t5rank wrote. {advice}".rstrip())
+        raise ValueError(f"{where} is empty; expected a JSON object. {advice}".rstrip())
     try:
         value = json.loads(text.decode())
         missing = [key for key in keys if key not in value] if isinstance(value, dict) else [*keys]
@@ -58,6 +69,6 @@ def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict
             raise ValueError(f"no key '{missing[0]}'" if missing else "no object")
     except ValueError as error:
         raise ValueError(
-            f"{where} is damaged ({error}); expected what t5rank wrote. {advice}".rstrip()
+            f"{where} is damaged ({error}); expected a JSON object. {advice}".rstrip()
         ) from None
     return value

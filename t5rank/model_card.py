@@ -88,7 +88,7 @@ def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
         "parameters": f"{run['parameters']:,}",
         "sizes": f"width {config.emb_dim}, {config.num_heads} heads of {config.head_dim}, MLP "
         f"{config.mlp_dim} ({', '.join(config.mlp_activations)})",
-        "score": _score(model),
+        "score": _score(model, encoder),
         "input": f"`{encoder.prompt.template}`",
         "longest input": f"{encoder.max_length} tokens; of longer ones the document is cut",
         "vocabulary": f"{len(encoder.vocabulary):,} tokens, `vocabulary.model`",
@@ -96,13 +96,15 @@ def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     return _table(["", ""], rows.items())
 
 
-def _score(model: RankingModel) -> str:
+def _score(model: RankingModel, encoder: PairEncoder) -> str:
     if isinstance(model.head, heads.EncoderHead):
         return f"a linear layer on the encoder's output, pooling: {model.module.pooling}"  # type: ignore[attr-defined]
     if isinstance(model.head, heads.MonoT5Head):
+        ids = model.head.token_ids
+        true, false = encoder.vocabulary.words(ids)
         return (
-            f"log-probability of token {model.head.true_id} (true) against {model.head.false_id} "
-            "(false) at the first decoder step"
+            f"log-probability of token {ids[0]} ({true}) against {ids[1]} ({false}) at the first "
+            "decoder step"
         )
     return f"logit of token {model.head.token_id} at the first decoder step"
 

@@ -3,6 +3,7 @@
 MODEL_DIR/config.json           architecture, head, prompt, input length
 MODEL_DIR/vocabulary.model      the SentencePiece vocabulary
 MODEL_DIR/settings.json         what it is trained with, see t5rank.train.settings
+MODEL_DIR/tokenizer_config.json the tokens that were added to it, where there are any
 MODEL_DIR/run.json              how it was trained, see t5rank.train.run_record
 MODEL_DIR/README.md             the model card, see t5rank.model_card
 MODEL_DIR/checkpoint_N/         parameters (and the optimizer's state while training), or
@@ -22,10 +23,12 @@ from etils import epath
 from flax import linen as nn
 from jax.sharding import Mesh
 
-from t5rank import checkpoints, model_card, partitioning
+from t5rank import added_tokens, checkpoints, model_card, partitioning
+from t5rank.checkpoints import found
+from t5rank.checkpoints.opening import VOCABULARY
 from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
-from t5rank.json_files import read_object
+from t5rank.json_files import read_object, read_object_if_any
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import PairEncoder, Prompt
@@ -35,7 +38,6 @@ from t5rank.vocabulary import Vocabulary
 CONFIG = "config.json"
 RUN = "run.json"
 CARD = "README.md"
-VOCABULARY = "vocabulary.model"
 ONNX = "model.onnx"
 FORMAT = 1
 _log = logging.getLogger(__name__)
@@ -64,10 +66,13 @@ def save_config(
     folder = path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     config = written_form(model, encoder)
-    vocabulary = path(encoder.vocabulary.file)
+    vocabulary = encoder.vocabulary
     _check_same_model(folder, config, vocabulary)
-    if vocabulary != folder / VOCABULARY:
-        (folder / VOCABULARY).write_bytes(vocabulary.read_bytes())
+    if path(vocabulary.file) != folder / VOCABULARY:
+        (folder / VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
+        tokenizer = folder / added_tokens.CONFIG
+        if vocabulary.added_tokens or tokenizer.is_file():
+            _write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
     _write_json(folder / CONFIG, config)
 
 
@@ -95,7 +100,7 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
     return config
 
 
-def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: epath.Path) -> None:
+def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: Vocabulary) -> None:
     if not checkpoints.steps(folder) or not (folder / CONFIG).is_file():
         return
     has = read_object(folder / CONFIG, advice=_WRITTEN_ANEW)
@@ -105,7 +110,7 @@ def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: ep
         settings.update(dropout_rate=None, dtype=None)
         settings.setdefault("relpos_bias_per_layer", False)  # folders of earlier versions
     differing = [key for key in new if has.get(key) != new[key]]
-    if vocabulary.read_bytes() != (folder / VOCABULARY).read_bytes():
+    if vocabulary != Vocabulary(folder / VOCABULARY, extra_ids=has.get("extra_ids")):
         differing.append("vocabulary")
     if differing:
         raise ValueError(
@@ -121,17 +126,14 @@ def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEn
     Raises:
       ValueError: the folder is no model folder, or one of another format.
     """
-    file = path(directory) / CONFIG
-    if not file.is_file():
+    folder = path(directory)
+    config = read_object_if_any(folder / CONFIG)
+    if not {"network", "format"} & {*config}:
         raise ValueError(
-            f"Model folder '{directory}' has no {CONFIG}; expected a folder written by t5rank "
-            "(the MODEL_DIR of `t5rank train`)."
+            f"Model folder '{directory}' {found.describe(folder)}; expected a folder written by "
+            f"t5rank (the MODEL_DIR of `t5rank train`).{found.next_step(folder)}"
         )
-    try:
-        config = json.loads(file.read_text())
-    except ValueError as error:  # no JSON, or no text
-        raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
-    return from_written_form(config, path(directory) / VOCABULARY, file)
+    return from_written_form(config, folder / VOCABULARY, folder / CONFIG)
 
 
 def from_written_form(
@@ -157,18 +159,19 @@ def from_written_form(
             )
         model = RankingModel(_network(config), _HEADS[config["head"]](**config["head_settings"]))
         pieces = Vocabulary(vocabulary, extra_ids=config["extra_ids"])
+        pieces.check_rows(model.module.config.vocab_size)
         return model, PairEncoder(pieces, Prompt(config["prompt"]), config["max_length"])
     except (KeyError, TypeError) as error:
         raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
 
 
 def is_model_folder(directory: str | os.PathLike[str]) -> bool:
-    """Whether a folder has a `config.json` that t5rank wrote, or a damaged one by checkpoints."""
-    file = path(directory) / CONFIG
-    try:
-        return file.is_file() and "network" in json.loads(file.read_text())
-    except ValueError:
-        return bool(checkpoints.steps(directory))
+    """Whether a folder has a `config.json` that t5rank wrote.
+
+    Raises:
+      ValueError: that file is damaged.
+    """
+    return "network" in read_object_if_any(path(directory) / CONFIG)
 
 
 def _network(config: Mapping[str, Any]) -> nn.Module:

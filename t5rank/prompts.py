@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t5rank.added_tokens import OWN
 from t5rank.data.errors import DataError
+from t5rank.texts import as_text, as_texts
 from t5rank.vocabulary import EOS_ID, Vocabulary
 
 RANKT5 = "Query: {query} Document: {document}"
@@ -24,7 +26,8 @@ class Prompt:
     The text is tokenized in three parts, split at the spaces around the document, which for a
     SentencePiece vocabulary gives the tokens of the whole. (In 7 of 30,159 MS MARCO passages the
     same pieces come in another order: two cuts of a run such as "?????" tie.) Only the document is
-    cut, unless a query that leaves it no room is cut on request.
+    cut, unless a query that leaves it no room is cut on request. T5's own tokens, such as `</s>`
+    and `<extra_id_10>`, are text to it.
 
     >>> prompt = Prompt("Query: {query} Document: {document} Relevant:")
     >>> prompt.before_query, prompt.before_document, prompt.after_document
@@ -46,6 +49,12 @@ class Prompt:
             raise ValueError(
                 f"Prompt '{self.template}' has no space next to {{document}}; expected one, "
                 "so that cutting the document leaves the rest as it was."
+            )
+        own = OWN.search(self.template)
+        if own:
+            raise ValueError(
+                f"Prompt '{self.template}' has {own[0]!r}; expected none of T5's own tokens, which "
+                "are text in a prompt, as in a document. Leave it out."
             )
 
     @property
@@ -116,7 +125,9 @@ class PairEncoder:
         Raises:
           ValueError: the query and the prompt leave a document not one of `max_length` tokens, and
             that is not repaired.
+          TypeError: the query is no string, or the documents are no list of strings.
         """
+        documents = as_texts(documents, "Document")
         pieces = self.pieces(query)
         return [
             EncodedPair(pieces.around(document), max(len(document) - pieces.room, 0))
@@ -129,7 +140,7 @@ class PairEncoder:
         Raises:
           ValueError: as `encode`.
         """
-        prefix = self.vocabulary.encode(self.prompt.prefix(query))
+        prefix = self.vocabulary.encode(self.prompt.prefix(as_text(query, "Query")))
         suffix = [*self.vocabulary.encode(self.prompt.after_document), EOS_ID]
         room = self.max_length - len(prefix) - len(suffix)
         if room >= 1:

@@ -24,6 +24,7 @@ from t5rank.scoring import (
     prefetched,
     score_chunks,
 )
+from t5rank.texts import as_text, as_texts
 from t5rank.types import PyTree
 
 T = TypeVar("T")
@@ -129,6 +130,11 @@ class Reranker:
         scorer = ModelScorer(model, params, PairScorer(model.score, batch_tokens, mesh))
         return cls(encoder, scorer, scorer.pairs.shapes, model.head)
 
+    def __repr__(self) -> str:
+        scorer = self.score_tokens
+        network = "ONNX" if not isinstance(scorer, ModelScorer) else repr(scorer.model)
+        return f"Reranker({network}, {self.encoder!r})"
+
     @property
     def compiled(self) -> int:
         """How many programs have been compiled so far, or read from the compilation cache."""
@@ -171,8 +177,13 @@ class Reranker:
     def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
         """Float32 scores `[len(documents)]`, higher is better.
 
+        Args:
+          query: the query.
+          documents: strings: a list, a tuple, a generator, an array or a Series of them.
+
         Raises:
           ValueError: the query and the prompt are longer than the model's input.
+          TypeError: the query is no string, or the documents are no strings, or one string.
         """
         return self.score_lists([(query, documents)])[0]
 
@@ -192,11 +203,14 @@ class Reranker:
 
         Raises:
           ValueError: as `score`; what was being scored then is lost.
+          TypeError: as `score`; or one of `lists` is no pair.
         """
         sizes: collections.deque[list[int]] = collections.deque()
 
         def rows() -> Iterator[list[np.ndarray]]:
-            for chunk in prefetched(map(self._encoded, chunks(lists, lambda item: len(item[1])))):
+            for chunk in prefetched(
+                map(self._encoded, chunks(map(_checked, lists), lambda item: len(item[1])))
+            ):
                 sizes.append([len(pairs) for pairs in chunk])
                 yield [pair.tokens for pairs in chunk for pair in pairs]
 
@@ -219,12 +233,21 @@ class Reranker:
         """
         if topn is not None and topn < 1:
             raise ValueError(f"Argument 'topn' has {topn}; expected None or at least 1.")
+        documents = as_texts(documents, "Document")
         scores = self.score(query, documents)
         order = np.argsort(-scores, kind="stable")[:topn]
         return [
             RankedDocument(rank, int(i), float(scores[i]), documents[i])
             for rank, i in enumerate(order, start=1)
         ]
+
+
+def _checked(item: tuple[str, Sequence[str]]) -> tuple[str, list[str]]:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise TypeError(
+            f"List has the type {type(item).__name__}; expected a query and its documents."
+        )
+    return as_text(item[0], "Query"), as_texts(item[1], "Document")
 
 
 def chunks(lists: Iterable[T], documents: Callable[[T], int]) -> Iterator[list[T]]:

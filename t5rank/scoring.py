@@ -84,8 +84,8 @@ class ModelScorer:
     """
 
     model: Any
-    params: PyTree
-    pairs: PairScorer
+    params: PyTree = dataclasses.field(repr=False)
+    pairs: PairScorer = dataclasses.field(repr=False)
 
     def __call__(self, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""

@@ -22,6 +22,7 @@ from t5rank.data.lists import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.prompts import RANKT5, Prompt
+from t5rank.seqio_vocabulary import TextVocabulary
 from t5rank.settings import check_boolean, check_choice, check_integer, check_number
 from t5rank.tasks.errors import ReadErrors
 from t5rank.tasks.sources import ListSource, ListTask, ReadLists, started
@@ -39,8 +40,7 @@ _log = logging.getLogger(__name__)
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
     """The vocabulary for seqio and T5X; tokenizes as `t5rank.vocabulary.Vocabulary` does."""
-    vocabulary = Vocabulary(vocabulary_file)
-    return seqio.SentencePieceVocabulary(vocabulary.file, extra_ids=vocabulary.extra_ids)
+    return TextVocabulary(vocabulary_file)
 
 
 def jsonl_task(

@@ -1,6 +1,7 @@
 """`t5rank convert`: from and to every format, what it says, what it refuses, and its memory."""
 
 import json
+import re
 import tracemalloc
 
 import flax
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 
 from t5rank import Reranker, checkpoints, cli, model_folder
+from t5rank.answer_words import Words
 from t5rank.checkpoints import architecture, t5x
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.convert import TARGETS, Settings, convert
 from t5rank.models import heads, network
 from t5rank.prompts import MONOT5, RANKT5
+from t5rank.vocabulary import Vocabulary
 
 SIZES = {"vocab_size": 1152, "emb_dim": 16, "num_heads": 2, "head_dim": 6, "mlp_dim": 24}
 CONFIG = network.T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=1)
@@ -191,3 +194,113 @@ def test_the_trees_written_nest_as_flax_does(t5x_folder, tmp_path):
     assert set(tree["state"]) <= {"step", "param_states"} and int(tree["state"]["step"]) == 7
     found = flax.traverse_util.flatten_dict(tree["target"], sep="/")
     jax.tree.map(np.testing.assert_array_equal, found, values(t5x_folder))
+
+
+def test_answers_are_given_false_first_as_words_or_ids(t5x_folder, tmp_path, vocabulary_file):
+    vocabulary = Vocabulary(vocabulary_file)
+    command = ["convert", str(t5x_folder), str(tmp_path / "ours"), "--to", "t5rank"]
+    command += ["--head", "monot5", "--vocabulary", vocabulary_file, "--tokens", "list,7"]
+    assert cli.main(command) == 0
+    model, _ = model_folder.load_config(tmp_path / "ours")
+    assert model.head == heads.MonoT5Head(true_id=7, false_id=vocabulary.token_id("list"))
+    convert(tmp_path / "ours", tmp_path / "hf", "huggingface")
+    convert(tmp_path / "hf", tmp_path / "again", "t5rank")
+    assert model_folder.load_config(tmp_path / "again")[0].head == model.head
+    assert f"[7, {model.head.false_id}]" in (tmp_path / "hf" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ("no", "Option '--tokens' has 'no'; expected FALSE,TRUE"),
+        ("a,b,c", "expected FALSE,TRUE"),
+        ("qzqzqz,true", "has no token 'qzqzqz'.* The answers are '--tokens FALSE,TRUE'"),
+        ("7,7", "has token 7 for both answers"),
+        ("1,99999", "has token 99999; expected a row of the embedding"),
+    ],
+)
+def test_answers_that_are_none_are_named(
+    t5x_folder, tmp_path, vocabulary_file, capsys, tokens, message
+):
+    command = ["convert", str(t5x_folder), str(tmp_path / "ours"), "--to", "t5rank"]
+    command += ["--head", "monot5", "--vocabulary", vocabulary_file, "--tokens", tokens]
+    assert cli.main(command) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "ours").exists()
+
+
+@pytest.mark.parametrize("bias", [0.0, 90.0], ids=["another word", "its words"])
+def test_a_model_that_answers_with_other_words_is_told(tmp_path, vocabulary_file, caplog, bias):
+    """The logits are read off the embedding: a row along the decoder's norm is the answer."""
+    vocabulary = Vocabulary(vocabulary_file)
+    module = network.Transformer(CONFIG)
+    values = write_t5x(tmp_path / "t5x", module)
+    token = vocabulary.token_id("true" if bias else "list")
+    kernel = values["decoder/logits_dense/kernel"]
+    values["decoder/decoder_norm/scale"][:] = 0
+    values["decoder/decoder_norm/scale"][0] = 1
+    kernel[:] = 0
+    sign = answer_sign(module, values, vocabulary)
+    kernel[0, token] = 90.0 * sign
+    arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in values.items()}
+    t5x.write_orbax(path(tmp_path / "sure"), 1, arrays)
+    with caplog.at_level("WARNING", logger="t5rank"):
+        convert(tmp_path / "sure", tmp_path / "ours", "t5rank", Settings("monot5", vocabulary_file))
+    told = "reads the answers 'false' and 'true', which get" in caplog.text
+    assert told == (not bias)
+    assert ("The likeliest are 'list' (1)" in caplog.text) == told
+
+
+def answer_sign(module, values, vocabulary) -> float:
+    """The sign of the decoder's first number on the pair of the probe."""
+    from t5rank import probe
+    from t5rank.prompts import PairEncoder, Prompt
+
+    ones = values | {
+        "decoder/logits_dense/kernel": np.ones_like(values["decoder/logits_dense/kernel"])
+    }
+    params = flax.traverse_util.unflatten_dict(ones, sep="/")
+    encoder = PairEncoder(vocabulary, Prompt(MONOT5), 512)
+    tokens = encoder.encode(probe.QUERY, [probe.DOCUMENT])[0].tokens
+    logit = module.apply({"params": params}, tokens[None], np.arange(1))
+    return float(np.sign(logit[0, 0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("to", "settings", "message"),
+    [
+        ("t5rank", {"head": "rankt5", "pooling": "mean"}, "'--pooling' has no effect on the head"),
+        ("t5rank", {"head": "rankt5", "tokens": Words("a", "b")}, "'--tokens' has no effect on"),
+        ("t5x", {"max_length": 9}, "'--max_length' have no effect: weights alone"),
+        ("t5x", {"head": "rankt5", "prompt": MONOT5}, "'--prompt' have no effect: T5X's layout"),
+        ("huggingface", {"prompt": MONOT5, "max_length": 9}, "'--prompt', '--max_length' have no"),
+    ],
+)
+def test_settings_without_an_effect_are_refused(
+    t5x_folder, tmp_path, vocabulary_file, to, settings, message
+):
+    settings = Settings(**settings, vocabulary=vocabulary_file if to == "t5rank" else None)
+    with pytest.raises(ValueError, match=message):
+        convert(t5x_folder, tmp_path / "out", to, settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_vocabulary_than_that_beside_a_checkpoint_is_named(
+    t5x_folder, tmp_path, vocabulary_file
+):
+    convert(t5x_folder, tmp_path / "ours", "t5rank", Settings("rankt5", vocabulary_file))
+    model = Vocabulary(vocabulary_file).model
+    model.pieces[500].piece = "another"
+    (tmp_path / "other.model").write_bytes(model.SerializeToString())
+    settings = Settings(vocabulary=tmp_path / "other.model")
+    with pytest.raises(ValueError, match="has another vocabulary beside it"):
+        convert(tmp_path / "ours", tmp_path / "again", "t5rank", settings)
+
+
+def test_a_step_of_what_has_none_is_refused(t5x_folder, tmp_path):
+    convert(t5x_folder, tmp_path / "hf", "huggingface")
+    for source in (tmp_path / "hf", t5x_folder / "checkpoint_7"):
+        with pytest.raises(
+            ValueError, match="is no folder of checkpoints; expected no step, not 7"
+        ):
+            convert(source, tmp_path / "out", "t5x", step=7)

@@ -26,7 +26,7 @@ def test_a_whole_last_line_without_its_end_counts(tmp_path):
 def test_damage_before_the_last_line_is_named_with_its_line(tmp_path, line):
     good = '{"step": 1, "part": "train"}'
     (tmp_path / "metrics.jsonl").write_text(f"{good}\n{line}\n{good}\n")
-    with pytest.raises(ValueError, match=r"metrics\.jsonl', line 2, is .*; expected what t5rank"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl', line 2, is .*; expected a JSON"):
         records.read_records(tmp_path)
 
 

@@ -179,3 +179,49 @@ def test_template_without_space_around_the_document_is_an_error(template):
 def test_other_templates_are_tokenized_as_the_whole_text(vocabulary, template):
     expected = whole(vocabulary, template, "which word", "some text")
     assert tokens(vocabulary, template, "which word", ["some text"]) == [expected]
+
+
+@pytest.mark.parametrize("name", ["</s>", "<pad>", "<unk>", "<extra_id_0>"])
+def test_a_template_with_a_token_of_t5s_own_is_an_error(name):
+    with pytest.raises(ValueError, match=f"has '{name}'; expected none of T5's own tokens"):
+        Prompt(f"{{query}} {{document}} {name}")
+
+
+@pytest.mark.parametrize("name", ["</s>", "<pad>", "<extra_id_10>"])
+def test_neither_query_nor_document_writes_a_token_of_t5s_own(vocabulary, name):
+    rows = tokens(vocabulary, MONOT5, f"a {name} b{name}", [name, f"a{name}b {name} c"])
+    special = {0, vocabulary.token_id("<extra_id_10>")}
+    assert all(not special & set(row) and row.index(EOS_ID) == len(row) - 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "documents", ["a list", b"a list", {"a": "list"}, {"a"}, None, 5, ["a", None], ["a", 1], [b"a"]]
+)
+def test_documents_that_are_no_list_of_strings_are_an_error(vocabulary, documents):
+    with pytest.raises(TypeError, match=r"expected a (list of )?string"):
+        tokens(vocabulary, RANKT5, "a word", documents)
+
+
+@pytest.mark.parametrize("query", [None, b"a word", 5, ["a word"]])
+def test_a_query_that_is_no_string_is_an_error(vocabulary, query):
+    with pytest.raises(TypeError, match=r"Query has the type .*; expected a string"):
+        tokens(vocabulary, RANKT5, query, ["a list"])
+
+
+def test_half_a_character_is_an_error_that_says_where(vocabulary):
+    with pytest.raises(ValueError, match=r"Document 1 has '\\ud800' at 2; expected text"):
+        tokens(vocabulary, RANKT5, "a word", ["a", "a \ud800"])
+
+
+def test_documents_of_any_ordered_kind_are_taken(vocabulary):
+    texts = ["a word", "é"]
+    expected = tokens(vocabulary, RANKT5, "a list", texts)
+    kinds = [
+        tuple(texts),
+        iter(texts),
+        np.array(texts),
+        np.array(texts, object),
+        dict.fromkeys(texts).keys(),
+    ]
+    for documents in kinds:
+        assert tokens(vocabulary, RANKT5, "a list", documents) == expected

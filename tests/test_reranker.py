@@ -152,16 +152,93 @@ def test_a_folder_with_checkpoints_of_another_model_is_not_overwritten(tmp_path,
     assert (tmp_path / "config.json").read_text() == before
 
 
-def test_a_folder_that_is_no_model_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"has no config\.json; expected a folder written by"):
-        Reranker.from_pretrained(tmp_path)
+NOT_MODELS = {
+    "empty": ({}, "is empty; expected a folder written by t5rank"),
+    "hugging_face": (
+        {"config.json": '{"model_type": "t5"}'},
+        r"is a Hugging Face folder; .* Run `t5rank convert .*/hugging_face NEW_FOLDER --to t5rank",
+    ),
+    "t5x": (
+        {"checkpoint_9/state/_METADATA": "{}"},
+        "has checkpoints and no config.json, as a MODEL_DIR of T5X; .*NEW_FOLDER --to t5rank .* "
+        "--vocabulary",
+    ),
+    "cut": ({"config.json": '{"format": 1, '}, r"File '.*/cut/config.json' is damaged .*JSON"),
+    "blank": ({"config.json": ""}, r"File '.*/blank/config.json' is empty; expected a JSON object"),
+    "list": ({"config.json": "[]"}, r"File '.*/list/config.json' is damaged .no object.; .*JSON"),
+    "other": ({"config.json": "{}"}, "has a config.json of another program"),
+    "old": ({"config.json": '{"format": 9}'}, "has format 9; expected 1"),
+    "bare": ({"config.json": '{"format": 1}'}, r"Model configuration '.*config.json' has an error"),
+}
 
 
-@pytest.mark.parametrize("text", ["{", '{"format": 9}', '{"format": 1}'])
-def test_a_broken_configuration_is_named(tmp_path, text):
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config\.json|has format 9"):
-        Reranker.from_pretrained(tmp_path)
+@pytest.mark.parametrize("name", NOT_MODELS)
+def test_a_folder_that_is_no_model_is_named_and_the_next_step(tmp_path, name):
+    files, message = NOT_MODELS[name]
+    folder = tmp_path / name
+    folder.mkdir()
+    for file, text in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        Reranker.from_pretrained(folder)
+
+
+def test_a_name_of_the_hub_says_how_to_get_the_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"does not exist; .*Run `hf download a/b --local-dir b`"):
+        Reranker.from_pretrained("a/b")
+
+
+def test_one_checkpoint_says_which_folder_is_the_model(model_dir):
+    with pytest.raises(
+        ValueError, match=rf"is a folder of one checkpoint; .* Give '{model_dir}', with --step"
+    ):
+        Reranker.from_pretrained(model_dir / "checkpoint_1")
+
+
+def test_the_right_call_warns_of_nothing(model_dir, caplog, recwarn):
+    Reranker.from_pretrained(model_dir)
+    assert not caplog.records and not recwarn.list
+
+
+def test_documents_of_any_ordered_kind_are_ranked_alike(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    expected = reranker.score("list", DOCUMENTS)
+    for documents in (tuple(DOCUMENTS), iter(DOCUMENTS), np.array(DOCUMENTS)):
+        np.testing.assert_array_equal(reranker.score("list", documents), expected)
+    assert reranker.rank("list", iter(DOCUMENTS)) == reranker.rank("list", DOCUMENTS)
+    (streamed,) = reranker.score_stream([("list", iter(DOCUMENTS))])
+    np.testing.assert_array_equal(streamed, expected)
+
+
+def test_what_are_no_lists_of_texts_is_refused_everywhere(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    for call in (
+        lambda: reranker.score("list", "A list"),
+        lambda: reranker.rank("list", "A list"),
+        lambda: reranker.score_lists([("list", "A list")]),
+        lambda: reranker.score_lists({"list": ["A list"]}),
+        lambda: list(reranker.score_stream(["list"])),
+    ):
+        with pytest.raises(TypeError, match=r"have the type str;|List has the type str;"):
+            call()
+
+
+def test_representations_say_what_they_are(model_dir):
+    reranker = Reranker.from_pretrained(model_dir)
+    assert repr(reranker).startswith("Reranker(RankingModel(Transformer, 1 + 1 layers, width 16, ")
+    file = model_dir / "vocabulary.model"
+    assert repr(reranker.encoder.vocabulary) == f"Vocabulary({str(file)!r}, 1,100 tokens)"
+    assert max(len(repr(o)) for o in (reranker, reranker.encoder, reranker.score_tokens)) < 400
+    ranked = RankedList("q", "which list", ("a", "b"), ("A", "B"), (0.0, 1.0))
+    assert repr(ranked) == "RankedList('q', 'which list', 2 documents, 1 relevant)"
+
+
+def test_what_is_exported_is_listed():
+    import t5rank
+
+    assert {*t5rank.__all__} <= {*dir(t5rank)}
 
 
 def test_using_a_model_never_imports_tensorflow(model_dir):

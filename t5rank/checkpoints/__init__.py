@@ -11,7 +11,9 @@ architecture    sizes from shapes and back
 t5x             T5X's orbax and legacy layouts
 stacked         T5X's scalable_t5, whose layers are stacked
 huggingface     Hugging Face's T5 folders
+huggingface_config    their config.json
 safetensors_files, torch_files    the files inside them
+vocabularies    whether a vocabulary is a checkpoint's
 paths           local and remote paths
 """
 
@@ -26,6 +28,7 @@ from t5rank.checkpoints.restoring import (
 )
 from t5rank.checkpoints.sources import LazyArray, Source
 from t5rank.checkpoints.training import Checkpointer
+from t5rank.checkpoints.vocabularies import check_vocabulary
 
 __all__ = [
     "AssignmentMap",
@@ -33,6 +36,7 @@ __all__ = [
     "LazyArray",
     "RestoreReport",
     "Source",
+    "check_vocabulary",
     "merge",
     "open_checkpoint",
     "restore",

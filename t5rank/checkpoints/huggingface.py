@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from t5rank.checkpoints import architecture, safetensors_files, torch_files
+from t5rank import added_tokens
+from t5rank.checkpoints import architecture, huggingface_config, safetensors_files, torch_files
+from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.checkpoints.sources import LazyArray, Source
+from t5rank.json_files import read_object, read_object_if_any
 from t5rank.models import network
 from t5rank.models.network import T5Config
 
-CONFIG = "config.json"
+FORMAT = "Hugging Face"
 SETTINGS = "t5rank.json"
 VOCABULARY = "spiece.model"
 SCORE_HEAD = "score_head.safetensors"
@@ -30,13 +33,8 @@ _FILES = {
     "model.safetensors": safetensors_files.read,
     "pytorch_model.bin": torch_files.read,
 }
-_ACTIVATIONS = {
-    "relu": ("relu",),
-    "gelu_new": ("gelu",),
-    "gated-relu": ("relu", "linear"),
-    "gated-gelu": ("gelu", "linear"),
-    "gated-gelu_new": ("gelu", "linear"),
-}
+_ADAPTER = "adapter_config.json"
+_MERGE = " It is an adapter: merge it into its model with PEFT, and convert what that saves."
 _SHARED = "shared.weight"
 _LM_HEAD = "lm_head.weight"
 # Copies of other tensors, or never read by T5, that old files hold.
@@ -95,13 +93,11 @@ def read(folder: epath.Path) -> Source:
       ValueError: the model is no T5, or its files are damaged or do not fit `config.json`.
     """
     what = f"Checkpoint '{folder}'"
-    config = read_json(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     tensors = _read_tensors(folder)
-    decoder = any(name.startswith("decoder.") for name in tensors)
-    tied = _is_tied(config, tensors, what)
-    if _SHARED not in tensors and _COPIES[0] in tensors:
-        tensors[_SHARED] = tensors[_COPIES[0]]
-    t5 = _config(config, decoder, tied, what)
+    decoder = any(name.startswith("decoder.block.") for name in tensors)
+    t5 = huggingface_config.read(config, decoder, what)
+    _name_embedding(tensors, t5, what)
     expected = architecture.parameter_shapes(
         network.Transformer(t5) if decoder else network.EncoderScorer(t5)
     )
@@ -110,32 +106,21 @@ def read(folder: epath.Path) -> Source:
         if not name.startswith("score_head/"):
             arrays[name] = _tensor(tensors, name, shape, what)
             used.add(their_name(name))
-    _check_copies(tensors, what)
     if (folder / SCORE_HEAD).is_file():
         head = safetensors_files.read(folder / SCORE_HEAD)
         arrays |= {"score_head/kernel": head["weight"].T, "score_head/bias": head["bias"]}
-    vocabulary = folder / VOCABULARY
+    vocabularies = [folder / VOCABULARY, folder / added_tokens.TOKENIZER]
+    found = [str(file) for file in vocabularies if file.is_file()]
     return Source(
         path=str(folder),
-        format="Hugging Face",
+        format=FORMAT,
         arrays=arrays,
         others=tuple(name for name in tensors if name not in used),
         config=t5,
-        settings=read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {},
-        vocabulary=str(vocabulary) if vocabulary.is_file() else None,
+        settings=read_object_if_any(folder / SETTINGS),
+        vocabulary=found[0] if found else None,
+        tokenizer=str(folder) if added_tokens.is_tokenizer(folder) else None,
     )
-
-
-def read_json(file: epath.Path) -> dict[str, Any]:
-    """A JSON file.
-
-    Raises:
-      ValueError: it is damaged.
-    """
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"File '{file}' has an error: {error}; expected JSON.") from error
 
 
 def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
@@ -143,7 +128,7 @@ def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
         if (folder / name).is_file():
             return reader(folder / name)
         if (folder / f"{name}.index.json").is_file():
-            where = read_json(folder / f"{name}.index.json")["weight_map"]
+            where = _weight_map(folder / f"{name}.index.json")
             shards = {shard: reader(_existing(folder / shard)) for shard in {*where.values()}}
             missing = [tensor for tensor, shard in where.items() if tensor not in shards[shard]]
             if missing:
@@ -154,8 +139,18 @@ def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
             return {tensor: shards[shard][tensor] for tensor, shard in where.items()}
     raise ValueError(
         f"Checkpoint '{folder}' has no weights; expected one of {[*_FILES]} or a file "
-        "'.index.json' of their shards."
+        f"'.index.json' of their shards.{_MERGE if (folder / _ADAPTER).is_file() else ''}"
     )
+
+
+def _weight_map(index: epath.Path) -> dict[str, str]:
+    where = read_object(index).get("weight_map")
+    if not where or not isinstance(where, dict):
+        raise ValueError(
+            f"File '{index}' has no 'weight_map' of tensors to files; expected one, as "
+            "transformers writes it. Is it cut short?"
+        )
+    return where
 
 
 def _existing(file: epath.Path) -> epath.Path:
@@ -183,25 +178,24 @@ def _tensor(
     return array
 
 
-def _is_tied(config: Mapping[str, Any], tensors: Mapping[str, LazyArray], what: str) -> bool:
-    """Whether the logits are read off the embedding, scaled."""
-    if config["model_type"] == "mt5":
-        return False
-    # transformers 5 says "tied" of every T5 and writes down the scaling by itself.
-    scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
-    if scaled and _LM_HEAD in tensors and not _equal(tensors, _LM_HEAD, _SHARED):
-        raise ValueError(
-            f"{what} has tied embeddings by {CONFIG} but an '{_LM_HEAD}' of its own; expected "
-            "one or the other. Is 'tie_word_embeddings' wrong?"
-        )
-    return bool(scaled)
+def _name_embedding(tensors: dict[str, LazyArray], config: T5Config, what: str) -> None:
+    """Gives the one embedding its first name, whichever it has, as transformers does.
 
-
-def _check_copies(tensors: Mapping[str, LazyArray], what: str) -> None:
-    for name in _COPIES:
-        if name in tensors and not _equal(tensors, name, _SHARED):
+    Raises:
+      ValueError: it has several, or logits of its own where the configuration has none.
+    """
+    names = [name for name in (_SHARED, *_COPIES, _LM_HEAD) if name in tensors]
+    if names:
+        tensors.setdefault(_SHARED, tensors[names[0]])
+    for name in names:
+        if name == _LM_HEAD and config.logits_via_embedding and not _equal(tensors, name, _SHARED):
             raise ValueError(
-                f"{what} has '{name}' other than '{_SHARED}'; expected one embedding, as T5's."
+                f"{what} has tied embeddings by {CONFIG} but an '{_LM_HEAD}' of its own; expected "
+                "one or the other. Is 'tie_word_embeddings' wrong?"
+            )
+        if name in _COPIES and not _equal(tensors, name, _SHARED):
+            raise ValueError(
+                f"{what} has '{name}' other than '{names[0]}'; expected one embedding, as T5's."
             )
 
 
@@ -211,71 +205,6 @@ def _equal(tensors: Mapping[str, LazyArray], a: str, b: str) -> bool:
     if tensors[a].shape != tensors[b].shape:
         return False
     return np.array_equal(tensors[a].read(), tensors[b].read())
-
-
-def _config(config: Mapping[str, Any], decoder: bool, tied: bool, what: str) -> T5Config:
-    expected = {
-        "model_type": ("t5", "mt5"),
-        "feed_forward_proj": tuple(_ACTIVATIONS),
-        "relative_attention_num_buckets": (32,),
-        "relative_attention_max_distance": (128,),
-        "layer_norm_epsilon": (1e-6,),
-        "decoder_start_token_id": (0, None),
-        "pad_token_id": (0, None),
-    }
-    for name, values in expected.items():
-        if config.get(name, values[0]) not in values:
-            raise ValueError(f"{what} has {name} {config[name]!r}; expected one of {values}.")
-    layers = config["num_layers"]
-    return T5Config(
-        vocab_size=config["vocab_size"],
-        emb_dim=config["d_model"],
-        num_heads=config["num_heads"],
-        num_encoder_layers=layers,
-        num_decoder_layers=(config.get("num_decoder_layers") or layers) if decoder else 0,
-        head_dim=config["d_kv"],
-        mlp_dim=config["d_ff"],
-        mlp_activations=_ACTIVATIONS[config.get("feed_forward_proj", "relu")],
-        logits_via_embedding=tied,
-        dropout_rate=config.get("dropout_rate", 0.1),
-    )
-
-
-def config_json(config: T5Config, decoder: bool) -> dict[str, Any]:
-    """transformers' configuration of an architecture.
-
-    Raises:
-      ValueError: transformers' T5 has no such architecture.
-    """
-    projections = [name for name, value in _ACTIVATIONS.items() if value == config.mlp_activations]
-    if not projections or config.relpos_bias_per_layer:
-        raise ValueError(
-            f"T5Config has mlp_activations {config.mlp_activations} and relpos_bias_per_layer "
-            f"{config.relpos_bias_per_layer}; expected one of {[*_ACTIVATIONS.values()]} and one "
-            "bias for all layers, as Hugging Face's T5."
-        )
-    return {
-        "architectures": ["T5ForConditionalGeneration" if decoder else "T5EncoderModel"],
-        "model_type": "t5",
-        "vocab_size": config.vocab_size,
-        "d_model": config.emb_dim,
-        "d_kv": config.head_dim,
-        "d_ff": config.mlp_dim,
-        "num_layers": config.num_encoder_layers,
-        "num_decoder_layers": config.num_decoder_layers or config.num_encoder_layers,
-        "num_heads": config.num_heads,
-        "feed_forward_proj": projections[0],
-        "tie_word_embeddings": config.logits_via_embedding,
-        "relative_attention_num_buckets": 32,
-        "relative_attention_max_distance": 128,
-        "layer_norm_epsilon": 1e-6,
-        "dropout_rate": config.dropout_rate,
-        "decoder_start_token_id": 0,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-        "is_encoder_decoder": decoder,
-        "torch_dtype": "float32",
-    }
 
 
 def write_weights(
@@ -290,7 +219,7 @@ def write_weights(
       ValueError: transformers' T5 has no such architecture.
     """
     decoder = any(name.startswith("decoder/") for name in arrays)
-    settings = config_json(config, decoder)
+    settings = huggingface_config.written_form(config, decoder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors, head = {}, {}
     for name, array in arrays.items():

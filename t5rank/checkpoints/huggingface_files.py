@@ -1,12 +1,14 @@
 """What stands in a Hugging Face folder beside the weights: tokenizer, head, and how to score."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
-from t5rank import model_card
+from t5rank import added_tokens, model_card, tokenizer_json
 from t5rank.checkpoints import huggingface
+from t5rank.checkpoints.paths import write_text
 from t5rank.models import heads
 from t5rank.models.ranking import RankingModel
 from t5rank.prompts import PairEncoder
@@ -14,24 +16,34 @@ from t5rank.vocabulary import Vocabulary
 
 
 def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int) -> None:
-    """Writes `spiece.model` and its settings, for transformers' `T5Tokenizer`."""
-    file = epath.Path(vocabulary.file)
-    (folder / huggingface.VOCABULARY).write_bytes(file.read_bytes())
-    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    extra = [f"<extra_id_{i}>" for i in range(vocabulary.extra_ids)]
+    """Writes `spiece.model`, `tokenizer.json` and their settings.
+
+    transformers' `AutoTokenizer` then reads a text as `vocabulary` does: T5's own tokens as text
+    (`split_special_tokens`, see `t5rank.tokenizer_json`), added tokens as tokens.
+    """
+    (folder / huggingface.VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
+    whole = tokenizer_json.written_form(
+        vocabulary.model, vocabulary.extra_ids, vocabulary.added_tokens
+    )
+    write_text(folder / added_tokens.TOKENIZER, json.dumps(whole, ensure_ascii=False) + "\n")
+    pad, end, unknown = (token["content"] for token in whole["added_tokens"][:3])
+    names = [token["content"] for token in whole["added_tokens"][3:] if token["special"]]
+    special = {"eos_token": end, "pad_token": pad, "unk_token": unknown}
+    special |= {"additional_special_tokens": names}
+    decoder = {str(token.pop("id")): token for token in whole["added_tokens"]}
     huggingface.write_json(
-        folder / "tokenizer_config.json",
+        folder / added_tokens.CONFIG,
         special
         | {
-            "tokenizer_class": "T5Tokenizer",
-            "extra_ids": len(extra),
-            "additional_special_tokens": extra,
+            # T5Tokenizer would take the pieces of tokenizer.json alone, and read text as tokens.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "extra_ids": vocabulary.extra_ids,
+            "added_tokens_decoder": decoder,
+            "split_special_tokens": True,
             "model_max_length": max_length,
         },
     )
-    huggingface.write_json(
-        folder / "special_tokens_map.json", special | {"additional_special_tokens": extra}
-    )
+    huggingface.write_json(folder / "special_tokens_map.json", special)
 
 
 def write_head(
@@ -65,7 +77,7 @@ def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
     elif isinstance(head, heads.MonoT5Head):
         loader, load = "T5ForConditionalGeneration", ""
         score = _LOGITS + f"    return logits[:, [{head.true_id}, {head.false_id}]].log_softmax(-1)"
-        score += "[:, 0]  # true, false"
+        score += f"[:, 0]  # {', '.join(map(repr, encoder.vocabulary.words(head.token_ids)))}"
     else:
         loader, load = "T5ForConditionalGeneration", ""
         score = _LOGITS + f"    return logits[:, {head.token_id}]"
@@ -113,7 +125,9 @@ prompt = {prompt!r}
 
 
 def score(query, documents):
-    texts = [prompt.replace("{{query}}", query).replace("{{document}}", d) for d in documents]
+    before, after = prompt.split("{{document}}")
+    before = before.replace("{{query}}", query)
+    texts = [before + document + after for document in documents]
     batch = tokenizer(
         texts, padding=True, truncation=True, max_length={max_length}, return_tensors="pt"
     )
@@ -123,6 +137,8 @@ def score(query, documents):
 
 t5rank cuts a document that is too long for {max_length} tokens, and keeps what follows it in the
 prompt and the end-of-sequence token; the tokenizer's own truncation cuts the text's end instead.
+`</s>`, `<pad>`, `<unk>` and `<extra_id_0>` in a text are text to this tokenizer, not tokens. (Load
+it with `AutoTokenizer`: `T5Tokenizer` reads tokens.)
 """
 _CTRANSLATE2 = """
 For CTranslate2: transformers 5 calls every T5 tied, and the converter (4.8 at least) then scales

@@ -1,12 +1,15 @@
 """Any checkpoint as a `Source`."""
 
+import dataclasses
 import os
 
 from etils import epath
 
-from t5rank.checkpoints import huggingface, paths, t5x
+from t5rank.checkpoints import found, huggingface, paths, t5x
 from t5rank.checkpoints.sources import Source
+from t5rank.json_files import read_object, read_object_if_any
 
+VOCABULARY = "vocabulary.model"  # of a model folder, see t5rank.model_folder
 _FORMATS = (
     "a checkpoint_N folder of t5rank or T5X, a folder of them, T5X's msgpack file, "
     "or a Hugging Face folder with config.json"
@@ -25,6 +28,26 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
       ValueError: there is no checkpoint, or it is damaged.
     """
     folder = paths.path(location)
+    if step is not None and folder.exists() and not paths.steps(folder):
+        raise ValueError(
+            f"Path '{location}' is no folder of checkpoints; expected no step, not {step}. Leave "
+            "out --step."
+        )
+    return _with_vocabulary(_open(folder, step))
+
+
+def _with_vocabulary(source: Source) -> Source:
+    """A checkpoint of a model folder has its vocabulary beside it."""
+    folder = paths.path(source.path).parent
+    if source.vocabulary is not None or not (folder / VOCABULARY).is_file():
+        return source
+    config = read_object_if_any(folder / huggingface.CONFIG)
+    settings = config if "network" in config else source.settings
+    vocabulary = str(folder / VOCABULARY)
+    return dataclasses.replace(source, vocabulary=vocabulary, settings=settings)
+
+
+def _open(folder: epath.Path, step: int | None) -> Source:
     if folder.is_file():
         return t5x.read_legacy(folder)
     if (folder / t5x.INDEX).is_file():
@@ -35,9 +58,17 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
         return open_checkpoint(folder / f"{paths.PREFIX}_{paths.chosen_step(folder, step)}")
     if _is_hugging_face(folder / huggingface.CONFIG):
         return huggingface.read(folder)
-    raise ValueError(f"Path '{location}' has no checkpoint; expected {_FORMATS}.")
+    if paths.step_of(folder) is not None and folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(
+            f"Checkpoint '{folder}' has no '{t5x.STATE}' and no '{t5x.INDEX}' in it; expected one. "
+            "Is the copy complete?"
+        )
+    raise ValueError(
+        f"Path '{folder}' {found.describe(folder)}; expected a checkpoint: {_FORMATS}."
+        f"{found.download(folder)}"
+    )
 
 
 def _is_hugging_face(config: epath.Path) -> bool:
     """Whether there is a `config.json`, and none of t5rank."""
-    return config.is_file() and "network" not in huggingface.read_json(config)
+    return config.is_file() and "network" not in read_object(config)

@@ -56,6 +56,7 @@ class Source:
       config: the architecture where the checkpoint says it.
       settings: head, prompt and input length, where t5rank wrote them.
       vocabulary: the vocabulary file beside it.
+      tokenizer: the folder of a tokenizer's settings, see `t5rank.vocabulary.Vocabulary`.
     """
 
     path: str
@@ -66,6 +67,11 @@ class Source:
     config: T5Config | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     vocabulary: str | None = None
+    tokenizer: str | None = None
+
+    def __repr__(self) -> str:
+        step = f", step {self.step}" if self.step else ""
+        return f"Source({self.path!r}, {self.format}, {len(self.arrays)} arrays{step})"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -36,11 +36,12 @@ def read_orbax(folder: epath.Path) -> Source:
     state = folder / STATE if (folder / STATE).is_dir() else folder
     what = f"Checkpoint '{folder}'"
     try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-            described = checkpointer.metadata(state).item_metadata
-        if described is None:  # orbax logs why and goes on
-            raise ValueError("no readable description (_METADATA, manifest.ocdbt, d)")
-        tree = described.tree
+        # Not by a Checkpointer, which warns of a file that belongs to the folder above.
+        handler = ocp.PyTreeCheckpointHandler()
+        try:
+            tree = handler.metadata(state).tree
+        finally:
+            handler.close()
     except Exception as error:  # orbax and tensorstore raise as they like
         raise ValueError(
             f"{what} has an error: {_brief(error)}; expected T5X's orbax layout."

@@ -20,6 +20,7 @@ def add_convert(commands) -> None:
         taken from the parameters. Paths may be remote, such as gs://bucket/checkpoint_1000.
 
         t5rank convert monot5-base-msmarco models/monot5 --to t5rank --head monot5
+        t5rank convert mt5-base-mmarco-v2 models/mt5 --to t5rank --head monot5 --tokens no,yes
         t5rank convert models/monot5 exported/monot5 --to huggingface
         """,
     )
@@ -44,10 +45,17 @@ def add_convert(commands) -> None:
     parser.add_argument(
         "--pooling", choices=("first", "mean"), help="of the encoder head [SOURCE's, or first]"
     )
+    parser.add_argument(
+        "--tokens",
+        metavar="FALSE,TRUE",
+        help="of the monot5 head: its two answers, as words or ids, that for irrelevant first "
+        "[SOURCE's, or those of a model known by its name, or false,true]",
+    )
     parser.set_defaults(command=_convert)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from t5rank.answer_words import parse
     from t5rank.convert import Settings, convert
 
     check_at_least_one(arguments, "max_length")
@@ -62,6 +70,7 @@ def _convert(arguments: argparse.Namespace) -> int:
             prompt=arguments.prompt,
             max_length=arguments.max_length,
             pooling=arguments.pooling,
+            tokens=None if arguments.tokens is None else parse(arguments.tokens),
         ),
         step=arguments.step,
     )

@@ -79,6 +79,13 @@ class RankedList:
     def __len__(self) -> int:
         return len(self.doc_ids)
 
+    def __repr__(self) -> str:
+        relevant = sum(label > 0 for label in self.labels)
+        query = self.query if len(self.query) <= 60 else f"{self.query[:60]}..."
+        return (
+            f"RankedList({self.query_id!r}, {query!r}, {len(self)} documents, {relevant} relevant)"
+        )
+
     @property
     def has_relevant(self) -> bool:
         """Whether any label is above 0."""

@@ -146,9 +146,23 @@ def rankt5_head(vocabulary: _TokenIds, token: str = "<extra_id_10>") -> RankT5He
     return RankT5Head(vocabulary.token_id(token))
 
 
-def monot5_head(vocabulary: _TokenIds, true: str = "true", false: str = "false") -> MonoT5Head:
-    """monoT5's head, its tokens looked up in a `t5rank.vocabulary.Vocabulary`."""
-    return MonoT5Head(vocabulary.token_id(true), vocabulary.token_id(false))
+def monot5_head(
+    vocabulary: _TokenIds, true: str | int = "true", false: str | int = "false"
+) -> MonoT5Head:
+    """monoT5's head.
+
+    Args:
+      vocabulary: a `t5rank.vocabulary.Vocabulary`, in which words are looked up.
+      true: the answer for a relevant document, a word or a token's id.
+      false: the answer for another.
+
+    Raises:
+      ValueError: a word is not one token, or both are the same.
+    """
+    ids = [w if isinstance(w, int) else vocabulary.token_id(w) for w in (true, false)]
+    if ids[0] == ids[1]:
+        raise ValueError(f"Head 'monot5' has token {ids[0]} for both answers; expected two.")
+    return MonoT5Head(*ids)
 
 
 def check_head(head: Head, module: nn.Module) -> None:

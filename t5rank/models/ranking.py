@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 
 from t5rank import losses, metrics, ops
 from t5rank.losses.combinations import takes
-from t5rank.models import heads
+from t5rank.models import heads, network
 from t5rank.models.parts import accumulated, recomputed_in_parts, split
 from t5rank.settings import check_integer, check_number
 from t5rank.types import Array, LossFn, MetricFn, PyTree
@@ -102,6 +102,16 @@ class RankingModel:
         self.num_microbatches = num_microbatches
         self.batch_size = batch_size
         self.gradient_cache_rows = gradient_cache_rows
+
+    def __repr__(self) -> str:
+        config = getattr(self.module, "config", None)
+        layers = f"{getattr(config, 'num_encoder_layers', '?')}"
+        if not isinstance(self.module, network.EncoderScorer):
+            layers += f" + {getattr(config, 'num_decoder_layers', '?')}"
+        return (
+            f"{type(self).__name__}({type(self.module).__name__}, {layers} layers, "
+            f"width {getattr(config, 'emb_dim', '?')}, {self.head!r})"
+        )
 
     @property
     def FEATURE_CONVERTER_CLS(self) -> Any:  # noqa: N802, the name is T5X's

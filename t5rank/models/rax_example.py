@@ -49,12 +49,15 @@ class RankingEncDecModel(RankingModel):
         rax_metric_fns: Mapping[str, MetricFn] = DEFAULT_METRIC_FNS,
         loss_normalizing_factor: float | None = None,
     ):
-        tokens = output_vocabulary.encode(TARGET)
-        if len(tokens) != 1:
-            raise ValueError(f"Vocabulary has {len(tokens)} tokens for '{TARGET}'; expected 1.")
+        pieces = output_vocabulary.tokenizer
+        token = pieces.piece_to_id(f"\u2581{TARGET}")
+        if token == pieces.unk_id():
+            raise ValueError(
+                f"Vocabulary has no token '{TARGET}'; expected it, one of 100 extra ids."
+            )
         super().__init__(
             module,
-            heads.RankT5Head(tokens[0]),
+            heads.RankT5Head(token),
             input_vocabulary,
             output_vocabulary,
             optimizer_def,

@@ -273,6 +273,11 @@ class Trainer:
             return saver.restore(step, like)
         restored: PyTree = {}
         if self.initial_checkpoint_path is not None:
+            checkpoints.check_vocabulary(
+                checkpoints.open_checkpoint(self.initial_checkpoint_path),
+                self.encoder.vocabulary,
+                self.model.module.config.vocab_size,
+            )
             restored, _ = checkpoints.restore(
                 self.initial_checkpoint_path, like.target, self.assignment_map
             )

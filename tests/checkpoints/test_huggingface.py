@@ -5,6 +5,7 @@ import math
 import pickle
 import shutil
 
+import flax
 import jax
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from t5rank.models import heads, network, ranking
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.numpy")
+safetensors_torch = pytest.importorskip("safetensors.torch")
 
 SIZES = {"vocab_size": 1152, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_heads": 2}
 LAYERS = {"num_layers": 3, "num_decoder_layers": 2, "decoder_start_token_id": 0}
@@ -256,7 +258,9 @@ def test_an_output_of_its_own_under_tied_embeddings_is_an_error(saved):
 def test_a_configuration_cut_short_is_named(saved):
     file = saved() / "config.json"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"File '.*config.json' has an error: .*; expected JSON"):
+    with pytest.raises(
+        ValueError, match=r"File '.*config.json' is damaged .*; expected a JSON object"
+    ):
         checkpoints.open_checkpoint(file.parent)
 
 
@@ -342,3 +346,116 @@ def test_settings_of_an_export_come_back(exported, tmp_path):
     model, encoder = model_folder.load_config(tmp_path / "again")
     assert model.head == model_folder.load_config(tmp_path / "ours")[0].head
     assert (encoder.prompt, encoder.max_length) == (reranker.encoder.prompt, 512)
+
+
+EMBEDDINGS = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
+
+
+def renamed(folder, name):
+    state = load(folder / "model.safetensors")
+    state[name] = state.pop("shared.weight")
+    safetensors.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def their_logits(folder, rows):
+    kind = json.loads((folder / "config.json").read_text()).get("model_type", "t5").upper()
+    kind = getattr(transformers, f"{kind}ForConditionalGeneration")
+    return logits(kind.from_pretrained(folder, dtype="float32").eval(), rows)
+
+
+def our_logits(folder, rows):
+    source = checkpoints.open_checkpoint(folder)
+    arrays = {name: array.as_float32().read() for name, array in source.arrays.items()}
+    params = {"params": flax.traverse_util.unflatten_dict(arrays, sep="/")}
+    module, ids = network.Transformer(source.config), np.arange(source.config.vocab_size)
+    return np.stack([module.apply(params, row[None], ids)[0, 0] for row in rows])
+
+
+ROWS = [np.arange(2, 20, dtype=np.int32)]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "mt5"])
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_an_embedding_under_another_name_is_read_as_transformers_reads_it(saved, version, name):
+    folder = saved(version)
+    if name == "lm_head.weight" and version != "1.0":
+        pytest.skip("has an output of its own under that name")
+    renamed(folder, name)
+    expected = their_logits(folder, ROWS)
+    np.testing.assert_allclose(our_logits(folder, ROWS), expected, atol=1e-4, rtol=0)
+    assert checkpoints.open_checkpoint(folder).others == ()
+
+
+def test_two_embeddings_are_refused_by_name(saved):
+    folder = saved("1.0")
+    state = load(folder / "model.safetensors")
+    state["decoder.embed_tokens.weight"] = state["shared.weight"] + 1
+    safetensors.save_file(state, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"'decoder.embed_tokens.weight' other than 'shared"):
+        checkpoints.open_checkpoint(folder)
+
+
+@pytest.mark.parametrize("kind", ["T5", "MT5"])
+def test_what_a_configuration_lacks_is_transformers_default(tmp_path, kind):
+    """Every key that transformers has a default for is left out; the sizes are its defaults."""
+    sizes = {"vocab_size": 128, "d_model": 8}
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config)
+    model.save_pretrained(tmp_path, max_shard_size="1MB")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind.lower(), **sizes}))
+    expected = their_logits(tmp_path, ROWS)
+    np.testing.assert_allclose(our_logits(tmp_path, ROWS), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_half_precision_is_read_from_shards(saved, file, dtype):
+    folder = saved("1.1", max_shard_size="30KB")
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    for shard in folder.glob("model-*.safetensors"):
+        state = {k: torch.tensor(v).to(getattr(torch, dtype)) for k, v in load(shard).items()}
+        if file == "model.safetensors":
+            safetensors_torch.save_file(state, shard, metadata={"format": "pt"})
+        else:
+            torch.save(state, shard.with_suffix(".bin"))
+            shard.unlink()
+    if file != "model.safetensors":
+        (folder / "model.safetensors.index.json").unlink()
+        where = {k: v.replace(".safetensors", ".bin") for k, v in index["weight_map"].items()}
+        (folder / f"{file}.index.json").write_text(json.dumps(index | {"weight_map": where}))
+    expected = their_logits(folder, ROWS)
+    np.testing.assert_allclose(our_logits(folder, ROWS), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": {}}, {"weight_map": ["a"]}])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_an_index_without_its_map_is_named(saved, file, index):
+    folder = saved("1.1")
+    (folder / "model.safetensors").unlink()
+    (folder / f"{file}.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf"File '.*{file}.index.json' has no 'weight_map'"):
+        checkpoints.open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_layers": "3"}, "has num_layers '3'; expected a whole number from 1"),
+        ({"d_kv": None}, "has d_kv None; expected a whole number"),
+        ({"num_heads": 0}, "has num_heads 0; expected a whole number"),
+    ],
+)
+def test_sizes_that_are_none_are_named(saved, changes, message):
+    folder = saved()
+    edit(folder / "config.json", **changes)
+    with pytest.raises(ValueError, match=message):
+        checkpoints.open_checkpoint(folder)
+
+
+def test_an_adapter_says_what_to_do(saved):
+    folder = saved()
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="It is an adapter: merge it"):
+        checkpoints.open_checkpoint(folder)

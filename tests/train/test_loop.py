@@ -205,3 +205,22 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused(make_trainer, vocabul
     model = ranking.RankingModel(network.EncoderScorer(config), heads.EncoderHead())
     with pytest.raises(ValueError, match="'vocab_size' has 16 rows; expected at least"):
         make_trainer(model=model)
+
+
+def test_a_vocabulary_far_smaller_than_the_checkpoints_embedding_is_refused(
+    make_trainer, vocabulary_file, tmp_path
+):
+    """Only the size tells: the checkpoint has no vocabulary beside it."""
+    config = network.T5Config(
+        vocab_size=2048, emb_dim=8, num_heads=1, head_dim=8, mlp_dim=8, num_encoder_layers=1
+    )
+    model = ranking.RankingModel(
+        network.EncoderScorer(config), heads.EncoderHead(), optimizer_def=optimizers.adamw()
+    )
+    shapes = {"encoder_input_tokens": (1, 1, 8)}
+    params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
+    with checkpoints.Checkpointer(tmp_path / "start") as saver:
+        saver.save(1, model.optimizer_def.create(params))
+    trainer = make_trainer(model=model, initial_checkpoint_path=str(tmp_path / "start"))
+    with pytest.raises(ValueError, match="has 2048 rows of embeddings; expected the 1100 tokens"):
+        trainer.train()
