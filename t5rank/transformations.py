@@ -295,7 +295,7 @@ def _smooth_cutoff(
 ) -> Array:
     """A step by the difference to what is halfway between the values ranked n and n + 1."""
     if n is None:
-        return jnp.ones(values.shape)
+        return jnp.ones(values.shape, jnp.float32)
     values, _, _, lists = ops.as_lists(values, values, where, segments)
     ordered, (fixed,) = lists.sort([ops.best_first(values)], [jax.lax.stop_gradient(values)])
     around = (ordered.position == n - 1) | (ordered.position == n)

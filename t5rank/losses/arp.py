@@ -3,6 +3,8 @@
 Arguments not described here are those of every loss, see `t5rank.types`.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -32,7 +34,7 @@ def arp1_loss(
 
     def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
         gain = i[1][0]
-        return gain * jax.nn.softplus(j[0][0] - i[0][0]) / jnp.log(2.0), gain != 0
+        return gain * jax.nn.softplus(j[0][0] - i[0][0]) / math.log(2.0), gain != 0
 
     gains = weights * labels
     clipped = ops.finite(scores)
@@ -63,7 +65,7 @@ def arp2_loss(
 
     def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
         ((score_i,), (label_i, weight_i)), ((score_j,), (label_j, _)) = i, j
-        cost = jax.nn.softplus(score_j - score_i) / jnp.log(2.0)
+        cost = jax.nn.softplus(score_j - score_i) / math.log(2.0)
         return weight_i * (label_i - label_j) * cost, label_i > label_j
 
     clipped = ops.finite(scores)

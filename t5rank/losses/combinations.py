@@ -90,7 +90,7 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
     @functools.wraps(loss)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Array:
-        return loss(scores / temperature, labels, **kwargs)
+        return loss(jnp.asarray(scores, jnp.float32) / temperature, labels, **kwargs)
 
     return loss_fn
 

@@ -115,9 +115,9 @@ def adr_mse_loss(
     """
     _check_positive("temperature", temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
     order, (ordered, slots) = lists.sort([ops.best_first(labels)], [labels, slots])
-    positions = jnp.broadcast_to(order.position + 1.0, scores.shape)
+    positions = jnp.broadcast_to(order.from_one, scores.shape)
     ranks = ops.unsort(order.tie_mean(positions, ordered), slots)
 
     def beats(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
@@ -180,7 +180,7 @@ def rank_distil_loss(
     scores, labels = jnp.asarray(scores), jnp.asarray(labels)
 
     def sample(key: Array) -> Array:
-        noise = jax.random.gumbel(key, labels.shape)
+        noise = jax.random.gumbel(key, labels.shape, jnp.float32)
         return loss(labels.astype(jnp.float32) / temperature + noise, scores)
 
     return jnp.mean(jax.lax.map(sample, jax.random.split(key, samples)), axis=0)

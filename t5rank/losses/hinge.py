@@ -20,7 +20,7 @@ def hinge_totals(scores: Array, labels: Array, weights: Array, lists: Lists) -> 
     return lists.sum(values), lists.sum(counts)
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def _by_document(scores: Array, labels: Array, weights: Array, lists: Lists) -> tuple[Array, Array]:
     """Sums and counts by the better document; only their sum over each list may be used."""
     values, counts, _ = _levels(scores, labels, weights, lists)
@@ -30,7 +30,7 @@ def _by_document(scores: Array, labels: Array, weights: Array, lists: Lists) -> 
 def _levels(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
     """`(values, counts, gradient)`, by document."""
     scores = scores - lists.mean(scores)  # so that the sums of scores stay small
-    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
     lists, (scores, labels, weights, slots) = lists.sort([scores], [scores, labels, weights, slots])
     near = lists.search(scores, scores - 1.0, equal=True)  # from here on: too near to i
     far = lists.search(scores, scores + 1.0, equal=False)  # before here: j is too near to them
@@ -47,21 +47,16 @@ def _levels(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
         gradient += jnp.where(worse, winners, 0.0) - jnp.where(better, weights * number, 0.0)
         return lists.max(jnp.where(worse, labels, -jnp.inf)), values, counts, gradient
 
-    zeros = jnp.zeros(scores.shape)
+    zeros = jnp.zeros(scores.shape, jnp.float32)
     lowest = lists.min(labels)
     start = (lists.max(labels), zeros, zeros, zeros)
     _, *results = jax.lax.while_loop(lambda carry: jnp.any(carry[0] > lowest), step, start)
     return tuple(unsort(array, slots) for array in results)
 
 
-def _forward(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
-    values, counts, gradient = _levels(scores, labels, weights, lists)
-    return (values, counts), gradient
-
-
-def _backward(gradient: Array, cotangents: tuple[Array, Array]) -> Any:
-    # All documents of a list have the same cotangent, as they are summed: that of the list.
-    return gradient * cotangents[0], None, None, None
-
-
-_by_document.defvjp(_forward, _backward)
+@_by_document.defjvp
+def _by_document_jvp(primals: Any, tangents: Any) -> Any:
+    values, counts, gradient = _levels(*primals)
+    # A document's gradient is that of its list's sum, and does not change with the scores.
+    change = jax.lax.stop_gradient(gradient) * tangents[0]
+    return (values, counts), (change, jnp.zeros_like(counts))

@@ -241,7 +241,9 @@ def precision_lambdaweight(*, topn: int, threshold: float = 1.0) -> Lambdaweight
     """
 
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
-        return _relevant(labels, lists, threshold), (lists.ranks(scores) <= topn) / topn
+        return _relevant(labels, lists, threshold), jnp.where(
+            lists.ranks(scores) <= topn, jnp.float32(1.0 / topn), 0.0
+        )
 
     return Lambdaweight(items_fn, lambda i, j: jnp.abs(i[0] - j[0]) * jnp.abs(i[1] - j[1]))
 
@@ -285,9 +287,9 @@ def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
 
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
         relevant = _relevant(labels, lists, threshold)
-        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
         order, (hits, slots) = lists.sort([ops.best_first(scores)], [relevant, slots])
-        ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
+        ranks = jnp.broadcast_to(order.from_one, scores.shape)
         columns = (ranks, order.cumsum(hits), order.cumsum(hits / ranks))
         total = jnp.maximum(lists.sum(relevant), 1.0)
         by_document = [ops.unsort(column, slots) for column in columns]
@@ -371,7 +373,7 @@ def _gains(
         return jnp.where(lists.where, product(gain_fn(labels), weights), 0.0)
     gains = relative_gains(labels, weights, lists, gain_fn)
     order, (ideal,) = lists.sort([-gains], [gains])
-    ideal_dcg = order.sum(ideal * _discounts(order.position + 1.0, discount_fn, topn))
+    ideal_dcg = order.sum(ideal * _discounts(order.from_one, discount_fn, topn))
     ideal_dcg = lists.from_sorted(ideal_dcg)
     return gains / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0)
 

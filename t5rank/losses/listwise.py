@@ -259,16 +259,22 @@ def p_listmle_loss(
     weighted = weights is not None
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     by_label = ops.best_first(labels)
-    keys = [by_label] if key is None else [by_label, jax.random.uniform(key, scores.shape)]
+    keys = (
+        [by_label]
+        if key is None
+        else [by_label, jax.random.uniform(key, scores.shape, jnp.float32)]
+    )
     values = [lists.from_best(scores), by_label, *([weights] if weighted else [])]
     order, (scores_, labels_, *weights_) = lists.sort(keys, values)
     log_totals = order.cumlogsumexp(scores_, reverse=True)
     if key is None:
         log_totals = order.after(log_totals, order.tie_start(labels_), nothing=ops.NOTHING)
-    gains = weights_[0] if weighted else jnp.ones(scores.shape)
+    gains = weights_[0] if weighted else jnp.ones(scores.shape, jnp.float32)
     if discount_fn is not None or topn is not None:
-        ranks = jnp.broadcast_to(order.position + 1.0, scores.shape)
-        discounts = jnp.ones(scores.shape) if discount_fn is None else discount_fn(ranks)
+        ranks = jnp.broadcast_to(order.from_one, scores.shape)
+        discounts = (
+            jnp.ones(scores.shape, jnp.float32) if discount_fn is None else discount_fn(ranks)
+        )
         discounts = discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
         gains *= order.tie_mean(discounts, labels_) if key is None else discounts
     last = jnp.isneginf(scores_) & (labels_ == order.max(labels_))
@@ -305,7 +311,7 @@ def xendcg_loss(
     shift = label_shift(labels, weights, lists)
     gains = shifted_gain(labels, shift)
     if key is not None:
-        gains += (1.0 - jax.random.uniform(key, scores.shape)) * 2.0**-shift
+        gains += (1.0 - jax.random.uniform(key, scores.shape, jnp.float32)) * 2.0**-shift
     gains = jnp.where(lists.where, product(gains, weights), 0.0)
     return lists.reduce(_cross_entropy(scores, _normalized(gains, lists), lists)[0], reduce_fn)
 

@@ -40,12 +40,12 @@ class _Relaxed:
     def of(cls, scores: Array, lists: Lists, temperature: float) -> "_Relaxed":
         """The permutation of scores that are sorted, best first."""
         scores = jnp.where(lists.where, scores - lists.mean(scores), 0.0)
-        position, count = lists.position, lists.count
-        slope = (count - 1.0 - 2.0 * position) / temperature
+        rank, count = lists.from_one, lists.count
+        slope = (count + 1.0 - 2.0 * rank) / temperature
         upto = lists.cumsum(scores)
         total = lists.sum(scores)
         # Above: those scores are larger; below: smaller.
-        distances = 2.0 * upto - total + (count - 2.0 - 2.0 * position) * scores
+        distances = 2.0 * upto - total + (count - 2.0 * rank) * scores
         distances = distances / temperature
         # The largest entry of row r is that of the document at rank r.
         largest = jax.lax.stop_gradient(slope * scores - distances)
@@ -108,7 +108,7 @@ def neural_sort_loss(
     _check_temperature(temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     ranked = _retrieved(lists, scores)
-    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
     order, (by_label, slots) = ranked.sort([ops.best_first(labels)], [labels, slots])
     teacher = _Relaxed.of(by_label, order, temperature)
     # A document's own numbers in the teacher's permutation, to be sorted with it by score.
@@ -172,7 +172,7 @@ def neural_ndcg_loss(
         [ops.best_first(scores)], [scores, gains]
     )
     relaxed = _Relaxed.of(ranked, order, temperature)
-    ranks = order.position + 1.0
+    ranks = order.from_one
     discounts = jnp.broadcast_to(discount_fn(ranks), gains.shape)
     discounts = discounts if topn is None else jnp.where(ranks <= topn, discounts, 0.0)
     ideal_dcg = lists.from_sorted(ideal_order.sum(ideal * discounts))
@@ -205,7 +205,7 @@ def _sinkhorn(relaxed: _Relaxed, lists: Lists, iterations: int) -> tuple[Array, 
         rows = 1.0 / jnp.maximum(ops.row_sums(_Pairs(of_rank), lists, items), EPSILON)
         return (rows, columns), None
 
-    ones = jnp.ones(relaxed.scores.shape)
+    ones = jnp.ones(relaxed.scores.shape, jnp.float32)
     return jax.lax.scan(jax.checkpoint(scale), (ones, ones), length=iterations)[0]
 
 

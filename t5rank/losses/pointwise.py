@@ -56,7 +56,8 @@ def _cross_entropy_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     (scores, labels), (score_tangent, label_tangent) = primals, tangents
-    small = jnp.exp(-jnp.abs(scores))
+    # Not abs: at 0 its derivative, 0, would be wrong for the second derivative of the loss.
+    small = jnp.exp(jnp.where(scores > 0, -scores, scores))
     certain = jnp.where(scores > 0, 1.0, small) / (1.0 + small)  # sigmoid(s)
     doubt = jnp.where(scores > 0, small, 1.0) / (1.0 + small)  # sigmoid(-s)
     slope = (1.0 - labels) * certain - labels * doubt
@@ -147,7 +148,7 @@ def ordinal_loss(
     """
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     passed = scores[..., None] - jnp.asarray(thresholds, jnp.float32)
-    grades = jnp.arange(1.0, len(thresholds) + 1)
+    grades = jnp.arange(1, len(thresholds) + 1, dtype=jnp.float32)
     reached = jnp.clip(labels[..., None] - grades + 1.0, 0.0, 1.0)
     loss = weights * jnp.sum(_cross_entropy(passed, reached), axis=-1)
     return lists.reduce_documents(loss, reduce_fn)

@@ -171,9 +171,9 @@ def _relevant_down_to(ranking: Ranking) -> Array:
     start = lists.tie_start(ranking.keys)
     others = jnp.maximum(lists.tie_sum(relevant, ranking.keys) - 1.0, 0.0)
     if ranking.smooth:  # the mean over the tied relevant documents: half of the others are above
-        share = jnp.full(count.shape, 0.5)
+        share = jnp.full(count.shape, 0.5, jnp.float32)
     else:
-        tied = lists.tie_sum(jnp.ones(count.shape), ranking.keys)
+        tied = lists.tie_sum(jnp.ones(count.shape, jnp.float32), ranking.keys)
         share = (lists.position - start) / jnp.maximum(tied - 1.0, 1.0)
     return lists.before(count, start) + 1.0 + others * share
 
@@ -189,10 +189,12 @@ def relevant_total(gains: Array, lists: Lists, topn: int | None, denominator: st
 
 def retrieved_count(scores: Array, lists: Lists, topn: int | None, denominator: str) -> Array:
     """The denominator of precision."""
-    retrieved = lists.sum(~jnp.isneginf(scores) * 1.0)
+    retrieved = lists.sum((~jnp.isneginf(scores)).astype(jnp.float32))
     if topn is None:
         return retrieved
-    return jnp.minimum(retrieved, topn) if denominator == "retrieved" else jnp.full((1,), topn)
+    if denominator == "retrieved":
+        return jnp.minimum(retrieved, topn)
+    return jnp.full((1,), topn, jnp.float32)
 
 
 def _found(scores: Array, gains: Array, lists: Lists, order: Order) -> Array:

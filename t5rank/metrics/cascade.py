@@ -170,7 +170,7 @@ def _of_first_relevant(ranking: Ranking, worth: Array) -> Array:
         return ranking.max(gains * worth)
     # Of tied documents each is equally likely to be relevant: of those left, so many are.
     lists, keys = ranking.lists, ranking.keys
-    tied = lists.tie_sum(jnp.ones(gains.shape), keys)
+    tied = lists.tie_sum(jnp.ones(gains.shape, jnp.float32), keys)
     left = tied - (lists.position - lists.tie_start(keys))
     stops = _stops(ranking, jnp.minimum(lists.tie_sum(gains, keys) / left, 1.0))
     return ranking.sum(stops * worth)

@@ -4,6 +4,7 @@ The gain of a label from 128 on is more than a float32 holds, and infinite. Sums
 too. Their quotients are not: these are computed from `relative_gains`, at every label.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -37,7 +38,7 @@ def shifted_gain(label: Array, shift: Array) -> Array:
     """`(2^label - 1) / 2^shift`, also where the gain is infinite, or 1 is nearly all of the sum."""
     label = jnp.asarray(label, jnp.float32)
     power = 2.0 ** (label - shift) - 2.0**-shift
-    x = jnp.clip(label, -0.3, 0.3) * jnp.log(jnp.float32(2.0))
+    x = jnp.clip(label, -0.3, 0.3) * math.log(2.0)
     series = x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6)))))  # e^x - 1
     return jnp.where(jnp.abs(label) < 0.3, series * 2.0**-shift, power)
 

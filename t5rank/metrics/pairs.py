@@ -144,7 +144,9 @@ def _pairs_in_order(
     found = jnp.where(jnp.isposinf(score_keys), 0.0, weights)
     inside = ordered.position < (labels.shape[-1] if topn is None else topn)
     start = ordered.tie_start(score_keys)
-    end = start + ordered.tie_sum(jnp.ones(start.shape), score_keys).astype(start.dtype)
+    end = start + ordered.tie_sum(jnp.ones(start.shape, jnp.float32), score_keys).astype(
+        start.dtype
+    )
 
     def step(carry: Any) -> Any:
         level, right, pairs = carry

@@ -97,7 +97,7 @@ class Order:
     def tie_breaks(self, scores: Array, gains: Array) -> list[Array]:
         """The keys that order documents of equal scores, beyond their order in the list."""
         if self.key is not None and self.ties in ("order", "random"):
-            return [jax.random.uniform(self.key, scores.shape)]
+            return [jax.random.uniform(self.key, scores.shape, jnp.float32)]
         return {"optimistic": [-gains], "pessimistic": [gains]}.get(self.ties, [])
 
 
@@ -126,8 +126,10 @@ def rank_documents(
         ordered, columns = lists.top(keys, columns, topn)
     else:
         ordered, columns = lists.sort([keys, *tie_keys], columns)
-    ranks = jnp.broadcast_to(ordered.position + 1.0, ordered.where.shape)
-    inside = jnp.ones(ranks.shape) if topn is None else (ranks <= topn).astype(jnp.float32)
+    ranks = jnp.broadcast_to(ordered.from_one, ordered.where.shape)
+    inside = (
+        jnp.ones(ranks.shape, jnp.float32) if topn is None else (ranks <= topn).astype(jnp.float32)
+    )
     return Ranking(ordered, tuple(columns), ranks, inside, keys, average, False, came=lists)
 
 
@@ -156,14 +158,18 @@ class _Smooth:
             ranks = jnp.where(self.retrieved, ranks, 1.0)
             return ranks, ranks
         ranks = rank_fn(scores, **keywords, rows=rows)
-        outside = jnp.ones(exact.shape) if topn is None else jnp.where(exact < topn, 0.0, 1e30)
+        outside = (
+            jnp.ones(exact.shape, jnp.float32)
+            if topn is None
+            else jnp.where(exact < topn, 0.0, 1e30)
+        )
         return jnp.where(rows, ranks, 1.0), jnp.where(rows, ranks, outside)
 
     def inside(self, places: Array) -> Array:
         """How far each document is inside of `topn`."""
         topn, cutoff_fn, segments = self.order.topn, self.order.cutoff_fn, self.order.segments
         if topn is None:
-            return jnp.ones(places.shape)
+            return jnp.ones(places.shape, jnp.float32)
         if cutoff_fn is None:
             cut = self.lists.ranks(jnp.where(self.retrieved, -places, -jnp.inf)) <= topn
             return cut.astype(jnp.float32)

@@ -90,7 +90,7 @@ class Lists(abc.ABC):
     @functools.cached_property
     def count(self) -> Array:
         """The number of documents of each list."""
-        return self.sum(jnp.ones(self.where.shape))
+        return self.sum(jnp.ones(self.where.shape, jnp.float32))
 
     def any(self, values: Array) -> Array:
         """Whether `values` holds for any document of the list."""
@@ -141,7 +141,9 @@ class Lists(abc.ABC):
             valid, nan = self.first_and_spoiled(spoiled)
         valid = valid if keep is None else valid & self.per_list(keep | nan)
         values = self.per_list(values if spoiled is None else jnp.where(nan, jnp.nan, values))
-        return reduce(values, valid, None if reduce_fn is list_means else reduce_fn)
+        return reduce(
+            values.astype(jnp.float32), valid, None if reduce_fn is list_means else reduce_fn
+        )
 
     def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
         """Reduces a value per document."""
@@ -167,18 +169,23 @@ class Lists(abc.ABC):
     def ranks(self, scores: Array, key: Array | None = None) -> Array:
         """The rank of each document, from 1: ties by `key` or by slot; has no gradient."""
         keys = [best_first(scores)] + (
-            [] if key is None else [jax.random.uniform(key, scores.shape)]
+            [] if key is None else [jax.random.uniform(key, scores.shape, jnp.float32)]
         )
-        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1]), scores.shape)
+        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
         ordered, (slots,) = self.sort(keys, [slots])
-        return unsort(jnp.broadcast_to(ordered.position + 1.0, scores.shape), slots)
+        return unsort(jnp.broadcast_to(ordered.from_one, scores.shape), slots)
 
     # Sorted lists.
 
     @property
     def position(self) -> Array:
         """The place of each document in its list, from 0; in sorted lists."""
-        return jnp.arange(self.where.shape[-1]) - self.start
+        return jnp.arange(self.where.shape[-1], dtype=jnp.int32) - self.start
+
+    @property
+    def from_one(self) -> Array:
+        """The same as a rank: from 1, float32."""
+        return self.position.astype(jnp.float32) + 1.0
 
     def cumsum(self, values: Array, reverse: bool = False) -> Array:
         """Sums of each document and all before it in its list (after it if `reverse`)."""

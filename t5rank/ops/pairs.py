@@ -34,6 +34,8 @@ def pair_totals(
       items: `(differentiable, others)`, tuples of arrays `[..., list]`.
       rows: `[..., list]`, the documents i that may have pairs; all by default.
     """
+    if not lists.where.size:
+        return (lists.sum(jnp.zeros(lists.where.shape, jnp.float32)),) * 2
     sums, counts = _sums_and_counts(pair_fn, lists, *items, _real(lists, rows))
     return lists.sum(sums), lists.sum(counts)
 
@@ -43,7 +45,27 @@ def row_sums(pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = N
 
     The gradient takes a second pass over the pairs. The arguments are those of `pair_totals`.
     """
-    return _row_sums(pair_fn, lists, *items, _real(lists, rows))
+    if not lists.where.size:
+        return jnp.zeros(lists.where.shape, jnp.float32)
+    blocks = _blocks(_real(lists, rows))
+    columns = jax.tree.map(_as_columns, items[0])
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def sums(block: Array, rows: Any, columns: Any) -> Array:
+        def of_block() -> Array:
+            tile = _tile_fn(pair_fn, lists, items[1], blocks, block)
+            return tile(jax.tree.map(_as_rows, rows), columns)[0]
+
+        nothing = jnp.zeros((*lists.where.shape[:-1], blocks.size), jnp.float32)
+        return jax.lax.cond(block < blocks.number, of_block, lambda: nothing)
+
+    def step(_: None, numbered: tuple[Array, Any]) -> tuple[None, Array]:
+        return None, sums(*numbered, columns)
+
+    numbers = jnp.arange(blocks.order.shape[-1] // blocks.size, dtype=jnp.int32)
+    by_block = jax.tree.map(lambda x: blocks.split(blocks.by_row(x)), items[0])
+    _, found = jax.lax.scan(step, None, (numbers, by_block))
+    return blocks.by_document(blocks.join(found))
 
 
 def all_pairs(pair_fn: PairFn, lists: Lists, items: Items) -> tuple[Array, Array]:
@@ -85,6 +107,17 @@ class _Blocks(NamedTuple):
         """Writes one block's rows, `[..., rows]`."""
         return jax.lax.dynamic_update_slice_in_dim(array, values, block * self.size, -1)
 
+    def split(self, array: Array) -> Array:
+        """`[block, ..., rows]` of an array in row order."""
+        return jnp.moveaxis(
+            array.reshape(*array.shape[:-1], array.shape[-1] // self.size, self.size), -2, 0
+        )
+
+    def join(self, by_block: Array) -> Array:
+        """The array in row order again."""
+        array = jnp.moveaxis(by_block, 0, -2)
+        return array.reshape(*array.shape[:-2], self.order.shape[-1])
+
     def by_row(self, array: Array) -> Array:
         """From document order to row order."""
         return jnp.take_along_axis(array, self.order, axis=-1)
@@ -96,11 +129,12 @@ class _Blocks(NamedTuple):
 
 def _blocks(rows: Array) -> _Blocks:
     documents = rows.shape[-1]
-    size = min(documents, max(8, BLOCK_PAIRS // max(1, rows.size)))
-    number = jnp.sum(rows, axis=-1, keepdims=True)
-    place = jnp.where(rows, jnp.cumsum(rows, axis=-1) - 1, number + jnp.cumsum(~rows, axis=-1) - 1)
+    size = min(documents, max(8, BLOCK_PAIRS // rows.size))
+    number = jnp.sum(rows, axis=-1, keepdims=True, dtype=jnp.int32)
+    above, below = (jnp.cumsum(each, axis=-1, dtype=jnp.int32) - 1 for each in (rows, ~rows))
+    place = jnp.where(rows, above, number + below)
     padded = -(-documents // size) * size
-    slots = jnp.broadcast_to(jnp.arange(documents), rows.shape)
+    slots = jnp.broadcast_to(jnp.arange(documents, dtype=jnp.int32), rows.shape)
     order = jnp.zeros((*rows.shape[:-1], padded), jnp.int32)
     order = jnp.put_along_axis(order, place, slots, axis=-1, inplace=False)
     blocks = (jnp.max(number, initial=0) + size - 1) // size
@@ -121,7 +155,9 @@ def _tile_fn(
         values, pairs = pair_fn((rows, fixed_rows), (columns, fixed_columns))
         pairs = pairs & real
         values = jnp.where(pairs, values, 0.0)
-        return jnp.sum(values, axis=-1), jnp.sum(pairs, axis=-1, dtype=jnp.float32)
+        return jnp.sum(values, axis=-1, dtype=jnp.float32), jnp.sum(
+            pairs, axis=-1, dtype=jnp.float32
+        )
 
     return tile
 
@@ -165,39 +201,21 @@ def _sweep(
     return blocks.by_document(sums), blocks.by_document(counts), gradients
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _sums_and_counts(
     pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array
 ) -> tuple[Array, Array]:
-    """Row sums of which only the sum over each list may be used: see `_sums_backward`."""
+    """Row sums of which only the sum over each list may be used: see the derivative."""
     return _sweep(pair_fn, lists, items, others, rows)[:2]
 
 
-def _sums_forward(pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array) -> Any:
-    *results, gradients = _sweep(pair_fn, lists, items, others, rows, jnp.ones(rows.shape))
-    return tuple(results), gradients
-
-
-def _sums_backward(pair_fn: PairFn, gradients: Any, cotangents: tuple[Array, Array]) -> Any:
-    # All rows of a list have the same cotangent, as they are summed: that of the list.
-    return None, jax.tree.map(lambda g: g * cotangents[0], gradients), None, None
-
-
-_sums_and_counts.defvjp(_sums_forward, _sums_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _row_sums(pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array) -> Array:
-    return _sweep(pair_fn, lists, items, others, rows)[0]
-
-
-def _row_forward(pair_fn: PairFn, *arguments: Any) -> Any:
-    return _row_sums(pair_fn, *arguments), arguments
-
-
-def _row_backward(pair_fn: PairFn, arguments: Any, cotangent: Array) -> Any:
-    lists, items, others, rows = arguments
-    return None, _sweep(pair_fn, lists, items, others, rows, cotangent)[2], None, None
-
-
-_row_sums.defvjp(_row_forward, _row_backward)
+@_sums_and_counts.defjvp
+def _sums_jvp(pair_fn: PairFn, primals: Any, tangents: Any) -> Any:
+    ones = jnp.ones(primals[-1].shape, jnp.float32)
+    sums, counts, gradients = _sweep(pair_fn, *primals, ones)
+    # A document's gradient is that of its list's sum, whatever row a pair is in.
+    changes = jax.tree.map(jnp.multiply, gradients, tangents[1])
+    return (sums, counts), (
+        sum(jax.tree.leaves(changes), jnp.zeros_like(sums)),
+        jnp.zeros_like(counts),
+    )

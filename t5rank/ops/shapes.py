@@ -1,6 +1,7 @@
 """The two shapes of lists: padded, one list a row, and flat, lists side by side in segments."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def as_lists(
 
     scores, labels = masked(scores), masked(labels)
     # Without weights a constant, which costs nothing to multiply by, masked slots included.
-    weights = jnp.ones(scores.shape) if weights is None else masked(weights)
+    weights = jnp.ones(scores.shape, jnp.float32) if weights is None else masked(weights)
     if segments is None:
         return scores, labels, weights, Padded(where)
     segments = jnp.asarray(segments)
@@ -135,15 +136,16 @@ class Flat(Lists):
     @classmethod
     def of_segments(cls, where: Array, segments: Array) -> "Flat":
         """The lists of equal numbers in `segments`."""
-        rows = segments.reshape(-1, segments.shape[-1])
+        rows = segments.reshape(math.prod(segments.shape[:-1]), segments.shape[-1])
         start = jax.vmap(jnp.searchsorted)(jnp.sort(rows, axis=-1), rows)
         return cls(where, start.reshape(segments.shape).astype(jnp.int32))
 
     @property
     def _ids(self) -> Array:
         """One number for each list of the whole batch, between 0 and the number of slots."""
-        rows = self.list_start.reshape(-1, self.list_start.shape[-1])
-        return (rows + jnp.arange(rows.shape[0])[:, None] * rows.shape[1]).reshape(-1)
+        rows, slots = math.prod(self.list_start.shape[:-1]), self.list_start.shape[-1]
+        first = jnp.arange(rows, dtype=jnp.int32)[:, None] * slots
+        return (self.list_start.reshape(rows, slots) + first).reshape(-1)
 
     def sum(self, values: Array) -> Array:
         values = jnp.where(self.where, values, 0.0)
