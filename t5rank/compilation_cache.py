@@ -18,3 +18,11 @@ def use_compilation_cache() -> None:
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         # JAX's own least time, 1 s, would leave out the program of a single batch shape.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def program_folder() -> Path | None:
+    """Where whole programs are kept: in JAX's cache folder. None where there is no such folder."""
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    if not folder or "://" in folder or not jax.config.values["jax_enable_compilation_cache"]:
+        return None
+    return Path(folder, "t5rank")
