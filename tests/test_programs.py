@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from t5rank import cores, program_files
+from t5rank.compilation_cache import keep_programs, program_folder
 from t5rank.models import heads, network, ranking
 from t5rank.programs import Programs
 from t5rank.scoring import ModelScorer
@@ -32,10 +33,11 @@ TOKENS = np.arange(1, 33, dtype=np.int32).reshape(1, 32)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path):
     """An empty folder of programs."""
-    monkeypatch.setattr("t5rank.programs.program_folder", lambda: tmp_path / "programs")
-    return tmp_path / "programs"
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    keep_programs()
+    return tmp_path / "t5rank"
 
 
 def make_scorer(kind: str = "rankt5", seed: int = 0) -> ModelScorer:
@@ -209,11 +211,37 @@ def test_a_folder_that_takes_no_file_is_said_once_and_stops_nothing(
 
 
 def test_without_a_cache_folder_nothing_is_kept(tmp_path, monkeypatch, compiled):
-    monkeypatch.setattr("t5rank.programs.program_folder", lambda: None)
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        assert np.isfinite(make_scorer()(TOKENS)).all()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        keep_programs()
+        for _ in range(2):
+            assert np.isfinite(make_scorer()(TOKENS)).all()
+    finally:
+        jax.config.update("jax_enable_compilation_cache", True)
     assert len(compiled) == 2 and not list(tmp_path.iterdir())
+
+
+def test_the_folder_is_the_users_cache_folder_unless_another_is_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for directory, expected in (
+        (None, tmp_path / "cache" / "t5rank" / "programs"),
+        (str(tmp_path), tmp_path / "t5rank"),
+    ):
+        monkeypatch.setattr("t5rank.compilation_cache._folder", None)
+        jax.config.update("jax_compilation_cache_dir", directory)
+        assert program_folder() is None
+        keep_programs()
+        assert program_folder() == expected
+
+
+def test_what_came_out_of_jaxs_own_cache_is_not_kept(folder, tmp_path, compiled):
+    """XLA writes such a program without its machine code."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+    make_scorer()(TOKENS)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+    make_scorer()(TOKENS)
+    assert not folder.exists() and len(compiled) == 2
 
 
 def test_a_model_that_is_not_all_ours_is_not_kept(folder):
@@ -235,6 +263,8 @@ PROCESS = """
 import sys
 import jax, numpy as np
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+from t5rank.compilation_cache import keep_programs
+keep_programs()
 sys.path.insert(0, sys.argv[2])
 import test_programs
 scorer = test_programs.make_scorer()

@@ -27,10 +27,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def load_model(arguments: argparse.Namespace) -> "t5rank.Reranker":
     """The model that the options choose."""
-    from t5rank.compilation_cache import use_compilation_cache
+    from t5rank.compilation_cache import keep_programs
 
     check_at_least_one(arguments, "batch_tokens")
-    use_compilation_cache()
+    keep_programs()
     return t5rank.Reranker.from_pretrained(
         arguments.model, step=arguments.step, batch_tokens=arguments.batch_tokens
     )
