@@ -13,14 +13,16 @@ from t5rank.vocabulary import PAD_ID
 
 _SHORTEST = 32
 _STEPS = 8  # padded lengths to each doubling
+_STEPS_OF_FEW = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchShapes:
     """Batches of at most `tokens` tokens, or of one input.
 
-    A length has two numbers of rows: as many as the tokens allow, a power of two, and a quarter of
-    them for the last batches and where lengths differ much.
+    A length has as many rows as the tokens allow, a power of two. Every other length has a quarter
+    of them, too, for the last batches and where lengths differ much: these are small, and a shape
+    saved is a second of compiling.
 
     Attributes:
       tokens: rows times length of a batch, padding included.
@@ -44,10 +46,7 @@ class BatchShapes:
 
     def length(self, length: int) -> int:
         """The padded length of an input: eight steps to a power of two, each at least `step`."""
-        if not self.closed:
-            return max(1, length)
-        step = max(self.step, (1 << int(length - 1).bit_length()) // (2 * _STEPS))
-        return max(_SHORTEST, -(-length // step) * step)
+        return self._length(length, _STEPS) if self.closed else max(1, length)
 
     def rows(self, length: int, rest: int) -> int:
         """The rows of the next batch of inputs padded to `length`, of which `rest` are left."""
@@ -64,8 +63,9 @@ class BatchShapes:
         """
         if not self.closed:
             raise ValueError("BatchShapes 'closed' has False; expected True to list the shapes.")
-        lengths = {self.length(n) for n in range(1, max_length + 1)}
-        shapes = {(rows, length) for length in lengths for rows in self._row_counts(length)}
+        inputs = range(1, max_length + 1)
+        shapes = {(self._row_counts(n)[0], n) for n in map(self.length, inputs)}
+        shapes |= {self._few(n) for n in inputs}
         return sorted(shapes, key=lambda shape: (-shape[1], -shape[0]))
 
     def batches(self, lengths: Sequence[int]) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
@@ -79,10 +79,22 @@ class BatchShapes:
             longest, rest = int(lengths[order[start]]), len(order) - start
             length = self.length(longest)
             rows = self.rows(length, rest)
-            if 4 * lengths[order[start + min(rows, rest) - 1]] < 3 * longest:  # much padding
+            much_padding = 4 * lengths[order[start + min(rows, rest) - 1]] < 3 * longest
+            if self.closed and (much_padding or rows < self._row_counts(length)[0]):
+                rows, length = self._few(longest)
+            elif much_padding:
                 rows = min(rows, self._row_counts(length)[1])
             yield order[start : start + rows], (rows, length)
             start += rows
+
+    def _length(self, length: int, steps: int) -> int:
+        step = max(self.step, (1 << int(length - 1).bit_length()) // (2 * steps))
+        return max(_SHORTEST, -(-length // step) * step)
+
+    def _few(self, length: int) -> tuple[int, int]:
+        """The shape of few inputs, the longest of `length`."""
+        padded_length = self._length(length, _STEPS_OF_FEW)
+        return self._row_counts(padded_length)[1], padded_length
 
     def _row_counts(self, length: int) -> tuple[int, int]:
         most = 1 << (max(1, self.tokens // max(1, length)).bit_length() - 1)

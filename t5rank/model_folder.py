@@ -236,17 +236,33 @@ def load_params(
 ) -> PyTree:
     """The parameters of one checkpoint, spread over the mesh, or on the default device."""
     mesh = partitioning.one_device() if mesh is None else mesh
-    variables = jax.eval_shape(
-        lambda: model.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)})
-    )
-    params = flax.core.unfreeze(variables["params"])
-    axes = partitioning.axis_names(variables["params_axes"])
+    params, axes = _shapes_and_axes(model)
     like = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         params,
         partitioning.shardings(params, axes, mesh),
     )
     return checkpoints.restore_params(path(directory) / f"checkpoint_{step}", like)
+
+
+def _shapes_and_axes(model: RankingModel) -> tuple[PyTree, PyTree]:
+    """Of the parameters. The layers of a stack are alike: one is traced, and stands for all."""
+    config = model.module.config  # type: ignore[attr-defined]
+    layers = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
+    one = {f"num_{stack}_layers": min(1, count) for stack, count in layers.items()}
+    module = model.module.clone(config=dataclasses.replace(config, **one))
+    small = RankingModel(module, model.head)
+    variables = jax.eval_shape(
+        lambda: small.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)})
+    )
+    params = flax.core.unfreeze(variables["params"])
+    axes = partitioning.axis_names(variables["params_axes"])
+    for tree in (params, axes):
+        for stack, count in layers.items():
+            if "layers_0" in tree.get(stack, {}):
+                layer = tree[stack]["layers_0"]
+                tree[stack] |= {f"layers_{i}": layer for i in range(count)}
+    return params, axes
 
 
 def _write_json(file: epath.Path, value: Any) -> None:

@@ -19,7 +19,6 @@ from t5rank.prompts import EncodedPair, PairEncoder
 from t5rank.scoring import (
     IN_FLIGHT,
     ModelScorer,
-    PairScorer,
     ScoreTokens,
     prefetched,
     score_chunks,
@@ -127,8 +126,8 @@ class Reranker:
         mesh: Mesh | None = None,
     ) -> "Reranker":
         """A model in memory, run by JAX; see `from_pretrained`."""
-        scorer = ModelScorer(model, params, PairScorer(model.score, batch_tokens, mesh))
-        return cls(encoder, scorer, scorer.pairs.shapes, model.head)
+        scorer = ModelScorer(model, params, batch_tokens, mesh)
+        return cls(encoder, scorer, scorer.shapes, model.head)
 
     def __repr__(self) -> str:
         scorer = self.score_tokens
@@ -137,9 +136,9 @@ class Reranker:
 
     @property
     def compiled(self) -> int:
-        """How many programs have been compiled so far, or read from the compilation cache."""
+        """How many programs have been compiled so far, or read where they are kept."""
         scorer = self.score_tokens
-        return scorer.pairs.compiled if isinstance(scorer, ModelScorer) else 0
+        return scorer.compiled if isinstance(scorer, ModelScorer) else 0
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
         """Scores from 0 to 1, float64, in the same order.
@@ -157,12 +156,16 @@ class Reranker:
         return scorer if same else None
 
     def warm_up(self, progress: tqdm | None = None) -> int:
-        """Computes every shape once, so that none is compiled later; returns how many.
+        """Compiles every shape, so that none is compiled later; returns how many.
 
-        One is computed while the next is being compiled. A backend that takes any shape has none
-        to compile.
+        What needs most memory is computed once. Of a backend of another kind every shape is, one
+        while the next is being compiled; one that takes any shape has none to compile.
         """
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
+        if isinstance(self.score_tokens, ModelScorer):
+            self.score_tokens.prepare(shapes, progress)
+            np.asarray(self.score_tokens(padded([], shapes[0])))
+            return len(shapes)
         running: collections.deque = collections.deque()
         for shape in shapes:
             running.append(self.score_tokens(padded([], shape)))

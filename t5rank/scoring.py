@@ -6,7 +6,7 @@ the results is that of the inputs.
 """
 
 import collections
-import dataclasses
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from t5rank import partitioning
 from t5rank.batching import BatchShapes, default_shapes, padded
+from t5rank.models.ranking import RankingModel
+from t5rank.programs import Programs, Shape
 from t5rank.types import Array, PyTree
 
 T = TypeVar("T")
@@ -38,7 +40,9 @@ class PairScorer:
 
     Attributes:
       shapes: the batches.
-      compiled: how many shapes have been compiled, or read from the compilation cache.
+      sharding: where the tokens lie.
+      function: the score function, jitted.
+      compiled: how many shapes `function` has been compiled for.
     """
 
     def __init__(
@@ -48,18 +52,18 @@ class PairScorer:
         self.shapes = default_shapes(
             partitioning.platform(mesh), batch_tokens, partitioning.data_parallelism(mesh)
         )
+        self.sharding = partitioning.batch_sharding(mesh)
         self.compiled = 0
-        self._sharding = partitioning.batch_sharding(mesh)
 
         def score(params: PyTree, tokens: Array) -> Array:
             self.compiled += 1  # while tracing only
             return score_fn(params, tokens)
 
-        self._score = jax.jit(partitioning.on_mesh(score, mesh))
+        self.function = jax.jit(partitioning.on_mesh(score, mesh))
 
     def __call__(self, params: PyTree, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""
-        return self._score(params, jax.device_put(tokens, self._sharding))
+        return self.function(params, jax.device_put(tokens, self.sharding))
 
     def score(self, params: PyTree, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
         """Float32 scores `[len(rows)]`.
@@ -73,27 +77,48 @@ class PairScorer:
         return scores
 
 
-@dataclasses.dataclass(frozen=True)
 class ModelScorer:
-    """`scorer(tokens)`: the scores of a model with its parameters.
+    """`scorer(tokens)`: the scores of a model with its parameters, by programs that are kept.
 
     Attributes:
       model: what is computed.
       params: its parameters.
-      pairs: how.
+      shapes: the batches.
     """
 
-    model: Any
-    params: PyTree = dataclasses.field(repr=False)
-    pairs: PairScorer = dataclasses.field(repr=False)
+    def __init__(
+        self,
+        model: RankingModel,
+        params: PyTree,
+        batch_tokens: int | None = None,
+        mesh: Mesh | None = None,
+    ):
+        pairs = PairScorer(model.score, batch_tokens, mesh)
+        self.model = model
+        self.params = params
+        self.shapes = pairs.shapes
+        self._sharding = pairs.sharding
+        self._programs = Programs(pairs.function, pairs.sharding, model.computes)
 
     def __call__(self, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""
-        return self.pairs(self.params, tokens)
+        program = self._programs.get(self.params, tokens.shape)
+        return program(self.params, jax.device_put(tokens, self._sharding))
+
+    @property
+    def compiled(self) -> int:
+        """How many programs have been compiled, or read where they are kept."""
+        return len(self._programs)
+
+    def prepare(self, shapes: Iterable[Shape], progress: tqdm | None = None) -> None:
+        """Compiles the programs of these shapes of tokens, or reads them; see `Programs`."""
+        self._programs.prepare(self.params, shapes, progress)
 
     def with_params(self, params: PyTree) -> "ModelScorer":
         """The same programs with other parameters."""
-        return dataclasses.replace(self, params=params)
+        other = copy.copy(self)
+        other.params = params
+        return other
 
 
 class _Batch(NamedTuple):

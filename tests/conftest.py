@@ -26,6 +26,18 @@ def compilation_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
+def own_kept_programs(monkeypatch, compilation_cache):
+    """What a command keeps in a test's process stays there; JAX's cache stays on after the test."""
+    import jax
+
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    monkeypatch.setattr("t5rank.compilation_cache._folder", None)
+    yield
+    if jax.config.values["jax_compilation_cache_dir"] != folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+
+
+@pytest.fixture(autouse=True)
 def own_tasks_and_gin():
     """What a test registers with seqio, or binds with gin, is gone after it."""
     before = _registered_tasks()

@@ -35,10 +35,11 @@ def test_tokens_of_a_batch_are_bounded(shapes):
 
 
 def test_shapes_are_few():
-    # CPU: lengths 32 to 128 by 8, to 256 by 16, to 512 by 32, each with two numbers of rows.
-    assert len(CPU.all(512)) == 2 * (13 + 8 + 8)
-    # 32 to 256 by 16, to 512 by 32.
-    assert len(ACCELERATOR.all(512)) == 2 * (15 + 8)
+    # CPU: lengths 32 to 128 by 8, to 256 by 16, to 512 by 32, and few rows of 32 to 64 by 8, to 128
+    # by 16, to 256 by 32, to 512 by 64.
+    assert len(CPU.all(512)) == (13 + 8 + 8) + (5 + 4 + 4 + 4)
+    # 32 to 256 by 16, to 512 by 32, and few rows of 32 to 128 by 16, to 256 by 32, to 512 by 64.
+    assert len(ACCELERATOR.all(512)) == (15 + 8) + (7 + 4 + 4)
 
 
 @given(st.integers(1, 10_000))
@@ -57,6 +58,11 @@ def test_longest_inputs_are_first():
 def test_few_inputs_take_few_rows():
     # 8 rows of 96 tokens make a batch, or 2.
     assert [CPU.rows(96, rest) for rest in (1, 2, 4, 5, 8, 9)] == [2, 2, 2, 8, 8, 8]
+
+
+def test_few_inputs_have_every_other_length():
+    batches = [next(CPU.batches([length] * few))[1] for length, few in ((72, 1), (72, 8), (260, 1))]
+    assert batches == [(2, 80), (8, 72), (1, 320)]
 
 
 def test_inputs_much_longer_than_the_others_are_by_themselves():

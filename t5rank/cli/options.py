@@ -59,10 +59,10 @@ def load_model(
     arguments: argparse.Namespace, counts: Counter[str] | None = None
 ) -> "t5rank.Reranker":
     """The model that the options choose; with --lenient it cuts queries, and adds to `counts`."""
-    from t5rank.compilation_cache import use_compilation_cache
+    from t5rank.compilation_cache import keep_programs
 
     check_at_least_one(arguments, "batch_tokens")
-    use_compilation_cache()
+    keep_programs()
     reranker = t5rank.Reranker.from_pretrained(
         arguments.model, step=arguments.step, batch_tokens=arguments.batch_tokens
     )

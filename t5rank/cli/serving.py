@@ -70,7 +70,7 @@ def _defaults() -> dict:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from t5rank.compilation_cache import use_compilation_cache
+    from t5rank.compilation_cache import keep_programs
     from t5rank.serve.settings import Settings, named_models, read_api_keys
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
@@ -82,7 +82,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         log_texts=arguments.log_texts,
         **{name: value for name, value in given.items() if value is not None},
     )
-    use_compilation_cache()
+    keep_programs()
     return _server()(settings, arguments.host, arguments.port)
 
 

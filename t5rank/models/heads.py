@@ -11,7 +11,6 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from flax import linen as nn
 from jaxtyping import Int
 
@@ -123,7 +122,8 @@ class EncoderHead:
 
 def _sigmoid(scores: np.ndarray) -> np.ndarray:
     """In float64, where scores that differ stay apart much further from 0 than in float32."""
-    return scipy.special.expit(np.asarray(scores, np.float64))
+    x = np.asarray(scores, np.float64)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))  # scipy takes long to import
 
 
 def _network_inputs(tokens: Array, segment_ids: Array | None, slots: int) -> dict[str, Any]:

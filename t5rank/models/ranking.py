@@ -120,6 +120,14 @@ class RankingModel:
 
         return RankingFeatureConverter
 
+    @property
+    def computes(self) -> str | None:
+        """Says what `score` computes of parameters and tokens; None where that is not all ours."""
+        parts = (self, self.module, self.head)
+        if not all(type(part).__module__.startswith("t5rank.models.") for part in parts):
+            return None
+        return repr((self.module, self.head, self.gradient_cache_rows))
+
     def get_initial_variables(
         self,
         rng: Array,

@@ -51,6 +51,9 @@ def run_layers(
         outputs: Any = layer.apply({"params": params}, x, *arguments, deterministic, rngs=rngs)
         return outputs
 
+    if deterministic:
+        run = jax.jit(run)  # traced once for all layers; XLA makes one program of them even so
+
     if config.remat_policy != "none":
         policy = _POLICIES[config.remat_policy]
         run = jax.checkpoint(run, policy=policy, prevent_cse=not config.scan_layers)
