@@ -1,5 +1,7 @@
 """The server keeps what its OpenAPI document promises; schemathesis makes the requests."""
 
+import json
+
 import httpx
 import pytest
 
@@ -21,10 +23,14 @@ def test_answers_are_as_documented(server, document):
 
     found = operations(document)
     assert len(found) == 26
+    seen = set()
     for operation in found:
+        promise = json.dumps(operation.definition.raw | {"operationId": ""})
+        examples = 2 if promise in seen else 10  # paths that do the same
+        seen.add(promise)
 
         @hypothesis.settings(
-            max_examples=10, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+            max_examples=examples, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
         )
         @hypothesis.given(case=operation.as_strategy())
         def answers(case):
