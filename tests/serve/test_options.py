@@ -128,12 +128,12 @@ def test_batches_and_requests_have_histograms(server):
 
 
 def test_an_idle_connection_is_kept_as_long_as_was_asked(model_dir):
-    with running(f"--model={model_dir}", "--keep_alive=1", ready=False) as server:
-        with httpx.Client(base_url=server.url) as client:
-            stream = client.get("/health").extensions["network_stream"]
-            connection = stream.get_extra_info("socket")
-            connection.settimeout(30)
-            assert connection.recv(1) == b""  # closed by the server
+    options = (f"--model={model_dir}", "--keep_alive=1")
+    with running(*options, ready=False) as server, httpx.Client(base_url=server.url) as client:
+        stream = client.get("/health").extensions["network_stream"]
+        connection = stream.get_extra_info("socket")
+        connection.settimeout(30)
+        assert connection.recv(1) == b""  # closed by the server
 
 
 def test_balancers_keep_connections_for_less_than_the_default():
