@@ -273,10 +273,6 @@ WRONG = {
     "top_n of a word": ({"query": "q", "documents": ["a"], "top_n": "all"}, r"\$.top_n"),
     "return_documents of 2": ({"query": "q", "documents": ["a"], "return_documents": 2}, "bool"),
     "a number for a text": ({"query": "q", "documents": [1]}, r"\$.documents"),
-    "too many fields": (
-        {"query": "q", "documents": ["a"], "rank_fields": ["f"] * 65},
-        "length <= 64",
-    ),
     "no documents": ({"query": "q", "documents": []}, "length >= 1"),
     "a null document": ({"query": "q", "documents": ["a", None]}, r"\$.documents\[1\]"),
     "no text": ({"query": "q", "documents": [{"title": "x"}]}, r"keys \['title'\]"),

@@ -182,3 +182,11 @@ def test_a_key_without_a_certificate_is_refused(tmp_path):
     (tmp_path / "key").write_text("")
     with pytest.raises(ValueError, match="'ssl_certfile' has no value"):
         Settings({"m": "m"}, ssl_keyfile=str(tmp_path / "key"))
+
+
+def test_a_model_is_needed_from_somewhere(monkeypatch, capsys):
+    monkeypatch.delenv("T5RANK_SERVE_MODEL", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve"])
+    assert ended.value.code == 2
+    assert "T5RANK_SERVE_MODEL" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Documents that are texts or objects, as Cohere, Jina, Pinecone and mixedbread send them."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -17,7 +18,7 @@ Documents = (
 )
 RankFields = Annotated[
     list[str],
-    Meta(max_length=64, description="The fields of a document that are read; 'text' by default."),
+    Meta(description="The fields of a document that are read; 'text' by default."),
 ]
 
 
@@ -32,17 +33,27 @@ def texts(documents: Documents, fields: Sequence[str] | None) -> list[str]:
     Raises:
       Refusal: an object has no text in any of the fields.
     """
-    names = list(dict.fromkeys(fields or ["text"]))
-    return [_text(i, document, names) for i, document in enumerate(listed(documents))]
+    places = {name: i for i, name in enumerate(dict.fromkeys(fields or ["text"]))}
+    return [_text(i, document, places) for i, document in enumerate(listed(documents))]
 
 
-def _text(index: int, document: Document, fields: list[str]) -> str:
+def _text(index: int, document: Document, places: dict[str, int]) -> str:
+    """The texts of a document in the order of the fields; it reads its own keys alone."""
     if isinstance(document, str):
         return document
-    found = [document.get(name) for name in fields]
-    if not any(isinstance(text, str) for text in found):
+    found = sorted(
+        (places[name], text)
+        for name, text in document.items()
+        if name in places and isinstance(text, str)
+    )
+    if not found:
         raise invalid(
-            f"Document {index} has the keys {sorted(document)[:9]}; expected a text in "
-            f"{' or '.join(repr(name) for name in fields)}."
+            f"Document {index} has the keys {_some(document)}; expected a text in "
+            f"{' or '.join(map(repr, _some(places)))}."
         )
-    return " ".join(text for text in found if isinstance(text, str))
+    return " ".join(text for _, text in found)
+
+
+def _some(names: Iterable[str]) -> list[str]:
+    """The first names, and not all of a long one."""
+    return [name[:80] for name in itertools.islice(names, 9)]
