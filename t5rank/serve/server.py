@@ -16,6 +16,7 @@ from t5rank import model_folder
 from t5rank.serve.app import State, make_app
 from t5rank.serve.errors import Refusal
 from t5rank.serve.settings import Settings
+from t5rank.serve.tls import check_certificate
 
 _LINGER = 1.0  # seconds
 _BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
@@ -39,6 +40,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         if server is not None:
             server.should_exit = True
 
+    check_certificate(settings)
     for folder in settings.models.values():
         model_folder.load_config(folder)  # what is no model folder is told before anything starts
     app = make_app(settings, failed)

@@ -57,7 +57,7 @@ class Settings:
     drain_delay: float = 1.0
     log_texts: bool = False
     log_probes: bool = False
-    keep_alive: int = 75  # nginx, Envoy and AWS keep theirs for 60
+    keep_alive: int = 75  # nginx and AWS's balancers keep theirs for 60
     root_path: str = ""
     uds: str | None = None
     ssl_certfile: str | None = None
@@ -88,6 +88,8 @@ class Settings:
             file = getattr(self, name)
             if file is not None and not Path(file).is_file():
                 raise ValueError(f"Setting '{name}' has '{file}'; expected a file.")
+        if self.uds is not None and not Path(self.uds).absolute().parent.is_dir():
+            raise ValueError(f"Setting 'uds' has '{self.uds}'; expected a name in a folder.")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("Setting 'ssl_certfile' has no value; expected one with a key.")
 

@@ -178,6 +178,18 @@ def test_tls_is_spoken(started, tmp_path):
     assert httpx.get(f"{url}/health", verify=context).json() == {"status": "ok"}
 
 
+def test_what_is_no_certificate_is_refused_by_name(model_dir, tmp_path, capsys):
+    (tmp_path / "cert").write_text("none")
+    options = [f"--model={model_dir}", "--port=0", f"--ssl_certfile={tmp_path / 'cert'}"]
+    assert cli.main(["serve", *options]) == 1
+    assert f"Certificate '{tmp_path / 'cert'}' cannot be read" in capsys.readouterr().err
+
+
+def test_a_socket_needs_a_folder(tmp_path):
+    with pytest.raises(ValueError, match="'uds' has"):
+        Settings({"m": "m"}, uds=str(tmp_path / "nowhere" / "socket"))
+
+
 def test_a_key_without_a_certificate_is_refused(tmp_path):
     (tmp_path / "key").write_text("")
     with pytest.raises(ValueError, match="'ssl_certfile' has no value"):

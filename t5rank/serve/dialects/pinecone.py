@@ -22,6 +22,7 @@ class PineconeRequest(CohereRequest, kw_only=True):
             PineconeResult(
                 result.index,
                 result.relevance_score,
+                result.relevance_score,
                 documents[result.index] if self.return_documents else UNSET,
             )
             for result in both.results
@@ -38,10 +39,11 @@ class PineconeRequest(CohereRequest, kw_only=True):
 
 
 class PineconeResult(Struct, omit_defaults=True):
-    """One document, as it came."""
+    """One document, as it came; `relevance_score` is for Voyage's clients."""
 
     index: int
     score: float
+    relevance_score: float
     document: Document | UnsetType = UNSET
 
 
