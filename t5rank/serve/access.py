@@ -1,13 +1,11 @@
-"""Who may ask, which request it was, and the line that the log gets of it."""
+"""Which request it was, and the line that the log gets of it."""
 
-import hashlib
-import hmac
 import json
 import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,6 +15,9 @@ from t5rank.serve.errors import Refusal
 from t5rank.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
+PROBES = frozenset(
+    ("/health", "/ready", "/ping", "/metrics", "/.well-known/live", "/.well-known/ready")
+)
 _LOG = logging.getLogger("t5rank.access")
 _TWO_LENGTHS = Refusal(
     400,
@@ -39,10 +40,18 @@ class AccessLog:
       app: what answers.
       metrics: where it is counted.
       paths: that are counted by name; all others are one.
+      quiet: paths that are counted, and not logged.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Sequence[str]):
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        paths: Sequence[str],
+        quiet: Collection[str] = (),
+    ):
         self.app = app
+        self._quiet = quiet
         self._metrics = metrics
         self._paths = frozenset(paths)
 
@@ -71,6 +80,10 @@ class AccessLog:
         self._metrics.requests.labels(path, dialect, model, entry["status"]).inc()
         if dialect and model:
             self._metrics.seconds.labels(model).observe(seconds)
+        if key := entry.get("key"):
+            self._metrics.key_requests.labels(key, entry["status"]).inc()
+        if scope["path"] in self._quiet:
+            return
         client = scope.get("client") or ("", 0)
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -101,29 +114,3 @@ def _noting(send: Send, entry: dict[str, Any]) -> Send:
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID, "")
     return given if _VALID_ID.fullmatch(given) else str(uuid.uuid4())
-
-
-class ApiKeys:
-    """Keys, of which a request needs one; every comparison takes as long as any other."""
-
-    def __init__(self, keys: Sequence[str]):
-        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
-
-    def check(self, scope: Scope) -> None:
-        """Reads `Authorization`, with or without `Bearer`, or `ApiKey`.
-
-        Raises:
-          Refusal: keys are needed and none is there.
-        """
-        if not self._digests:
-            return
-        scheme, _, rest = Headers(scope=scope).get("authorization", "").partition(" ")
-        key = rest.strip() if scheme.lower() in ("bearer", "apikey") else scheme
-        digest = hashlib.sha256(key.encode()).digest()
-        if not any([hmac.compare_digest(digest, each) for each in self._digests]):
-            raise Refusal(
-                401,
-                "unauthorized",
-                "Authorization has no API key of this server; expected 'Bearer KEY'.",
-                {"WWW-Authenticate": "Bearer"},
-            )

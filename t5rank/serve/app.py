@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import importlib.resources
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -16,17 +16,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from t5rank.serve import access, dialects, openapi
+from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
 from t5rank.serve.errors import Refusal
+from t5rank.serve.keys import ApiKeys, Key
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
+from t5rank.serve.paths import Paths
+from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import ClientGone, Scored
 from t5rank.serve.settings import Settings
+from t5rank.serve.spans import spans_of_environment
+from t5rank.serve.times import Times
+from t5rank.serve.tracing import TRACERESPONSE, Tracing
 from t5rank.serve.work import Work
 
 TRUNCATED = "x-t5rank-truncated"
 _LOG = logging.getLogger(__name__)
+_KEYS_SECONDS = 1.0  # between looks at the file of API keys
 _MOST_NAMED = 100  # truncated documents that are named in a header
 
 
@@ -39,6 +46,7 @@ class State:
       metrics: what is counted.
       keys: who may ask.
       bodies: what is being asked.
+      spans: what exports traces, if anything does.
       draining: whether the server is about to end.
     """
 
@@ -47,9 +55,14 @@ class State:
         self.metrics = Metrics()
         self.models = Models(settings, self.metrics.observe, failed)
         self.metrics.watch(self.models)
-        self.keys = access.ApiKeys(settings.api_keys)
+        self.keys = ApiKeys(settings.api_keys, settings.api_keys_file)
         self.bodies = Bodies(settings)
+        self.spans = spans_of_environment()
         self.draining = False
+
+    def status(self) -> str:
+        """`ready`, `loading` or `draining`."""
+        return "draining" if self.draining else "loading" if self.models.unready() else "ready"
 
 
 def make_app(
@@ -66,10 +79,15 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         state.models.start()
+        watch = asyncio.create_task(_watch_keys(state.keys))
         yield
+        watch.cancel()
         await asyncio.to_thread(state.models.close)
+        if state.spans is not None:
+            await asyncio.to_thread(state.spans.close)
 
     routes = [
+        Route("/", _page("page.html"), methods=["GET"]),
         *(Route(path, _Rerank(state)) for path in dialects.PATHS),
         *(Route(path, handler, methods=["GET"]) for path, handler in _pages(state).items()),
     ]
@@ -85,9 +103,14 @@ def make_app(
 
 
 def _middleware(settings: Settings, state: State, paths: Sequence[str]) -> list[Middleware]:
-    chain = [Middleware(access.AccessLog, metrics=state.metrics, paths=paths)]
+    quiet = () if settings.log_probes else access.PROBES
+    chain = [
+        Middleware(Paths, root=settings.root_path),
+        Middleware(access.AccessLog, metrics=state.metrics, paths=paths, quiet=quiet),
+        Middleware(Tracing, spans=state.spans, paths=paths),
+    ]
     if settings.cors_origins:
-        exposed = [TRUNCATED, access.REQUEST_ID, "retry-after"]
+        exposed = [TRUNCATED, access.REQUEST_ID, TRACERESPONSE, "retry-after"]
         chain.append(
             Middleware(
                 CORSMiddleware,
@@ -98,6 +121,13 @@ def _middleware(settings: Settings, state: State, paths: Sequence[str]) -> list[
             )
         )
     return chain
+
+
+async def _watch_keys(keys: ApiKeys) -> None:
+    """Reads a file of keys again and again: it is small, and may be replaced in any way."""
+    while keys.file is not None:
+        await asyncio.sleep(_KEYS_SECONDS)
+        await asyncio.to_thread(keys.read_anew)
 
 
 class _Rerank:
@@ -116,11 +146,16 @@ class _Rerank:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        self._state.keys.check(scope)
+        key = self._state.keys.check(scope)
+        if key.name:
+            access.record(scope)["key"] = key.name
+        key.admit()
         async with self._state.bodies.read(scope, receive) as body:
-            return await self._scored(scope, receive, dialects.parse(scope["path"], body))
+            return await self._scored(scope, receive, dialects.parse(scope["path"], body), key)
 
-    async def _scored(self, scope: Scope, receive: Receive, dialect: dialects.Dialect) -> Response:
+    async def _scored(
+        self, scope: Scope, receive: Receive, dialect: dialects.Parsed, key: Key
+    ) -> Response:
         state, entry = self._state, access.record(scope)
         entry["dialect"] = dialect.name
         model = state.models.choose(dialect.request.model)
@@ -130,14 +165,16 @@ class _Rerank:
         entry["documents"] = work.documents()
         if state.settings.log_texts:
             entry["lists"] = work.lists
+        start = time.perf_counter()
         async with _departure(receive) as gone:
             try:
                 scored = await model.score(work, gone)
             except ClientGone:
                 state.metrics.abandoned.labels(model.name).inc()
                 raise
-        self._count(model.name, work, scored)
-        entry |= _timing(scored)
+        times = Times(time.perf_counter() - start, scored.waited, scored.computed)
+        self._count(model.name, work, scored, times, key)
+        entry |= _sizes(scored) | times.logged()
         answer = dialects.Answer(
             model=model.name,
             scores=scored.scores,
@@ -145,10 +182,17 @@ class _Rerank:
             tokens=scored.inputs.tokens,
             path=scope["path"],
         )
-        return _json(dialect.request.answer(answer), headers=_truncated(scored.inputs.cut))
+        headers = _truncated(scored.inputs.cut) | times.headers()
+        return as_json(dialect.request.answer(answer), headers=headers)
 
-    def _count(self, model: str, work: Work, scored: Scored) -> None:
-        metrics = self._state.metrics
+    def _count(self, model: str, work: Work, scored: Scored, times: Times, key: Key) -> None:
+        metrics, tokens = self._state.metrics, scored.inputs.tokens
+        key.spend(tokens)
+        if key.name:
+            metrics.key_tokens.labels(key.name).inc(tokens)
+        metrics.request_documents.labels(model).observe(work.documents())
+        metrics.request_tokens.labels(model).observe(tokens)
+        metrics.tokenize_seconds.labels(model).observe(times.tokenize)
         metrics.documents.labels(model).inc(work.documents())
         metrics.cut_documents.labels(model).inc(len(scored.inputs.cut))
         metrics.queue_seconds.labels(model).observe(scored.waited)
@@ -178,13 +222,8 @@ def _check_size(work: Work, most: int) -> None:
         raise Refusal(413, "too_large", message)
 
 
-def _timing(scored: Scored) -> dict[str, object]:
-    return {
-        "tokens": scored.inputs.tokens,
-        "truncated": len(scored.inputs.cut),
-        "queue_seconds": round(scored.waited, 4),
-        "score_seconds": round(scored.computed, 4),
-    }
+def _sizes(scored: Scored) -> dict[str, object]:
+    return {"tokens": scored.inputs.tokens, "truncated": len(scored.inputs.cut)}
 
 
 def _truncated(cut: list[int]) -> dict[str, str]:
@@ -197,38 +236,27 @@ def _truncated(cut: list[int]) -> dict[str, str]:
 
 def _pages(state: State) -> dict[str, Callable]:
     async def health(request: Request) -> Response:
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     async def ready(request: Request) -> Response:
-        unready = state.models.unready()
-        status = "draining" if state.draining else "loading" if unready else "ready"
-        body = {"status": status, "unready": unready}
-        return _json(body, 200 if status == "ready" else 503)
-
-    async def models(request: Request) -> Response:
-        state.keys.check(request.scope)
-        data = [
-            {"id": model.name, "object": "model", "created": model.created, "owned_by": "t5rank"}
-            for model in state.models.by_name.values()
-        ]
-        return _json({"object": "list", "data": data})
+        status = state.status()
+        body = {"status": status, "unready": state.models.unready()}
+        return as_json(body, 200 if status == "ready" else 503)
 
     async def metrics(request: Request) -> Response:
         return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def schema(request: Request) -> Response:
-        return _json(openapi.document(state.settings))
+        return as_json(openapi.document(state.settings))
 
     return {
         "/health": health,
         "/ready": ready,
-        "/v1/models": models,
-        "/models": models,
+        "/ping": ready,
         "/metrics": metrics,
         "/openapi.json": schema,
         "/docs": _page("docs.html"),
-        "/": _page("page.html"),
-    }
+    } | descriptions.handlers(state)
 
 
 def _page(name: str) -> Callable:
@@ -240,11 +268,6 @@ def _page(name: str) -> Callable:
         return Response(html, media_type="text/html", headers=headers)
 
     return page
-
-
-def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = msgspec.json.encode(value)
-    return Response(body, status, headers, media_type="application/json")
 
 
 async def _refused(request: Request, error: Exception) -> Response:

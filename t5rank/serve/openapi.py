@@ -1,18 +1,18 @@
 """`/openapi.json`, made from the Structs that parse requests and make answers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 import t5rank
-from t5rank.serve.dialects import PATHS, SCORE_PATHS
-from t5rank.serve.dialects.cohere import CohereRequest, CohereResponse
-from t5rank.serve.dialects.nim import NimRequest, NimResponse
-from t5rank.serve.dialects.tei import TeiRequest, TeiResult
-from t5rank.serve.dialects.vllm import QueriesRequest, ScoreRequest, ScoreResponse
-from t5rank.serve.dialects.voyage import VoyageRequest, VoyageResponse
+from t5rank.serve import dialects
+from t5rank.serve.descriptions import ClusterAuth, Info, Meta, Model, ModelList, Version
+from t5rank.serve.dialects import DIALECTS, PATHS, Dialect
+from t5rank.serve.dialects.common import SCORE_PATHS
 from t5rank.serve.settings import Settings
+from t5rank.serve.times import Times
 
 
 class Error(Struct):
@@ -37,33 +37,16 @@ class Readiness(Struct):
     unready: list[str]
 
 
-class Model(Struct):
-    """A served model."""
-
-    id: str
-    object: str
-    created: int
-    owned_by: str
-
-
-class ModelList(Struct):
-    """All of them."""
-
-    object: str
-    data: list[Model]
-
-
-_SCORE_REQUESTS = (ScoreRequest, QueriesRequest)
-_REQUESTS = (CohereRequest, TeiRequest, NimRequest, VoyageRequest, *_SCORE_REQUESTS)
-_ANSWERS = (CohereResponse, list[TeiResult], NimResponse, VoyageResponse, ScoreResponse)
-_OTHERS = (Error, Status, Readiness, ModelList)
+_REQUESTS = tuple(dict.fromkeys(each.request for each in reversed(DIALECTS)))
+_ANSWERS = tuple({str(each.answer): each.answer for each in reversed(DIALECTS)}.values())
+_OTHERS = (Error, Status, Readiness, Model, ModelList, Info, Meta, Version, ClusterAuth)
 _REFUSALS = {
     "400": "The request is wrong; the message says what.",
     "401": "An API key is needed.",
     "404": "There is no such model.",
     "408": "The request did not come in time.",
     "413": "The body or the number of documents is too large.",
-    "429": "Too much waits: come again after Retry-After seconds.",
+    "429": "Too much waits, or the key has asked too much: come again after Retry-After seconds.",
     "503": "The model is not ready yet.",
 }
 
@@ -75,74 +58,122 @@ def document(settings: Settings) -> dict[str, Any]:
         types, ref_template="#/components/schemas/{name}"
     )
     by_type = dict(zip(map(str, types), schemas, strict=True))
-    paths = {path: {"post": _rerank(path, by_type)} for path in PATHS}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "t5rank",
             "version": t5rank.__version__,
             "description": (
-                "Reranks documents. A body is read by its keys: texts, TEI; passages, NIM; top_k "
-                "or truncation, Voyage; text_1 or queries, vLLM's score; else Cohere and Jina."
+                "Reranks documents. The keys of a body tell whose API it speaks. Numbers and "
+                "booleans may be written as strings."
             ),
         },
-        "paths": paths | _others(by_type),
+        "paths": {path: {"post": _rerank(path, by_type)} for path in PATHS},
         "components": {"schemas": components},
+        "x-dialects": [_described(dialect) for dialect in reversed(DIALECTS)],
     }
-    if settings.api_keys:
+    for path, operation in _others(by_type).items():
+        document["paths"].setdefault(path, {})["get"] = operation
+    if settings.root_path:
+        document["servers"] = [{"url": settings.root_path}]
+    if settings.api_keys or settings.api_keys_file is not None:
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
     return document
 
 
+def _described(dialect: Dialect) -> dict[str, Any]:
+    """What no schema says: how a body shows its dialect, and a body to try."""
+    return {
+        "title": dialect.title,
+        "keys": sorted(dialect.keys),
+        "request": dialect.request.__name__,
+        "path": dialect.paths[0],
+        "example": dialect.example,
+    }
+
+
 def _rerank(path: str, by_type: dict[str, Any]) -> dict[str, Any]:
-    is_score = path in SCORE_PATHS
-    requests = _SCORE_REQUESTS if is_score else _REQUESTS
-    answers = (ScoreResponse,) if is_score else _ANSWERS
+    spoken = list(reversed(dialects.spoken(path)))
     refusals = {status: _content(text, by_type[str(Error)]) for status, text in _REFUSALS.items()}
     return {
-        "operationId": path.strip("/").replace("/", "_"),
-        "summary": "Score pairs of texts" if is_score else "Rank documents for a query",
+        "operationId": _operation("post", path),
+        "summary": "Score pairs of texts" if path in SCORE_PATHS else "Rank documents for a query",
         "requestBody": {
             "required": True,
-            "content": _json({"anyOf": [by_type[str(each)] for each in requests]}),
+            "content": _json(_any(by_type, (each.request for each in spoken))),
         },
         "responses": {
             "200": {
                 "description": "Scores.",
-                "headers": {
-                    "x-t5rank-truncated": {
-                        "description": "How many documents were cut, and which.",
-                        "schema": {"type": "string"},
-                    }
-                },
-                "content": _json({"anyOf": [by_type[str(each)] for each in answers]}),
+                "headers": _headers(),
+                "content": _json(_any(by_type, (each.answer for each in spoken))),
             },
             **refusals,
         },
     }
 
 
+def _headers() -> dict[str, Any]:
+    texts = {"x-t5rank-truncated": "How many documents were cut, and which."}
+    texts |= {name: "Milliseconds." for name in Times(0, 0, 0).headers()}
+    return {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in texts.items()
+    }
+
+
 def _others(by_type: dict[str, Any]) -> dict[str, Any]:
-    status, models = by_type[str(Status)], by_type[str(ModelList)]
-    readiness = by_type[str(Readiness)]
+    def found(text: str, kind: type) -> dict[str, Any]:
+        return {"200": _content(text, by_type[str(kind)])}
+
     error = by_type[str(Error)]
-    get = {
-        "/health": {"200": _content("It lives.", status)},
-        "/ready": {
-            "200": _content("Every model scores.", readiness),
-            "503": _content("Not yet, or no longer.", readiness),
-        },
-        "/v1/models": {
-            "200": _content("The models.", models),
-            "401": _content(_REFUSALS["401"], error),
-        },
+    keyed = {"401": _content(_REFUSALS["401"], error)}
+    empty = {"description": "Yes."}
+    ready = found("Every model scores.", Readiness) | {
+        "503": _content("Not yet, or no longer.", by_type[str(Readiness)])
+    }
+    responses: dict[str, dict[str, Any]] = {
+        "/health": found("It lives.", Status),
+        "/ready": ready,
+        "/ping": ready,
+        "/v1/models": found("The models.", ModelList) | keyed,
+        "/v1/models/{name}": found("The model.", Model)
+        | keyed
+        | {"404": _content(_REFUSALS["404"], error)},
+        "/v1/cluster/auth": found("Whether keys are needed, for Xinference.", ClusterAuth),
+        "/info": found("The first model, for TEI's clients.", Info)
+        | keyed
+        | {"503": _content(_REFUSALS["503"], error)},
+        "/meta": found("The server, for Weaviate.", Meta),
+        "/version": found("Of t5rank.", Version),
+        "/.well-known/live": {"204": empty},
+        "/.well-known/ready": {"204": empty, "503": {"description": "Not yet, or no longer."}},
         "/metrics": {"200": {"description": "Prometheus's text.", "content": {"text/plain": {}}}},
     }
-    return {
-        path: {"get": {"operationId": path.strip("/").replace("/", "_"), "responses": responses}}
-        for path, responses in get.items()
-    }
+    return {path: _get(path, each) for path, each in responses.items()}
+
+
+def _get(path: str, responses: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {"operationId": _operation("get", path), "responses": responses}
+    if "{name}" in path:
+        operation["parameters"] = [
+            {
+                "name": "name",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "minLength": 1},
+            }
+        ]
+    return operation
+
+
+def _operation(method: str, path: str) -> str:
+    words = "".join(letter if letter.isalnum() else "_" for letter in path.strip("/"))
+    return words if words else f"{method}_root"
+
+
+def _any(by_type: dict[str, Any], types: Iterable[Any]) -> dict[str, Any]:
+    return {"anyOf": [by_type[name] for name in dict.fromkeys(map(str, types))]}
 
 
 def _content(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from t5rank import model_folder
 from t5rank.serve.app import State, make_app
 from t5rank.serve.errors import Refusal
 from t5rank.serve.settings import Settings
+from t5rank.serve.tls import check_certificate
 
 _LINGER = 1.0  # seconds
 _BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
@@ -39,6 +40,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         if server is not None:
             server.should_exit = True
 
+    check_certificate(settings)
     for folder in settings.models.values():
         model_folder.load_config(folder)  # what is no model folder is told before anything starts
     app = make_app(settings, failed)
@@ -52,6 +54,10 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=settings.keep_alive,
+        uds=settings.uds,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
         backlog=2048,
     )
     server = _Server(config, app.state.t5rank)
@@ -86,8 +92,12 @@ class _Server(uvicorn.Server):
         _LOG.info("Draining: what was accepted will be answered.")
 
     def _log_started_message(self, listeners: Any) -> None:
-        host, port = listeners[0].getsockname()[:2]
-        _LOG.info("Listening on http://%s:%d", host, port)
+        address = listeners[0].getsockname()
+        scheme = "https" if self.config.is_ssl else "http"
+        if isinstance(address, str):
+            _LOG.info("Listening on %s+unix:%s", scheme, address)
+        else:
+            _LOG.info("Listening on %s://%s:%d", scheme, *address[:2])
 
 
 def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
@@ -173,7 +183,8 @@ def _protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot
+                self.transport.write_eof()
             self._linger()
 
         def _linger(self) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,9 @@ class Settings:
 
     Attributes:
       models: folders by the names that requests give; the first is the default.
-      api_keys: a request needs one of them; none is needed where this is empty.
+      api_keys: a request needs one of them (see `t5rank.serve.keys`); none is needed where this is
+        empty.
+      api_keys_file: where they are instead, one a line; it is read anew when it changes.
       cors_origins: web pages that may call the server, `*` for all.
       max_body_bytes: of a request.
       max_documents: of a request.
@@ -27,6 +30,12 @@ class Settings:
       watch: seconds between looks for a new checkpoint; 0 looks on SIGHUP only.
       drain_delay: seconds between SIGTERM, when `/ready` turns 503, and no longer accepting.
       log_texts: whether queries and documents are logged.
+      log_probes: whether requests for `/health`, `/ready`, `/metrics` and their like are logged.
+      keep_alive: seconds that an idle connection is kept; more than the proxy in front keeps it.
+      root_path: the prefix under which a proxy shows the server, as `/t5rank`.
+      uds: a Unix socket to listen on, instead of a host and a port.
+      ssl_certfile: a certificate, for TLS.
+      ssl_keyfile: its key, where the certificate's file does not have it.
 
     Raises:
       ValueError: a value makes no sense.
@@ -34,6 +43,7 @@ class Settings:
 
     models: Mapping[str, str]
     api_keys: tuple[str, ...] = ()
+    api_keys_file: str | None = None
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 8_388_608
     max_documents: int = 1000
@@ -46,6 +56,12 @@ class Settings:
     watch: float = 0.0
     drain_delay: float = 1.0
     log_texts: bool = False
+    log_probes: bool = False
+    keep_alive: int = 75  # nginx and AWS's balancers keep theirs for 60
+    root_path: str = ""
+    uds: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -55,8 +71,27 @@ class Settings:
         self._check("model_parallel", at_least=1)
         for name in ("header_timeout", "body_timeout", "max_wait"):
             self._check(name, more_than=0)
-        for name in ("watch", "drain_delay"):
+        for name in ("watch", "drain_delay", "keep_alive"):
             self._check(name, at_least=0)
+        self._check_root_path()
+        self._check_files()
+
+    def _check_root_path(self) -> None:
+        if self.root_path and not re.fullmatch(r"(/[\w.~-]+)+", self.root_path, re.ASCII):
+            raise ValueError(
+                f"Setting 'root_path' has '{self.root_path}'; expected a path without a slash at "
+                "its end, as '/t5rank'."
+            )
+
+    def _check_files(self) -> None:
+        for name in ("ssl_certfile", "ssl_keyfile"):
+            file = getattr(self, name)
+            if file is not None and not Path(file).is_file():
+                raise ValueError(f"Setting '{name}' has '{file}'; expected a file.")
+        if self.uds is not None and not Path(self.uds).absolute().parent.is_dir():
+            raise ValueError(f"Setting 'uds' has '{self.uds}'; expected a name in a folder.")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("Setting 'ssl_certfile' has no value; expected one with a key.")
 
     def _check(self, name: str, at_least: float | None = None, more_than: float = -1) -> None:
         value = getattr(self, name)
@@ -90,23 +125,24 @@ def named_models(arguments: list[str]) -> dict[str, str]:
 
 
 def read_api_keys(file: str | None) -> tuple[str, ...]:
-    """Keys of a file, one a line, or else of the environment variable, separated by commas.
+    """Lines of a file, or else of the environment variable, where commas part them.
+
+    Empty lines, and those that begin with #, are left out. `t5rank.serve.keys` reads the others.
 
     Raises:
-      ValueError: there is a file or a variable without a key, or a key has spaces within.
+      ValueError: there is a file or a variable without a key.
     """
     if file is None and KEYS_VARIABLE not in os.environ:
         return ()
     if file is None:
-        keys = os.environ[KEYS_VARIABLE].split(",")
+        lines = os.environ[KEYS_VARIABLE].split(",")
     else:
         try:
-            keys = Path(file).read_text(encoding="utf-8").splitlines()
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise ValueError(f"API keys file '{file}' has no readable text: {error}.") from error
-    found = tuple(key.strip() for key in keys if key.strip())
-    if any(len(key.split()) > 1 or not key.isascii() for key in found):
-        raise ValueError("An API key has spaces or letters beyond ASCII; expected one a line.")
+    stripped = [line.strip() for line in lines]
+    found = tuple(line for line in stripped if line and not line.startswith("#"))
     if not found:
         where = f"file '{file}'" if file is not None else f"variable '{KEYS_VARIABLE}'"
         raise ValueError(f"API keys {where} has no key; expected at least one.")

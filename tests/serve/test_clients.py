@@ -14,7 +14,7 @@ from t5rank.serve.settings import KEYS_VARIABLE
 PACKAGES = (
     *("cohere", "voyageai", "infinity_client", "openai", "litellm", "rerankers"),
     *("langchain_cohere", "langchain_community", "langchain_nvidia_ai_endpoints"),
-    *("llama_index", "haystack"),
+    *("llama_index", "haystack", "tei_client", "xinference_client", "mixedbread", "pinecone"),
 )
 if not any(map(importlib.util.find_spec, PACKAGES)):
     pytest.skip("no client is installed", allow_module_level=True)
@@ -185,6 +185,33 @@ def haystack(ranker, topn: int):
     return [(int(d.id), d.score) for d in ranked]
 
 
+def tei_client(url: str, topn: int):
+    headers = {"Authorization": f"Bearer {KEY}"}
+    tei = client("tei_client").HttpClient(url, headers=headers)
+    answer = tei.rerank(QUERY, DOCUMENTS, return_text=True)
+    return [(r.index, r.score, r.text) for r in answer.ranks[:topn]]
+
+
+def xinference_client(url: str, topn: int):
+    model = client("xinference_client").RESTfulClient(url, api_key=KEY).get_model("tiny")
+    answer = model.rerank(DOCUMENTS, QUERY, top_n=topn, return_documents=True, return_len=True)
+    return [(r["index"], r["relevance_score"], r["document"]["text"]) for r in answer["results"]]
+
+
+def mixedbread(url: str, topn: int):
+    module = client("mixedbread").Mixedbread(api_key=KEY, base_url=url)
+    answer = module.rerank(query=QUERY, input=DOCUMENTS, top_k=topn, return_input=True)
+    assert (answer.top_k, answer.return_input) == (topn, True)
+    return [(r.index, r.score, r.input) for r in answer.data]
+
+
+def pinecone(url: str, topn: int):
+    inference = client("pinecone").Pinecone(api_key=KEY, host=url).inference
+    answer = inference.rerank("bge-reranker-v2-m3", QUERY, DOCUMENTS, top_n=topn)
+    assert answer.usage.rerank_units == 1
+    return [(r.index, r.score, r.document["text"]) for r in answer.data]
+
+
 def rerankers(provider: str, path: str):
     def rank(url: str, topn: int):
         module = client("rerankers.models.api_rankers")
@@ -230,6 +257,10 @@ CLIENTS = {
     "llama_index TEI": llama_index_tei,
     "llama_index Jina": llama_index_jina,
     "llama_index Cohere": llama_index_cohere,
+    "tei_client": tei_client,
+    "xinference_client": xinference_client,
+    "mixedbread": mixedbread,
+    "pinecone": pinecone,
     "haystack TEI": haystack_tei,
     "haystack Jina": haystack_jina,
     "haystack Cohere": haystack_cohere,
@@ -276,6 +307,15 @@ def test_litellms_voyage_without_top_n_sends_what_cohere_does(keyed, ranking):
 def test_openai_lists_the_models(keyed):
     models = client("openai").OpenAI(api_key=KEY, base_url=f"{keyed.url}/v1").models.list()
     assert [model.id for model in models] == ["tiny"]
+
+
+def test_openai_retrieves_a_model(keyed):
+    openai = client("openai")
+    models = openai.OpenAI(api_key=KEY, base_url=f"{keyed.url}/v1").models
+    assert models.retrieve("tiny").id == "tiny"
+    with pytest.raises(openai.NotFoundError) as raised:
+        models.retrieve("org/other")
+    assert "expected one of ['tiny']" in raised.value.response.text
 
 
 @pytest.mark.parametrize(

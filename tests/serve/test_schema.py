@@ -1,5 +1,7 @@
 """The server keeps what its OpenAPI document promises; schemathesis makes the requests."""
 
+import json
+
 import httpx
 import pytest
 
@@ -20,11 +22,15 @@ def test_answers_are_as_documented(server, document):
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     found = operations(document)
-    assert len(found) == 13
+    assert len(found) == 26
+    seen = set()
     for operation in found:
+        promise = json.dumps(operation.definition.raw | {"operationId": ""})
+        examples = 2 if promise in seen else 10  # paths that do the same
+        seen.add(promise)
 
         @hypothesis.settings(
-            max_examples=10, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+            max_examples=examples, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
         )
         @hypothesis.given(case=operation.as_strategy())
         def answers(case):
@@ -36,8 +42,9 @@ def test_answers_are_as_documented(server, document):
 
 def beyond_a_schema(body) -> bool:
     """Two lists of one length, and documents that have the fields named: no schema says so."""
-    queries = body.get("text_1", body.get("queries")) if isinstance(body, dict) else None
-    documents = body.get("documents") if isinstance(body, dict) else None
+    body = body if isinstance(body, dict) else {}
+    queries = body.get("text_1", body.get("data_1", body.get("queries")))
+    documents = body.get("input", body.get("documents"))
     objects = isinstance(documents, list) and any(isinstance(d, dict) for d in documents)
     return objects or (isinstance(queries, list) and len(queries) > 1)
 

@@ -1,64 +1,57 @@
 """Cohere's v1 and v2, and Jina's: what is neither of the others."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from t5rank.serve.dialects.common import (
     Answer,
     Count,
+    Dialect,
     Name,
     Query,
-    Raw,
+    Scaled,
     TopN,
     Usage,
     new_id,
     now,
 )
-from t5rank.serve.errors import invalid
+from t5rank.serve.dialects.documents import Documents, RankFields, listed, texts
+from t5rank.serve.dialects.voyage import VoyageResult
+from t5rank.serve.dialects.weaviate import WeaviateScore, scores_in_order
 from t5rank.serve.work import Work
 
-Document = str | dict[str, Any]
 
-
-class CohereRequest(Struct, kw_only=True):
+class CohereRequest(Scaled, kw_only=True):
     """Cohere's and Jina's request; every field but the first two may be null."""
 
     query: Query
-    documents: Annotated[
-        list[Document],
-        Meta(min_length=1, description="Texts, or objects with 'text' or the 'rank_fields'."),
-    ]
+    documents: Documents
     model: Name | None = None
     top_n: TopN | None = None
     return_documents: bool | None = None
-    rank_fields: Annotated[list[str], Meta(min_length=1)] | None = None
+    rank_fields: RankFields | None = None
     max_tokens_per_doc: Count | None = None
     max_chunks_per_doc: Count | None = None
-    raw_scores: Raw | None = None
 
     def work(self) -> Work:
         """Documents as texts."""
-        fields = list(dict.fromkeys(self.rank_fields or ["text"]))
-        texts = [_text(i, document, fields) for i, document in enumerate(self.documents)]
         return Work(
-            [(self.query, texts)],
-            max_document_tokens=self.max_tokens_per_doc,
+            [(self.query, texts(self.documents, self.rank_fields))],
+            max_document_tokens=self.max_tokens_per_doc or None,
             max_chunks=self.max_chunks_per_doc or 1,
         )
 
     def answer(self, answer: Answer) -> "CohereResponse":
         """Results, best first."""
-        results = [
-            CohereResult(i, score, self._returned(i))
-            for i, score in answer.ranked(self.top_n, self.raw_scores)
-        ]
+        ranked = list(answer.ranked(self.top_n, self.is_raw))
         version = "2" if answer.path.startswith("/v2/") else "1"
         tokens = Tokens(answer.tokens)
         return CohereResponse(
             model=answer.model,
-            results=results,
-            data=UNSET if self.top_n else results,
+            results=[CohereResult(i, score, self._returned(i)) for i, score in ranked],
+            data=UNSET if self.top_n else self._voyages(ranked),
+            scores=self._weaviates(answer),
             usage=answer.usage(),
             meta=CohereMeta(ApiVersion(version), BilledUnits(), tokens),
             tokens=tokens,
@@ -67,8 +60,25 @@ class CohereRequest(Struct, kw_only=True):
     def _returned(self, index: int) -> dict[str, Any] | UnsetType:
         if not self.return_documents:
             return UNSET
-        document = self.documents[index]
+        document = listed(self.documents)[index]
         return {"text": document} if isinstance(document, str) else document
+
+    def _voyages(self, ranked: list[tuple[int, float]]) -> list[VoyageResult]:
+        """Without `top_n` the body may be Voyage's, whose documents are texts."""
+        found = texts(self.documents, self.rank_fields) if self.return_documents else None
+        return [VoyageResult(i, score, found[i] if found else UNSET) for i, score in ranked]
+
+    def _weaviates(self, answer: Answer) -> list[WeaviateScore] | UnsetType:
+        """With a query and texts alone, the body may be one for Weaviate's container."""
+        is_bare = answer.path == "/rerank" and not any(
+            getattr(self, name) is not None
+            for name in self.__struct_fields__
+            if name not in ("query", "documents")
+        )
+        found = listed(self.documents)
+        if not is_bare or not all(isinstance(document, str) for document in found):
+            return UNSET
+        return scores_in_order([str(document) for document in found], answer)
 
 
 class CohereResult(Struct, omit_defaults=True):
@@ -109,7 +119,8 @@ class CohereMeta(Struct):
 class CohereResponse(Struct, kw_only=True):
     """What Cohere's v1 and v2, Jina and Infinity answer, together.
 
-    A body without `top_n` may also be Voyage's, whose clients look for the results in `data`.
+    A body without `top_n` may also be Voyage's, whose clients look for the results in `data`; one
+    that has nothing but a query and texts may be Weaviate's, which looks for `scores`.
     """
 
     id: str = field(default_factory=new_id)
@@ -117,19 +128,21 @@ class CohereResponse(Struct, kw_only=True):
     model: str
     created: int = field(default_factory=now)
     results: list[CohereResult]
-    data: list[CohereResult] | UnsetType = UNSET
+    data: list[VoyageResult] | UnsetType = UNSET
+    scores: list[WeaviateScore] | UnsetType = UNSET
     usage: Usage
     meta: CohereMeta
     tokens: Tokens
 
 
-def _text(index: int, document: Document, fields: list[str]) -> str:
-    if isinstance(document, str):
-        return document
-    texts = [document.get(name) for name in fields]
-    if not any(isinstance(text, str) for text in texts):
-        raise invalid(
-            f"Document {index} has the keys {sorted(document)[:9]}; expected a text in "
-            f"{' or '.join(repr(name) for name in fields)}."
-        )
-    return " ".join(text for text in texts if isinstance(text, str))
+DIALECT = Dialect(
+    name="cohere",
+    title="Cohere, Jina",
+    request=CohereRequest,
+    answer=CohereResponse,
+    example={
+        "query": "what is a list",
+        "documents": ["A list has items.", "A tree has leaves."],
+        "top_n": 1,
+    },
+)

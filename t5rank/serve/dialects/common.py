@@ -10,15 +10,34 @@ from msgspec import Meta, Struct
 
 from t5rank.serve.work import Work
 
-Count = Annotated[int, Meta(ge=1)]
+RERANK_PATHS = (
+    "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/reranking",
+    "/v1/reranking",
+    "/ranking",
+    "/v1/ranking",
+    "/reranks",
+    "/v1/reranks",
+    "/api/rerank",
+    "/invocations",
+    "/",
+)
+SCORE_PATHS = ("/score", "/v1/score")
+
+Count = Annotated[int, Meta(ge=0, description="0: as if it were not there.")]
 Query = Annotated[str, Meta(description="What is looked for; it is never cut.")]
 Name = Annotated[
     str, Meta(description="The model's name. With one model served, any name means it.")
 ]
-TopN = Annotated[int, Meta(ge=1, description="How many results to return; all by default.")]
+TopN = Annotated[int, Meta(ge=0, description="How many results to return; 0, or none: all.")]
 Raw = Annotated[
     bool,
     Meta(description="The model's own scores instead of scores from 0 to 1; the order is the same"),
+]
+Activation = Annotated[
+    bool, Meta(description="vLLM's word: false asks for the model's own scores.")
 ]
 
 
@@ -36,11 +55,41 @@ class Request(Protocol):
         """The body of the answer, a Struct or a list of them."""
 
 
-class Dialect(Struct):
-    """A request and the name of its dialect."""
+class Dialect(Struct, frozen=True, kw_only=True):
+    """One API, and how its bodies are told from others'.
+
+    Attributes:
+      name: for the log and the metrics.
+      title: for people.
+      request: what a body becomes, a `Request`.
+      answer: the type of its answers.
+      keys: any of them, unless it is null, tells that a body is of this dialect.
+      example: a body.
+      paths: where it is spoken.
+    """
 
     name: str
-    request: Request
+    title: str
+    request: type[Any]
+    answer: Any
+    keys: frozenset[str] = frozenset()
+    example: dict[str, Any]
+    paths: tuple[str, ...] = RERANK_PATHS
+
+
+class Scaled(Struct, kw_only=True):
+    """A request that says which scores it wants; vLLM has had three names for that."""
+
+    raw_scores: Raw | None = None
+    use_activation: Activation | None = None
+    activation: Activation | None = None
+    softmax: Activation | None = None
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the model's own scores are asked for."""
+        named = (self.use_activation, self.activation, self.softmax)
+        return bool(self.raw_scores) or any(value is False for value in named)
 
 
 class Answer(Struct):
@@ -60,10 +109,10 @@ class Answer(Struct):
     tokens: int
     path: str
 
-    def ranked(self, topn: int | None, raw: bool | None = False) -> Iterator[tuple[int, float]]:
-        """Indexes and scores, best first; tied documents keep their order."""
+    def ranked(self, topn: int | None, raw: bool = False) -> Iterator[tuple[int, float]]:
+        """Indexes and scores, best first; tied documents keep their order; 0 means all."""
         values = self.scores if raw else self.probabilities
-        for i in np.argsort(-self.scores, kind="stable")[:topn].tolist():
+        for i in np.argsort(-self.scores, kind="stable")[: topn or None].tolist():
             yield i, float(values[i])
 
     def usage(self) -> "Usage":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from t5rank.serve.dialects.common import Answer, Name, Text, Usage
+from t5rank.serve.dialects.common import Answer, Dialect, Name, Text, Usage
 from t5rank.serve.work import Work
 
 
@@ -39,3 +39,16 @@ class NimResponse(Struct):
 
     rankings: list[NimRanking]
     usage: Usage
+
+
+DIALECT = Dialect(
+    name="nim",
+    title="NVIDIA NIM",
+    request=NimRequest,
+    answer=NimResponse,
+    keys=frozenset({"passages"}),
+    example={
+        "query": {"text": "what is a list"},
+        "passages": [{"text": "A list has items."}, {"text": "A tree has leaves."}],
+    },
+)

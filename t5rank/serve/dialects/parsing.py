@@ -3,32 +3,35 @@
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from t5rank.serve.dialects.cohere import CohereRequest
-from t5rank.serve.dialects.common import Dialect
-from t5rank.serve.dialects.nim import NimRequest
-from t5rank.serve.dialects.tei import TeiRequest
-from t5rank.serve.dialects.vllm import QueriesRequest, ScoreRequest
-from t5rank.serve.dialects.voyage import VoyageRequest
+from t5rank.serve.dialects.common import Request
+from t5rank.serve.dialects.registry import dialect_of
 from t5rank.serve.errors import invalid
 
-SCORE_PATHS = ("/score", "/v1/score")
-RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/reranking")
-PATHS = (*RERANK_PATHS, "/ranking", "/v1/ranking", *SCORE_PATHS)
+
+class Parsed(Struct):
+    """A request and the name of its dialect."""
+
+    name: str
+    request: Request
 
 
-def parse(path: str, body: bytes | bytearray) -> Dialect:
+def parse(path: str, body: bytes | bytearray) -> Parsed:
     """The request in the body.
+
+    Numbers and booleans may be written as texts, and booleans as 0 and 1: some clients do.
 
     Raises:
       Refusal: it is no JSON, or not what its dialect wants.
     """
     fields = _json_object(body)
-    name, kind = _dialect(path, {key for key, value in fields.items() if value is not None})
+    dialect = dialect_of(path, {key for key, value in fields.items() if value is not None})
     try:
-        return Dialect(name, msgspec.convert(fields, kind))
+        request = msgspec.convert(fields, dialect.request, strict=False)
     except msgspec.ValidationError as error:
-        raise invalid(f"Body (read as {name}'s) has an error: {error}.") from error
+        raise invalid(f"Body (read as {dialect.name}'s) has an error: {error}.") from error
+    return Parsed(dialect.name, request)
 
 
 def _json_object(body: bytes | bytearray) -> dict[str, Any]:
@@ -46,17 +49,3 @@ def _json_object(body: bytes | bytearray) -> dict[str, Any]:
 def _as_integer(value: Any) -> Any:
     """3.0 as 3, which JSON does not tell apart."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _dialect(path: str, keys: set[str]) -> tuple[str, type]:
-    if keys & {"text_1", "text_2"}:
-        return "vllm", ScoreRequest
-    if path in SCORE_PATHS or "queries" in keys:
-        return "vllm", QueriesRequest
-    if "texts" in keys:
-        return "tei", TeiRequest
-    if "passages" in keys:
-        return "nim", NimRequest
-    if keys & {"top_k", "truncation"}:
-        return "voyage", VoyageRequest
-    return "cohere", CohereRequest

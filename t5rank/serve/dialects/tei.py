@@ -4,18 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from t5rank.serve.dialects.common import Answer, Name, Query, Raw, TopN
+from t5rank.serve.dialects.common import Answer, Dialect, Name, Query, Scaled, TopN
 from t5rank.serve.work import Work
 
 
-class TeiRequest(Struct, kw_only=True):
+class TeiRequest(Scaled, kw_only=True):
     """TEI's request. Documents are cut whatever `truncate` says: litellm sent false unasked."""
 
     query: Query
     texts: Annotated[list[str], Meta(min_length=1)]
     truncate: bool | None = None
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
-    raw_scores: Raw | None = None
     return_text: bool | None = None
     model: Name | None = None
     top_n: TopN | None = None
@@ -29,7 +28,7 @@ class TeiRequest(Struct, kw_only=True):
         """A bare list, best first."""
         return [
             TeiResult(i, score, self.texts[i] if self.return_text else UNSET)
-            for i, score in answer.ranked(self.top_n, self.raw_scores)
+            for i, score in answer.ranked(self.top_n, self.is_raw)
         ]
 
 
@@ -39,3 +38,13 @@ class TeiResult(Struct, omit_defaults=True):
     index: int
     score: float
     text: str | UnsetType = UNSET
+
+
+DIALECT = Dialect(
+    name="tei",
+    title="TEI",
+    request=TeiRequest,
+    answer=list[TeiResult],
+    keys=frozenset({"texts"}),
+    example={"query": "what is a list", "texts": ["A list has items.", "A tree has leaves."]},
+)

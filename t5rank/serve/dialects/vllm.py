@@ -4,20 +4,31 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from t5rank.serve.dialects.common import Answer, Name, Raw, Usage, new_id, now
+from t5rank.serve.dialects.common import (
+    RERANK_PATHS,
+    SCORE_PATHS,
+    Answer,
+    Dialect,
+    Name,
+    Scaled,
+    Usage,
+    new_id,
+    now,
+)
 from t5rank.serve.errors import invalid
 from t5rank.serve.work import Work
 
 Texts = str | Annotated[list[str], Meta(min_length=1)]
+Queries = Annotated[Texts, Meta(description="Queries: one, or as many as documents.")]
+Documents = Annotated[Texts, Meta(description="Documents.")]
 
 
-class _Scored(Struct, kw_only=True):
+class _Scored(Scaled, kw_only=True):
     model: Name | None = None
-    raw_scores: Raw | None = None
 
     def answer(self, answer: Answer) -> "ScoreResponse":
         """Scores in the order of the documents."""
-        values = answer.scores if self.raw_scores else answer.probabilities
+        values = answer.scores if self.is_raw else answer.probabilities
         data = [ScoreResult(index=i, score=score) for i, score in enumerate(values.tolist())]
         return ScoreResponse(model=answer.model, data=data, usage=answer.usage())
 
@@ -25,23 +36,45 @@ class _Scored(Struct, kw_only=True):
 class ScoreRequest(_Scored, kw_only=True):
     """vLLM's request: one query with one or many documents, or as many queries as documents."""
 
-    text_1: Annotated[Texts, Meta(description="Queries.")]
-    text_2: Annotated[Texts, Meta(description="Documents.")]
+    text_1: Queries
+    text_2: Documents
 
     def work(self) -> Work:
         """One list of one query, or a list a query."""
-        return _paired(_listed(self.text_1), _listed(self.text_2))
+        return _paired(self.text_1, self.text_2)
+
+
+class DataRequest(_Scored, kw_only=True):
+    """The same, under names for any data."""
+
+    data_1: Queries
+    data_2: Documents
+
+    def work(self) -> Work:
+        """One list of one query, or a list a query."""
+        return _paired(self.data_1, self.data_2)
+
+
+class ItemsRequest(_Scored, kw_only=True):
+    """The same, under names of vLLM's later versions."""
+
+    queries: Queries
+    items: Documents
+
+    def work(self) -> Work:
+        """One list of one query, or a list a query."""
+        return _paired(self.queries, self.items)
 
 
 class QueriesRequest(_Scored, kw_only=True):
-    """The same under the names of vLLM's later versions."""
+    """The same, under names of vLLM's later versions."""
 
-    queries: Texts
-    documents: Texts
+    queries: Queries
+    documents: Documents
 
     def work(self) -> Work:
         """One list of one query, or a list a query."""
-        return _paired(_listed(self.queries), _listed(self.documents))
+        return _paired(self.queries, self.documents)
 
 
 class ScoreResult(Struct, kw_only=True):
@@ -63,7 +96,8 @@ class ScoreResponse(Struct, kw_only=True):
     usage: Usage
 
 
-def _paired(queries: list[str], documents: list[str]) -> Work:
+def _paired(first: Texts, second: Texts) -> Work:
+    queries, documents = _listed(first), _listed(second)
     if len(queries) == 1:
         return Work([(queries[0], documents)])
     if len(queries) != len(documents):
@@ -76,3 +110,28 @@ def _paired(queries: list[str], documents: list[str]) -> Work:
 
 def _listed(texts: Texts) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
+
+
+def _dialect(request: type[_Scored], keys: set[str]) -> Dialect:
+    queries, documents = request.__struct_fields__[-2:]
+    example = {
+        queries: "what is a list",
+        documents: ["A list has items.", "A tree has leaves."],
+    }
+    return Dialect(
+        name="vllm",
+        title="vLLM score",
+        request=request,
+        answer=ScoreResponse,
+        keys=frozenset(keys),
+        example=example,
+        paths=(*SCORE_PATHS, *RERANK_PATHS),
+    )
+
+
+DIALECTS = (
+    _dialect(ScoreRequest, {"text_1", "text_2"}),
+    _dialect(DataRequest, {"data_1", "data_2"}),
+    _dialect(ItemsRequest, {"items"}),
+    _dialect(QueriesRequest, {"queries"}),
+)

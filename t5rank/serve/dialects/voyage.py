@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from t5rank.serve.dialects.common import Answer, Name, Query, TopN, Usage
+from t5rank.serve.dialects.common import Answer, Dialect, Name, Query, TopN, Usage
 from t5rank.serve.work import Work
 
 
@@ -46,3 +46,17 @@ class VoyageResponse(Struct, kw_only=True):
     data: list[VoyageResult]
     model: str
     usage: Usage
+
+
+DIALECT = Dialect(
+    name="voyage",
+    title="Voyage",
+    request=VoyageRequest,
+    answer=VoyageResponse,
+    keys=frozenset({"top_k", "truncation"}),
+    example={
+        "query": "what is a list",
+        "documents": ["A list has items.", "A tree has leaves."],
+        "top_k": 1,
+    },
+)

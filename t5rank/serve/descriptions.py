@@ -1,0 +1,169 @@
+"""What clients ask before they rank: which models there are, and what this server is.
+
+Each answer is one that a peer gives, with its keys: `/v1/models` those of OpenAI and of Xinference,
+`/info` those of TEI, `/meta` Weaviate's.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+import t5rank
+from t5rank.cores import core_count
+from t5rank.scoring import ModelScorer
+from t5rank.serve.errors import Refusal, not_ready
+from t5rank.serve.responses import as_json
+from t5rank.serve.served_model import ServedModel
+from t5rank.serve.settings import Settings
+
+if TYPE_CHECKING:
+    from t5rank.serve.app import State
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Model(Struct):
+    """A served model: OpenAI's keys, and Xinference's `model_type`."""
+
+    id: str
+    created: int
+    object: str = "model"
+    owned_by: str = "t5rank"
+    model_type: str = "rerank"
+
+
+class ModelList(Struct):
+    """All of them."""
+
+    data: list[Model]
+    object: str = "list"
+
+
+class Labels(Struct):
+    """The one score of a reranker, in TEI's words."""
+
+    id2label: dict[str, str]
+    label2id: dict[str, int]
+
+
+class Info(Struct):
+    """The first model and its limits, in TEI's words; lengths are tokens of a pair."""
+
+    model_id: str
+    model_dtype: str
+    max_input_length: int
+    max_batch_tokens: int
+    max_client_batch_size: int
+    tokenization_workers: int
+    version: str
+    model_type: dict[str, Labels]
+    auto_truncate: bool = True
+    model_sha: str | None = None
+    max_concurrent_requests: int | None = None
+    max_batch_requests: int | None = None
+    sha: str | None = None
+    docker_label: str | None = None
+
+
+class Version(Struct):
+    """Of t5rank."""
+
+    version: str
+
+
+class ClusterAuth(Struct):
+    """Whether Xinference's client should send its key."""
+
+    auth: bool
+
+
+class Meta(Struct):
+    """What Weaviate shows of a module."""
+
+    name: str
+    version: str
+    models: list[str]
+
+
+def handlers(state: "State") -> dict[str, Handler]:
+    """Paths, and what answers GET on them."""
+
+    async def models(request: Request) -> Response:
+        state.keys.check(request.scope)
+        return as_json(ModelList([_model(model) for model in state.models.by_name.values()]))
+
+    async def model(request: Request) -> Response:
+        state.keys.check(request.scope)
+        return as_json(_model(_named(state, request.path_params["name"])))
+
+    async def info(request: Request) -> Response:
+        state.keys.check(request.scope)
+        return as_json(_info(state.models.choose(None), state.settings))
+
+    async def meta(request: Request) -> Response:
+        return as_json(Meta("t5rank", t5rank.__version__, [*state.models.by_name]))
+
+    async def version(request: Request) -> Response:
+        return as_json(Version(t5rank.__version__))
+
+    async def cluster_auth(request: Request) -> Response:
+        return as_json(ClusterAuth(state.keys.are_needed))
+
+    async def live(request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def ready(request: Request) -> Response:
+        return Response(status_code=204 if state.status() == "ready" else 503)
+
+    return {
+        "/v1/models": models,
+        "/models": models,
+        "/v1/models/{name:path}": model,
+        "/v1/cluster/auth": cluster_auth,
+        "/info": info,
+        "/meta": meta,
+        "/version": version,
+        "/.well-known/live": live,
+        "/.well-known/ready": ready,
+    }
+
+
+def _named(state: "State", name: str) -> ServedModel:
+    """The model of exactly this name: who asks wants to know whether it is there."""
+    model = state.models.by_name.get(name)
+    if model is None:
+        names = [*state.models.by_name]
+        message = f"Model '{name[:80]}' is not served; expected one of {names}."
+        raise Refusal(404, "model_not_found", message)
+    return model
+
+
+def _model(model: ServedModel) -> Model:
+    return Model(model.name, model.created)
+
+
+def _info(model: ServedModel, settings: Settings) -> Info:
+    if model.engine is None:
+        raise not_ready(model.name)
+    reranker = model.engine.reranker
+    return Info(
+        model_id=model.name,
+        model_dtype=_dtype(reranker.score_tokens),
+        model_type={"reranker": Labels({"0": "LABEL_0"}, {"LABEL_0": 0})},
+        max_input_length=reranker.encoder.max_length,
+        max_batch_tokens=reranker.shapes.tokens,
+        max_client_batch_size=settings.max_documents,
+        tokenization_workers=core_count(),
+        version=t5rank.__version__,
+    )
+
+
+def _dtype(scorer: Any) -> str:
+    """Of the activations; ONNX Runtime's are float32."""
+    if not isinstance(scorer, ModelScorer):
+        return "float32"
+    return np.dtype(scorer.model.module.config.dtype).name
