@@ -24,12 +24,18 @@ _TWO_LENGTHS = Refusal(
     "Request has Content-Length and Transfer-Encoding; expected one.",
     {"Connection": "close"},
 )
+_MOST_LETTERS = 200  # of what a client made up, in a log or a message
 _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def record(scope: Scope) -> dict[str, Any]:
     """What is known of a request so far; it becomes its line in the log."""
     return scope.setdefault("t5rank", {})
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that a client made up."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
 class AccessLog:
@@ -74,8 +80,8 @@ class AccessLog:
         client = scope.get("client") or ("", 0)
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "method": scope["method"],
-            "path": scope["path"],
+            "method": shortened(scope["method"]),
+            "path": shortened(scope["path"]),
             "client": client[0],
             **entry,
             "seconds": round(seconds, 4),
@@ -92,7 +98,9 @@ def _noting(send: Send, entry: dict[str, Any]) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             entry["status"] = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = entry["request_id"]
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = entry["request_id"]
+            headers["X-Content-Type-Options"] = "nosniff"
         await send(message)
 
     return noting

@@ -234,7 +234,8 @@ def _pages(state: State) -> dict[str, Callable]:
 def _page(name: str) -> Callable:
     html = importlib.resources.files("t5rank.serve").joinpath(name).read_bytes()
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    headers = {"Content-Security-Policy": policy + "connect-src 'self'; img-src data:"}
+    policy += "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
+    headers = {"Content-Security-Policy": policy}
 
     async def page(request: Request) -> Response:
         return Response(html, media_type="text/html", headers=headers)
@@ -254,8 +255,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.scope["path"][:200]
-    what = f"{request.method} {path}"
+    path = access.shortened(request.scope["path"])
+    what = f"{access.shortened(request.method)} {path}"
     message = {
         404: f"Path '{path}' is not served; expected one that /docs lists.",
         405: f"Request '{what}' is not served; expected another method, as /docs lists.",

@@ -11,6 +11,7 @@ from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
 from t5rank.serve.settings import Settings
 
+_SETTLES = 1.0  # seconds in which no file changes, once all are there
 _LOG = logging.getLogger(__name__)
 
 
@@ -82,7 +83,7 @@ class Models:
                 self._wake.clear()
                 asked, self._reload = self._reload, False
                 for model in self.by_name.values():
-                    if not self._closed and (asked or model.has_changed()):
+                    if not self._closed and (asked or self._has_changed(model)):
                         with self._progress(model) as progress:
                             model.reload(progress)
 
@@ -93,6 +94,14 @@ class Models:
             with self._progress(model) as progress:
                 model.load(progress)
             _LOG.info("Model '%s' is ready: %.1f s.", model.name, time.monotonic() - start)
+
+    def _has_changed(self, model: ServedModel) -> bool:
+        """Whether a folder has a new model, all of it: files may still be on their way."""
+        seen = model.change()
+        if seen is None:
+            return False
+        self._wake.wait(min(_SETTLES, self._settings.watch))
+        return model.change() == seen
 
     def _progress(self, model: ServedModel) -> Progress:
         title = f"compiling {model.name}"

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t5rank import model_folder
-from t5rank.checkpoints.paths import path
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
+from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
 from t5rank.serve.settings import Settings
@@ -66,7 +65,8 @@ class ServedModel:
         self.reloads = {"succeeded": 0, "failed": 0}
         self._settings = settings
         self._observe = observe
-        self._version: object = None
+        self._tried: object = None  # state of the folder when it was last loaded, or tried in vain
+        self._trouble = ""  # of the last look at it
         self._compiles = 0
 
     @property
@@ -81,14 +81,14 @@ class ServedModel:
           progress: told of every compiled shape.
 
         Raises:
-          ValueError: as `Reranker.from_pretrained`.
+          ValueError: as `Reranker.from_pretrained`, or scores are not finite.
         """
-        version = self.version()
+        self._tried = folder_state(self.folder)
         like = self.engine.replicas if self.engine else ()
         replicas = load_replicas(self.folder, self._settings, like, progress)
         engine = Engine(replicas, self._settings.max_wait, self._count)
         old, self.engine = self.engine, engine
-        self.created, self._version = int(time.time()), version
+        self.created = int(time.time())
         if old is not None:
             old.close()
             self._compiles += old.compiles
@@ -97,28 +97,28 @@ class ServedModel:
         """Loads the folder anew; what is served stays if that fails."""
         try:
             self.load(progress)
-        except Exception:
+        except Exception as error:
             self.reloads["failed"] += 1
-            _LOG.exception(
-                "Model '%s' could not be loaded anew: the one before goes on.", self.name
+            _LOG.error(
+                "Model '%s' could not be loaded anew, and the one before goes on: %s",
+                self.name,
+                error,
             )
         else:
             self.reloads["succeeded"] += 1
             _LOG.info("Model '%s' has been loaded anew from %s.", self.name, self.folder)
 
-    def has_changed(self) -> bool:
-        """Whether the folder has other files than those that were loaded."""
+    def change(self) -> object | None:
+        """The folder's state, if it is another than when it was last loaded, or tried in vain."""
         try:
-            return self.version() != self._version
-        except Exception:
-            _LOG.exception("Model '%s': its folder %s cannot be looked at.", self.name, self.folder)
-            return False
-
-    def version(self) -> object:
-        """Changes with the folder's configuration and checkpoint."""
-        weights = model_folder.weights_path(self.folder)
-        config = (path(self.folder) / model_folder.CONFIG).read_bytes()
-        return config, weights, weights.stat().mtime
+            state = folder_state(self.folder)
+        except (OSError, ValueError) as error:
+            if self._trouble != str(error):
+                _LOG.error("Model '%s': its folder cannot be looked at: %s", self.name, error)
+            self._trouble = str(error)
+            return None
+        self._trouble = ""
+        return state if state != self._tried else None
 
     async def score(self, work: Work, gone: asyncio.Event) -> Scored:
         """Scores the documents of a request.

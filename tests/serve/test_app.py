@@ -248,6 +248,13 @@ def test_the_log_has_texts_only_where_asked(log_texts, caplog):
     assert ("secret" in json.dumps(line)) == log_texts == ("hidden" in json.dumps(line))
 
 
+def test_the_log_has_the_beginning_of_what_clients_made_up(caplog):
+    with caplog.at_level(logging.INFO, "t5rank.access"):
+        app_with().request("Q" * 900, "/" + "p" * 900)
+    (line,) = [json.loads(record.message) for record in caplog.records]
+    assert max(len(line["path"]), len(line["method"])) < 210
+
+
 def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch):
     def broken(tokens):
         raise MemoryError("secret")
