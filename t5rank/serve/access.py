@@ -1,5 +1,6 @@
 """Who may ask, which request it was, and the line that the log gets of it."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -18,12 +19,14 @@ from t5rank.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
 _LOG = logging.getLogger("t5rank.access")
+_CLOSE = {"Connection": "close"}
 _TWO_LENGTHS = Refusal(
     400,
     "validation",
     "Request has Content-Length and Transfer-Encoding; expected one.",
-    {"Connection": "close"},
+    _CLOSE,
 )
+_ENDING = Refusal(503, "ending", "Server ends; expected another one. Ask again.", _CLOSE)
 _MOST_LETTERS = 200  # of what a client made up, in a log or a message
 _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -64,6 +67,9 @@ class AccessLog:
             with self._metrics.in_progress.track_inprogress():
                 app = _TWO_LENGTHS.response() if _has_two_lengths(scope) else self.app
                 await app(scope, receive, _noting(send, entry))
+        except asyncio.CancelledError:  # by the server, when a drain has taken too long
+            if "status" not in entry:
+                await _ENDING.response()(scope, receive, _noting(send, entry))
         except Exception:
             entry["status"] = 500
             raise
