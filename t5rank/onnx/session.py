@@ -67,8 +67,8 @@ def _session(onnxruntime: Any, file: Path, options: Any) -> Any:
             for each in filter(Path.is_file, (file, weights)):
                 shutil.copyfile(each, Path(folder, each.name))
             _check_unchanged(file, before, _states(file, weights))
-            graph = os.path.join(folder, file.name)
-            return onnxruntime.InferenceSession(graph, options, providers=providers)
+            copy = os.path.join(folder, file.name)
+            return onnxruntime.InferenceSession(copy, options, providers=providers)
     except OSError:  # no room there
         graph = file.read_bytes()
         data = np.fromfile(weights, np.uint8) if weights.is_file() else np.zeros(0, np.uint8)

@@ -19,6 +19,7 @@ from t5rank.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
 _LOG = logging.getLogger("t5rank.access")
+_KEY = "t5rank.key"  # of a scope: the digest of the key that was accepted
 _CLOSE = {"Connection": "close"}
 _TWO_LENGTHS = Refusal(
     400,
@@ -34,6 +35,12 @@ _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 def record(scope: Scope) -> dict[str, Any]:
     """What is known of a request so far; it becomes its line in the log."""
     return scope.setdefault("t5rank", {})
+
+
+def client_of(scope: Scope) -> tuple[str, bytes]:
+    """Whose a request is, for shares that are fair: an address, and a key that was accepted."""
+    host = (scope.get("client") or ("", 0))[0]
+    return host, scope.get(_KEY, b"")
 
 
 def shortened(text: str) -> str:
@@ -141,3 +148,4 @@ class ApiKeys:
                 "Authorization has no API key of this server; expected 'Bearer KEY'.",
                 {"WWW-Authenticate": "Bearer"},
             )
+        scope[_KEY] = digest

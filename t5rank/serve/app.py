@@ -5,6 +5,7 @@ import contextlib
 import importlib.resources
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,14 +20,19 @@ from starlette.types import Receive, Scope, Send
 from t5rank.serve import access, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
 from t5rank.serve.errors import Refusal
+from t5rank.serve.json_size import most_values
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
-from t5rank.serve.served_model import ClientGone, Scored
+from t5rank.serve.served_model import Scored
 from t5rank.serve.settings import Settings
 from t5rank.serve.work import Work
+from t5rank.serve.workers import ClientGone, Workers, once, unless_gone
 
+T = TypeVar("T")
 TRUNCATED = "x-t5rank-truncated"
 _LOG = logging.getLogger(__name__)
+_SMALL = 1 << 14  # bytes of a body that the event loop reads and answers itself
+_VALUES = 128  # of JSON, for each document that may be sent
 _MOST_NAMED = 100  # truncated documents that are named in a header
 
 
@@ -39,16 +45,18 @@ class State:
       metrics: what is counted.
       keys: who may ask.
       bodies: what is being asked.
+      workers: threads for what grows with a request.
       draining: whether the server is about to end.
     """
 
     def __init__(self, settings: Settings, failed: Callable[[Exception], None]):
         self.settings = settings
         self.metrics = Metrics()
-        self.models = Models(settings, self.metrics.observe, failed)
+        self.workers = Workers()
+        self.models = Models(settings, self.workers, self.metrics.observe, failed)
         self.metrics.watch(self.models)
         self.keys = access.ApiKeys(settings.api_keys)
-        self.bodies = Bodies(settings)
+        self.bodies = Bodies(settings, self.workers)
         self.draining = False
 
 
@@ -117,25 +125,22 @@ class _Rerank:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         self._state.keys.check(scope)
-        async with self._state.bodies.read(scope, receive) as body:
-            return await self._scored(scope, receive, dialects.parse(scope["path"], body))
+        async with self._state.bodies.read(scope, receive) as body, _departure(receive) as gone:
+            return await self._scored(scope, body, gone)
 
-    async def _scored(self, scope: Scope, receive: Receive, dialect: dialects.Dialect) -> Response:
+    async def _scored(self, scope: Scope, body: bytearray, gone: asyncio.Event) -> Response:
         state, entry = self._state, access.record(scope)
-        entry["dialect"] = dialect.name
+        size = len(body)
+        dialect, work = await self._run(
+            lambda: _read(scope, body, state.settings), scope, size, gone
+        )
         model = state.models.choose(dialect.request.model)
         entry["model"] = model.name
-        work = dialect.request.work()
-        _check_size(work, state.settings.max_documents)
-        entry["documents"] = work.documents()
-        if state.settings.log_texts:
-            entry["lists"] = work.lists
-        async with _departure(receive) as gone:
-            try:
-                scored = await model.score(work, gone)
-            except ClientGone:
-                state.metrics.abandoned.labels(model.name).inc()
-                raise
+        try:
+            scored = await model.score(work, gone, access.client_of(scope), size)
+        except ClientGone:
+            state.metrics.abandoned.labels(model.name).inc()
+            raise
         self._count(model.name, work, scored)
         entry |= _timing(scored)
         answer = dialects.Answer(
@@ -145,13 +150,41 @@ class _Rerank:
             tokens=scored.inputs.tokens,
             path=scope["path"],
         )
-        return _json(dialect.request.answer(answer), headers=_truncated(scored.inputs.cut))
+        written = await self._run(
+            lambda: msgspec.json.encode(dialect.request.answer(answer)), scope, size, gone
+        )
+        headers = _truncated(scored.inputs.cut)
+        return Response(written, headers=headers, media_type="application/json")
+
+    async def _run(
+        self, function: Callable[[], T], scope: Scope, size: int, gone: asyncio.Event
+    ) -> T:
+        """Calls a function: here if the request is small, else in the workers' threads."""
+        if size <= _SMALL:
+            return function()
+        running = self._state.workers.run(once(function), size, access.client_of(scope))
+        return await unless_gone(running, gone)
 
     def _count(self, model: str, work: Work, scored: Scored) -> None:
         metrics = self._state.metrics
         metrics.documents.labels(model).inc(work.documents())
         metrics.cut_documents.labels(model).inc(len(scored.inputs.cut))
         metrics.queue_seconds.labels(model).observe(scored.waited)
+
+
+def _read(scope: Scope, body: bytearray, settings: Settings) -> tuple[dialects.Dialect, Work]:
+    """What a body asks for."""
+    if len(body) > _SMALL and (count := most_values(body)) > _VALUES * settings.max_documents:
+        raise _too_many_values(count, _VALUES * settings.max_documents)
+    entry = access.record(scope)
+    dialect = dialects.parse(scope["path"], body)
+    entry["dialect"] = dialect.name
+    work = dialect.request.work()
+    _check_size(work, settings.max_documents)
+    entry["documents"] = work.documents()
+    if settings.log_texts:
+        entry["lists"] = work.lists
+    return dialect, work
 
 
 @contextlib.asynccontextmanager
@@ -176,6 +209,11 @@ def _check_size(work: Work, most: int) -> None:
     if count > most:
         message = f"Request has {count:,} documents; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
+
+
+def _too_many_values(count: int, most: int) -> Refusal:
+    message = f"Body has {count:,} JSON values; expected at most {most:,}."
+    return Refusal(413, "too_large", message)
 
 
 def _timing(scored: Scored) -> dict[str, object]:

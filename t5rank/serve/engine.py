@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from t5rank.reranker import Reranker
+from t5rank.serve.cutting import Cutter
 from t5rank.serve.queue import Batch, Queue, Request
 from t5rank.vocabulary import EOS_ID
 
@@ -53,6 +54,7 @@ class Engine:
         observe: Callable[[Computed], None] = lambda batch: None,
     ):
         self.reranker = replicas[0]
+        self.cutter = Cutter(self.reranker.encoder.vocabulary)
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe

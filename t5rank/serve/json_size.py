@@ -1,7 +1,7 @@
 """How many values a JSON text has, counted without making them.
 
-A parser of JSON keeps all other threads waiting: a text of 8 MB with millions of empty objects takes
-it a second or two, one with as many letters a hundredth.
+A parser of JSON keeps all other threads waiting: a text of 8 MB with millions of empty objects
+takes it a second or two, one with as many letters a hundredth.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """The models that are served: loaded in the background, and anew when there is a new one."""
 
 import contextlib
+import gc
 import logging
 import threading
 import time
@@ -10,6 +11,7 @@ from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
 from t5rank.serve.settings import Settings
+from t5rank.serve.workers import Workers
 
 _SETTLES = 1.0  # seconds in which no file changes, once all are there
 _LOG = logging.getLogger(__name__)
@@ -20,18 +22,25 @@ class Models:
 
     Args:
       settings: which, and on what.
+      workers: tokenize.
       observe: told of every batch, with the model's name.
       failed: called when a model cannot be loaded at the start.
     """
 
-    def __init__(self, settings: Settings, observe: Observe, failed: Callable[[Exception], None]):
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Workers,
+        observe: Observe,
+        failed: Callable[[Exception], None],
+    ):
         self._settings = settings
         self._failed = failed
         self._wake = threading.Event()
         self._reload = False
         self._closed = False
         self.by_name: Mapping[str, ServedModel] = {
-            name: ServedModel(name, folder, settings, observe)
+            name: ServedModel(name, folder, settings, workers, observe)
             for name, folder in settings.models.items()
         }
         self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
@@ -78,6 +87,8 @@ class Models:
             except Exception as error:
                 self._failed(error)
                 return
+            gc.collect()
+            gc.freeze()  # what stays need not be looked at again, which takes a tenth of a second
             while not self._closed:
                 self._wake.wait(self._settings.watch or None)
                 self._wake.clear()

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from t5rank.serve.errors import Refusal
 
-_LINGER = 1.0  # seconds
+_LINGER = 2.0  # seconds
 _BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
 _SOME = 4096  # bytes that are read at once where each may be the head of a chunk, which takes long
 _WASTE = 65_536  # bytes around the chunks of a body that may come, beside a quarter of the body
@@ -32,8 +32,8 @@ def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Pro
             self._watch_headers()
 
         def get_buffer(self, sizehint: int) -> memoryview:
-            in_body = self.conn.their_state is h11.SEND_BODY
-            return _BUFFER if in_body and not self._is_chunked() else _BUFFER[:_SOME]
+            is_plain = self.conn.their_state is h11.SEND_BODY and not self._is_chunked()
+            return _BUFFER if is_plain or self._refused else _BUFFER[:_SOME]
 
         def buffer_updated(self, nbytes: int) -> None:
             if self._refused:
@@ -118,6 +118,7 @@ def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Pro
                 self.transport.write(self.conn.send(event) or b"")
             self.transport.write_eof()
             self._refused = True
+            self.flow.resume_reading()
             self._forget()
             self._unset_keepalive_if_required()
             if self.cycle is not None:  # the application hears that the client has left

@@ -1,12 +1,13 @@
 """What every dialect asks of a model, and what it gets."""
 
 import dataclasses
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from t5rank.prompts import PairEncoder, Pieces, query_too_long
 from t5rank.serve.cutting import Cutter
+from t5rank.serve.workers import Task, run_here
 
 _PORTION = 1 << 16  # letters that are tokenized without a break
 _LONG_QUERY = 16  # letters for each token of the input; beyond that it is looked at with care
@@ -55,12 +56,7 @@ class Inputs:
 
 def encode(encoder: PairEncoder, work: Work, most: int) -> Inputs:
     """Tokenizes at once; see `encoding`."""
-    task = encoding(encoder, Cutter(encoder.vocabulary), work, most)
-    while True:
-        try:
-            next(task)
-        except StopIteration as end:
-            return end.value
+    return run_here(encoding(encoder, Cutter(encoder.vocabulary), work, most))
 
 
 def letters(cutter: Cutter, max_length: int, work: Work) -> int:
@@ -72,9 +68,7 @@ def letters(cutter: Cutter, max_length: int, work: Work) -> int:
     )
 
 
-def encoding(
-    encoder: PairEncoder, cutter: Cutter, work: Work, most: int
-) -> Generator[float, None, Inputs]:
+def encoding(encoder: PairEncoder, cutter: Cutter, work: Work, most: int) -> Task[Inputs]:
     """Tokenizes piece by piece, yielding the letters of the next one; see `PairEncoder`.
 
     Args:

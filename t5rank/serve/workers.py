@@ -6,17 +6,16 @@ thread takes no long pieces, so that short ones never wait for those.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import Any, TypeVar
 
 from t5rank.cores import core_count
 from t5rank.serve.fair import FairOrder, Job, rank
 
-Task = Generator[float, None, "T"]
 T = TypeVar("T")
+Task = Generator[float, None, T]
 
 _LONG = 1 << 18  # letters or bytes; tokenizing so many takes about 0.1 s
 
@@ -37,6 +36,42 @@ class _Piece(Job):
     is_dropped: bool = False
 
 
+class ClientGone(Exception):
+    """The client did not wait for its answer."""
+
+
+async def unless_gone(running: Coroutine[Any, Any, T], gone: asyncio.Event) -> T:
+    """What a coroutine gives; it is cancelled when the client leaves.
+
+    Raises:
+      ClientGone: the client has left.
+    """
+    task, left = asyncio.ensure_future(running), asyncio.ensure_future(gone.wait())
+    try:
+        await asyncio.wait([task, left], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        left.cancel()
+
+
+def once(function: Callable[[], T]) -> Task[T]:
+    """A task of one piece."""
+    return function()
+    yield 0  # makes it a generator
+
+
+def run_here(task: Task[T]) -> T:
+    """The result of a task, at once."""
+    while True:
+        try:
+            next(task)
+        except StopIteration as end:
+            return end.value
+
+
 class Workers:
     """Threads that serve tasks in fair order.
 
@@ -53,13 +88,20 @@ class Workers:
         for _ in range(self._most_long + 1):
             threading.Thread(target=self._work, name="preparing", daemon=True).start()
 
-    async def run(self, task: Task[T], length: float, client: Hashable = "") -> T:
+    async def run(
+        self,
+        task: Task[T],
+        length: float,
+        client: Hashable = "",
+        unclaimed: Callable[[T], None] = lambda result: None,
+    ) -> T:
         """The result of a task.
 
         Args:
           task: see above; closed at its next `yield` if whoever waits is cancelled.
           length: of its first piece, about as large as the request.
           client: whose it is.
+          unclaimed: takes the result where whoever waited was cancelled when it came.
 
         Raises:
           Exception: as the task.
@@ -68,16 +110,19 @@ class Workers:
         future: asyncio.Future[T] = loop.create_future()
 
         def finish(result: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
+            if error is not None and not future.done():
                 future.set_exception(error)
+            elif error is None and not future.done():
+                future.set_result(result)
+            elif error is None:
+                unclaimed(result)
 
         def done(result: Any, error: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
+            try:
                 loop.call_soon_threadsafe(finish, result, error)
+            except RuntimeError:  # the loop has ended
+                if error is None:
+                    unclaimed(result)
 
         piece = _Piece(task, length, done, client=client)
         with self._changed:
@@ -86,6 +131,10 @@ class Workers:
             self._changed.notify()
         try:
             return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                unclaimed(future.result())
+            raise
         finally:
             piece.is_dropped = True
 

@@ -165,7 +165,7 @@ def test_a_client_that_leaves_frees_its_work(client, model, monkeypatch):
     asyncio.run(client.app(scope, receive, send))
     gate.set()
     assert not sent
-    assert model.engine.queue.tokens == 0
+    wait_for(lambda: model.engine.queue.tokens == 0)
     name = 't5rank_abandoned_requests_total{model="tiny"}'
     after = client.get("/metrics").text
     assert name not in before and f"{name} 1.0" in after

@@ -11,9 +11,19 @@ from t5rank.vocabulary import Vocabulary
 
 SHARED = Path(os.environ.get("T5RANK_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
 T5 = SHARED / "t5_vocab" / "spiece.model"
-ALPHABET = ["a", "ab", " ", "  ", "\t", "\n", "\u00a0", "\u3000", "\u0301", "e\u0301", "\ufb01",
-            "\ufdfa", "\u4e2d", "\u6587", "?", "??", "_", "<extra_id_1>", "</s>", "\u2581", "\u200b",
-            "\U0001f600", "\u1100\u1161", "\uff21", "the", "list", "1", ".", "\u00b4", "x" * 40]  # fmt: skip
+ALPHABET = ["a", "ab", " ", "  ", "\t", "\n", "?", "??", "_", "the", "list", "1", ".", "x" * 40]
+ALPHABET += [
+    "\u00a0",
+    "\u3000",
+    "\u0301",
+    "e\u0301",
+    "\ufb01",
+    "\ufdfa",
+    "\u4e2d",
+    "\u6587",
+    "\u2581",
+]
+ALPHABET += ["\u200b", "\U0001f600", "\u1100\u1161", "\uff21", "\u00b4", "<extra_id_1>", "</s>"]
 
 
 @pytest.fixture(scope="module", params=["own", "t5"])
@@ -83,5 +93,5 @@ def test_ends_are_those_of_the_whole(vocabulary):
     counting = Counting(vocabulary)
     text = "a list of int and the string " * 2000 + "is returned"
     (tokens,) = Cutter(counting).ends([text], 20)
-    assert 20 <= len(tokens) and counting.letters < 2000
+    assert len(tokens) >= 20 and counting.letters < 2000
     assert tokens == vocabulary.encode(text)[-len(tokens) :]

@@ -146,7 +146,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("body", [b"{", b"{" * 20_000, b"{" * 3_000_000])
+@pytest.mark.parametrize("body", [b"x", b"x" * 20_000, b"x" * 3_000_000])
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refused_request_leaves_its_connection_usable(server, name, body):
     start, status = REFUSED[name]
@@ -176,7 +176,8 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
     """One answer, with a Content-Length, of a connection that goes on."""
     answer = b""
     while b"\r\n\r\n" not in answer:
-        assert (part := connection.recv(65536)), answer
+        part = connection.recv(65536)
+        assert part, answer
         answer += part
     head, _, body = answer.partition(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
