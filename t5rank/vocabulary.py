@@ -151,6 +151,20 @@ class Vocabulary:
             for split in parts
         ]
 
+    def keeps_words_apart(self) -> bool:
+        """Whether no piece reaches over a space, so that words are tokenized one by one."""
+        pieces = map(self._processor.id_to_piece, range(len(self)))
+        reaches = any(_WORD_START in piece[1:] or " " in piece for piece in pieces)
+        return not reaches and self.encode("a a") == self.encode("a") + self.encode(" a")
+
+    def longest_piece(self) -> int:
+        """The letters of the longest piece."""
+        return max(len(self._processor.id_to_piece(i)) for i in range(len(self)))
+
+    def takes_as_it_is(self, text: str) -> bool:
+        """Whether each letter is read as itself, by normalization as a whole."""
+        return self._processor.normalize(text).lstrip(_WORD_START) == text
+
     def check_rows(self, rows: int) -> None:
         """Raises ValueError where an embedding table has fewer rows than there are tokens."""
         if rows < len(self):

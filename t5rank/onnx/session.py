@@ -2,7 +2,10 @@
 
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +23,11 @@ class OnnxScorer:
       file: the graph, with its weights beside it.
       threads: of one batch; by default as many as this process has cores.
 
+    What is read is a copy that nobody else knows: ONNX Runtime maps the weights into memory, and a
+    file that is written over later would change the scores, or end the process where it is cut.
+
     Raises:
-      ValueError: ONNX Runtime is not installed, or cannot read the file.
+      ValueError: ONNX Runtime is not installed, cannot read the file, or it is being written.
     """
 
     def __init__(self, file: str | os.PathLike[str], threads: int | None = None):
@@ -33,9 +39,9 @@ class OnnxScorer:
         exact = _has_vnni()
         options.add_session_config_entry("session.x64quantprecision", "0" if exact else "1")
         try:
-            self._session = onnxruntime.InferenceSession(
-                os.fspath(file), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _session(onnxruntime, Path(file), options)
+        except ValueError:
+            raise
         except Exception as error:  # ONNX Runtime's own classes have no common base
             raise ValueError(
                 f"ONNX model '{file}' has an error: {error}; expected what `t5rank export` wrote, "
@@ -49,6 +55,42 @@ class OnnxScorer:
     def outputs(self, tokens: np.ndarray) -> list[np.ndarray]:
         """All outputs of the graph; the scores are the first."""
         return self._session.run(None, {"tokens": np.asarray(tokens, np.int32)})
+
+
+def _session(onnxruntime: Any, file: Path, options: Any) -> Any:
+    """Reads a copy of the files: one without a name on a disk, or else one in memory."""
+    weights = file.with_name(f"{file.name}.data")
+    before = _states(file, weights)
+    providers = ["CPUExecutionProvider"]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for each in filter(Path.is_file, (file, weights)):
+                shutil.copyfile(each, Path(folder, each.name))
+            _check_unchanged(file, before, _states(file, weights))
+            copy = os.path.join(folder, file.name)
+            return onnxruntime.InferenceSession(copy, options, providers=providers)
+    except OSError:  # no room there
+        graph = file.read_bytes()
+        data = np.fromfile(weights, np.uint8) if weights.is_file() else np.zeros(0, np.uint8)
+        _check_unchanged(file, before, _states(file, weights))
+        if len(data):
+            options.add_external_initializers_from_files_in_memory(
+                [weights.name], [data], [len(data)]
+            )
+        return onnxruntime.InferenceSession(graph, options, providers=providers)
+
+
+def _check_unchanged(file: Path, before: list, after: list) -> None:
+    if before != after:
+        raise ValueError(
+            f"ONNX model '{file}' has files that changed while they were read; expected none. "
+            "Load it when they are whole."
+        )
+
+
+def _states(*files: Path) -> list[tuple[int, ...]]:
+    states = [file.stat() for file in files if file.is_file()]
+    return [(s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in states]
 
 
 def _has_vnni() -> bool:

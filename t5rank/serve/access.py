@@ -1,5 +1,6 @@
 """Which request it was, and the line that the log gets of it."""
 
+import asyncio
 import json
 import logging
 import re
@@ -19,18 +20,33 @@ PROBES = frozenset(
     ("/health", "/ready", "/ping", "/metrics", "/.well-known/live", "/.well-known/ready")
 )
 _LOG = logging.getLogger("t5rank.access")
+KEY = "t5rank.key"  # of a scope: the digest of the key that was accepted
+_CLOSE = {"Connection": "close"}
 _TWO_LENGTHS = Refusal(
     400,
     "validation",
     "Request has Content-Length and Transfer-Encoding; expected one.",
-    {"Connection": "close"},
+    _CLOSE,
 )
+_ENDING = Refusal(503, "ending", "Server ends; expected another one. Ask again.", _CLOSE)
+_MOST_LETTERS = 200  # of what a client made up, in a log or a message
 _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def record(scope: Scope) -> dict[str, Any]:
     """What is known of a request so far; it becomes its line in the log."""
     return scope.setdefault("t5rank", {})
+
+
+def client_of(scope: Scope) -> tuple[str, bytes]:
+    """Whose a request is, for shares that are fair: an address, and a key that was accepted."""
+    host = (scope.get("client") or ("", 0))[0]
+    return host, scope.get(KEY, b"")
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that a client made up."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
 class AccessLog:
@@ -67,6 +83,9 @@ class AccessLog:
             with self._metrics.in_progress.track_inprogress():
                 app = _TWO_LENGTHS.response() if _has_two_lengths(scope) else self.app
                 await app(scope, receive, _noting(send, entry))
+        except asyncio.CancelledError:  # by the server, when a drain has taken too long
+            if "status" not in entry:
+                await _ENDING.response()(scope, receive, _noting(send, entry))
         except Exception:
             entry["status"] = 500
             raise
@@ -87,8 +106,8 @@ class AccessLog:
         client = scope.get("client") or ("", 0)
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "method": scope["method"],
-            "path": scope["path"],
+            "method": shortened(scope["method"]),
+            "path": shortened(scope["path"]),
             "client": client[0],
             **entry,
             "seconds": round(seconds, 4),
@@ -105,7 +124,9 @@ def _noting(send: Send, entry: dict[str, Any]) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             entry["status"] = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = entry["request_id"]
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = entry["request_id"]
+            headers["X-Content-Type-Options"] = "nosniff"
         await send(message)
 
     return noting

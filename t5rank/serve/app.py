@@ -6,6 +6,7 @@ import importlib.resources
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,21 +20,26 @@ from starlette.types import Receive, Scope, Send
 from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
 from t5rank.serve.errors import Refusal
+from t5rank.serve.json_size import most_values
 from t5rank.serve.keys import ApiKeys, Key
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
 from t5rank.serve.paths import Paths
 from t5rank.serve.responses import as_json
-from t5rank.serve.served_model import ClientGone, Scored
+from t5rank.serve.served_model import Scored
 from t5rank.serve.settings import Settings
 from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.times import Times
 from t5rank.serve.tracing import TRACERESPONSE, Tracing
 from t5rank.serve.work import Work
+from t5rank.serve.workers import ClientGone, Workers, once, unless_gone
 
+T = TypeVar("T")
 TRUNCATED = "x-t5rank-truncated"
 _LOG = logging.getLogger(__name__)
 _KEYS_SECONDS = 1.0  # between looks at the file of API keys
+_SMALL = 1 << 14  # bytes of a body that the event loop reads and answers itself
+_VALUES = 128  # of JSON, for each document that may be sent
 _MOST_NAMED = 100  # truncated documents that are named in a header
 
 
@@ -47,16 +53,18 @@ class State:
       keys: who may ask.
       bodies: what is being asked.
       spans: what exports traces, if anything does.
+      workers: threads for what grows with a request.
       draining: whether the server is about to end.
     """
 
     def __init__(self, settings: Settings, failed: Callable[[Exception], None]):
         self.settings = settings
         self.metrics = Metrics()
-        self.models = Models(settings, self.metrics.observe, failed)
+        self.workers = Workers()
+        self.models = Models(settings, self.workers, self.metrics.observe, failed)
         self.metrics.watch(self.models)
         self.keys = ApiKeys(settings.api_keys, settings.api_keys_file)
-        self.bodies = Bodies(settings)
+        self.bodies = Bodies(settings, self.workers)
         self.spans = spans_of_environment()
         self.draining = False
 
@@ -147,31 +155,29 @@ class _Rerank:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         key = self._state.keys.check(scope)
+        scope[access.KEY] = key.digest
         if key.name:
             access.record(scope)["key"] = key.name
         key.admit()
-        async with self._state.bodies.read(scope, receive) as body:
-            return await self._scored(scope, receive, dialects.parse(scope["path"], body), key)
+        async with self._state.bodies.read(scope, receive) as body, _departure(receive) as gone:
+            return await self._scored(scope, body, key, gone)
 
     async def _scored(
-        self, scope: Scope, receive: Receive, dialect: dialects.Parsed, key: Key
+        self, scope: Scope, body: bytearray, key: Key, gone: asyncio.Event
     ) -> Response:
         state, entry = self._state, access.record(scope)
-        entry["dialect"] = dialect.name
+        size = len(body)
+        dialect, work = await self._run(
+            lambda: _read(scope, body, state.settings), scope, size, gone
+        )
         model = state.models.choose(dialect.request.model)
         entry["model"] = model.name
-        work = dialect.request.work()
-        _check_size(work, state.settings.max_documents)
-        entry["documents"] = work.documents()
-        if state.settings.log_texts:
-            entry["lists"] = work.lists
         start = time.perf_counter()
-        async with _departure(receive) as gone:
-            try:
-                scored = await model.score(work, gone)
-            except ClientGone:
-                state.metrics.abandoned.labels(model.name).inc()
-                raise
+        try:
+            scored = await model.score(work, gone, access.client_of(scope), size)
+        except ClientGone:
+            state.metrics.abandoned.labels(model.name).inc()
+            raise
         times = Times(time.perf_counter() - start, scored.waited, scored.computed)
         self._count(model.name, work, scored, times, key)
         entry |= _sizes(scored) | times.logged()
@@ -183,7 +189,18 @@ class _Rerank:
             path=scope["path"],
         )
         headers = _truncated(scored.inputs.cut) | times.headers()
-        return as_json(dialect.request.answer(answer), headers=headers)
+        return await self._run(
+            lambda: as_json(dialect.request.answer(answer), headers=headers), scope, size, gone
+        )
+
+    async def _run(
+        self, function: Callable[[], T], scope: Scope, size: int, gone: asyncio.Event
+    ) -> T:
+        """Calls a function: here if the request is small, else in the workers' threads."""
+        if size <= _SMALL:
+            return function()
+        running = self._state.workers.run(once(function), size, access.client_of(scope))
+        return await unless_gone(running, gone)
 
     def _count(self, model: str, work: Work, scored: Scored, times: Times, key: Key) -> None:
         metrics, tokens = self._state.metrics, scored.inputs.tokens
@@ -196,6 +213,21 @@ class _Rerank:
         metrics.documents.labels(model).inc(work.documents())
         metrics.cut_documents.labels(model).inc(len(scored.inputs.cut))
         metrics.queue_seconds.labels(model).observe(scored.waited)
+
+
+def _read(scope: Scope, body: bytearray, settings: Settings) -> tuple[dialects.Parsed, Work]:
+    """What a body asks for."""
+    if len(body) > _SMALL and (count := most_values(body)) > _VALUES * settings.max_documents:
+        raise _too_many_values(count, _VALUES * settings.max_documents)
+    entry = access.record(scope)
+    dialect = dialects.parse(scope["path"], body)
+    entry["dialect"] = dialect.name
+    work = dialect.request.work()
+    _check_size(work, settings.max_documents)
+    entry["documents"] = work.documents()
+    if settings.log_texts:
+        entry["lists"] = work.lists
+    return dialect, work
 
 
 @contextlib.asynccontextmanager
@@ -220,6 +252,11 @@ def _check_size(work: Work, most: int) -> None:
     if count > most:
         message = f"Request has {count:,} documents; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
+
+
+def _too_many_values(count: int, most: int) -> Refusal:
+    message = f"Body has {count:,} JSON values; expected at most {most:,}."
+    return Refusal(413, "too_large", message)
 
 
 def _sizes(scored: Scored) -> dict[str, object]:
@@ -262,7 +299,8 @@ def _pages(state: State) -> dict[str, Callable]:
 def _page(name: str) -> Callable:
     html = importlib.resources.files("t5rank.serve").joinpath(name).read_bytes()
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    headers = {"Content-Security-Policy": policy + "connect-src 'self'; img-src data:"}
+    policy += "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
+    headers = {"Content-Security-Policy": policy}
 
     async def page(request: Request) -> Response:
         return Response(html, media_type="text/html", headers=headers)
@@ -277,8 +315,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.scope["path"][:200]
-    what = f"{request.method} {path}"
+    path = access.shortened(request.scope["path"])
+    what = f"{access.shortened(request.method)} {path}"
     message = {
         404: f"Path '{path}' is not served; expected one that /docs lists.",
         405: f"Request '{what}' is not served; expected another method, as /docs lists.",

@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
+from t5rank.serve.access import client_of
+from t5rank.serve.encodings import decoded, encoding_of
 from t5rank.serve.errors import Refusal, invalid
 from t5rank.serve.settings import Settings
+from t5rank.serve.workers import Workers
 
 _PATIENCE = 4  # so many times the limit is read and thrown away: clients listen when they have sent
 _BODIES = 32  # so many of the largest bodies are held at once
@@ -26,8 +30,9 @@ class Bodies:
       held: bytes of them.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, workers: Workers):
         self.held = 0
+        self._workers = workers
         self._limit = settings.max_body_bytes
         self._timeout = settings.body_timeout
 
@@ -36,18 +41,40 @@ class Bodies:
         """The whole body of a request; it counts as held until the request is answered.
 
         Raises:
-          Refusal: it is too large (413), comes too slowly (408), or many others are held (429).
+          Refusal: it is too large (413), comes too slowly (408), many others are held (429), or
+            it has an encoding that is not known (415) or wrong (400).
           Disconnected: the client left.
         """
-        length = int(dict(scope["headers"]).get(b"content-length", b"0"))
+        headers = Headers(scope=scope)
+        encoding = encoding_of(headers)
+        length = int(headers.get("content-length", "0"))
         if length > _PATIENCE * self._limit:
             raise _too_large(self._limit)
         body = bytearray()
         try:
             await self._read_in_time(receive, body)
+            if encoding:
+                body = await self._decoded(body, encoding, scope)
             yield body
         finally:
             self.held -= len(body)
+
+    async def _decoded(self, body: bytearray, encoding: str, scope: Scope) -> bytearray:
+        self._hold(self._limit)
+        try:
+            task = decoded(body, encoding, self._limit)
+            result = await self._workers.run(task, len(body), client_of(scope))
+        finally:
+            self.held -= self._limit
+        if len(result) > self._limit:
+            raise _too_large(self._limit)
+        self.held += len(result) - len(body)
+        return result
+
+    def _hold(self, size: int) -> None:
+        if self.held + size > _BODIES * self._limit:
+            raise Refusal(429, "overloaded", _HELD, {**_CLOSE, "Retry-After": "1"})
+        self.held += size
 
     async def _read_in_time(self, receive: Receive, body: bytearray) -> None:
         try:
@@ -68,11 +95,9 @@ class Bodies:
             more = message.get("more_body", False)
             if size > _PATIENCE * self._limit:
                 raise _too_large(self._limit)
-            if self.held + len(part) > _BODIES * self._limit:
-                raise Refusal(429, "overloaded", _HELD, {**_CLOSE, "Retry-After": "1"})
             if size <= self._limit:
+                self._hold(len(part))
                 body += part
-                self.held += len(part)
         if size > self._limit:
             raise _too_large(self._limit)
         if not size:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.batching import padded
 from t5rank.reranker import Reranker
+from t5rank.serve.cutting import Cutter
 from t5rank.serve.queue import Batch, Queue, Request
+from t5rank.vocabulary import EOS_ID
 
 _AHEAD = 1  # batches given to the device beside the one that is waited for
 _MEMORY = 0.95  # weight of the batches before in the measured rate
@@ -53,6 +54,7 @@ class Engine:
         observe: Callable[[Computed], None] = lambda batch: None,
     ):
         self.reranker = replicas[0]
+        self.cutter = Cutter(self.reranker.encoder.vocabulary)
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe
@@ -162,11 +164,25 @@ class Engine:
 
 
 def _one_batch(reranker: Reranker) -> tuple[float, float]:
-    """Tokens and seconds of a batch of half the longest inputs."""
+    """Tokens and seconds of a batch of half the longest inputs.
+
+    Raises:
+      ValueError: its scores are not finite.
+    """
     length = reranker.shapes.length(max(1, reranker.encoder.max_length // 2))
     rows = reranker.shapes.rows(length, rest=1 << 30)
-    tokens = padded([], (rows, length)) + 1
-    np.asarray(reranker.score_tokens(tokens))
+    tokens = _some_tokens(reranker, rows * length).reshape(rows, length)
+    scores = np.asarray(reranker.score_tokens(tokens))
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"Model scores have {np.sum(~np.isfinite(scores))} of {rows} values that are not "
+            "finite; expected none. Is the checkpoint from a diverged run?"
+        )
     start = time.perf_counter()
     np.asarray(reranker.score_tokens(tokens))
     return float(tokens.size), time.perf_counter() - start
+
+
+def _some_tokens(reranker: Reranker, count: int) -> np.ndarray:
+    """Tokens spread over the vocabulary, so that many of its embeddings are looked at."""
+    return np.linspace(EOS_ID, len(reranker.encoder.vocabulary) - 1, count, dtype=np.int32)

@@ -1,6 +1,7 @@
 """The models that are served: loaded in the background, and anew when there is a new one."""
 
 import contextlib
+import gc
 import logging
 import threading
 import time
@@ -10,7 +11,9 @@ from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
 from t5rank.serve.settings import Settings
+from t5rank.serve.workers import Workers
 
+_SETTLES = 1.0  # seconds in which no file changes, once all are there
 _LOG = logging.getLogger(__name__)
 
 
@@ -19,18 +22,25 @@ class Models:
 
     Args:
       settings: which, and on what.
+      workers: tokenize.
       observe: told of every batch, with the model's name.
       failed: called when a model cannot be loaded at the start.
     """
 
-    def __init__(self, settings: Settings, observe: Observe, failed: Callable[[Exception], None]):
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Workers,
+        observe: Observe,
+        failed: Callable[[Exception], None],
+    ):
         self._settings = settings
         self._failed = failed
         self._wake = threading.Event()
         self._reload = False
         self._closed = False
         self.by_name: Mapping[str, ServedModel] = {
-            name: ServedModel(name, folder, settings, observe)
+            name: ServedModel(name, folder, settings, workers, observe)
             for name, folder in settings.models.items()
         }
         self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
@@ -77,12 +87,14 @@ class Models:
             except Exception as error:
                 self._failed(error)
                 return
+            gc.collect()
+            gc.freeze()  # what stays need not be looked at again, which takes a tenth of a second
             while not self._closed:
                 self._wake.wait(self._settings.watch or None)
                 self._wake.clear()
                 asked, self._reload = self._reload, False
                 for model in self.by_name.values():
-                    if not self._closed and (asked or model.has_changed()):
+                    if not self._closed and (asked or self._has_changed(model)):
                         with self._progress(model) as progress:
                             model.reload(progress)
 
@@ -93,6 +105,14 @@ class Models:
             with self._progress(model) as progress:
                 model.load(progress)
             _LOG.info("Model '%s' is ready: %.1f s.", model.name, time.monotonic() - start)
+
+    def _has_changed(self, model: ServedModel) -> bool:
+        """Whether a folder has a new model, all of it: files may still be on their way."""
+        seen = model.change()
+        if seen is None:
+            return False
+        self._wake.wait(min(_SETTLES, self._settings.watch))
+        return model.change() == seen
 
     def _progress(self, model: ServedModel) -> Progress:
         title = f"compiling {model.name}"

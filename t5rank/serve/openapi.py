@@ -46,6 +46,7 @@ _REFUSALS = {
     "404": "There is no such model.",
     "408": "The request did not come in time.",
     "413": "The body or the number of documents is too large.",
+    "415": "The body's encoding is another than gzip or deflate.",
     "429": "Too much waits, or the key has asked too much: come again after Retry-After seconds.",
     "503": "The model is not ready yet.",
 }

@@ -1,12 +1,10 @@
 """Requests that wait for their scores, and which of their inputs are computed next.
 
-Requests are admitted whole, by tokens. Each has a turn: the tokens that had been scored when it
-came, plus its own. The lowest turn is served first, so one document does not wait behind a
-thousand that came just before it, and the thousand wait behind no more later work than their own.
-A batch is filled with inputs of the same length of the requests that are next.
+Requests are admitted whole, by tokens, and served in fair order (see `fair`): a batch is filled
+with inputs of the same length of the requests that are next, and the inputs of one request in one
+batch are a piece of it.
 """
 
-import bisect
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from t5rank.batching import BatchShapes, padded
+from t5rank.serve.fair import FairOrder, Job, rank
 
 _POOL = 32  # batches' worth of tokens among which inputs of one length are looked for
 
@@ -29,13 +28,12 @@ class Closed(Exception):
 
 
 @dataclasses.dataclass(eq=False)
-class Request:
+class Request(Job):
     """Inputs of one client, being scored.
 
     Attributes:
       rows: token rows.
       done: called once, by the scoring thread, when `scores` or `error` is there.
-      turn: see above.
       pending: the rows that wait, the longest first.
       left: rows without a score.
       scores: `[rows]`.
@@ -45,7 +43,6 @@ class Request:
 
     rows: Sequence[np.ndarray]
     done: Done
-    turn: int = 0
     started: float = 0.0
     error: Exception | None = None
 
@@ -84,7 +81,7 @@ class Queue:
     def __init__(self, shapes: BatchShapes, limit: int):
         self.limit = limit
         self._shapes = shapes
-        self._served = 0
+        self._order = FairOrder()
         self._reserved = 0
         self._waiting: list[Request] = []
         self._changed = threading.Condition()
@@ -125,8 +122,8 @@ class Queue:
         size = int(request.lengths.sum())
         with self._changed:
             self._reserved += size - reserved
-            request.turn = self._served + size
-            bisect.insort(self._waiting, request, key=lambda item: item.turn)
+            self._order.add(request, size)
+            self._waiting.append(request)
             self._changed.notify_all()
 
     def drop(self, request: Request) -> None:
@@ -152,6 +149,7 @@ class Queue:
 
     def _next_batch(self) -> Batch:
         pool = self._pool()
+        self._order.serve(pool[0])
         rows = np.concatenate([request.pending for request in pool])
         lengths = np.concatenate([request.lengths[request.pending] for request in pool])
         owners = np.repeat(np.arange(len(pool)), [len(request.pending) for request in pool])
@@ -162,17 +160,19 @@ class Queue:
         parts = [(pool[i], rows[chosen[owners[chosen] == i]]) for i in np.unique(owners[chosen])]
         for request, taken in parts:
             request.pending = request.pending[~np.isin(request.pending, taken)]
-            if not len(request.pending):
-                self._waiting.remove(request)
+            request.tag += int(request.lengths[taken].sum())
+        self._waiting = [request for request in self._waiting if len(request.pending)]
         used = int(lengths[chosen].sum())
         self._reserved -= used
-        self._served += used
+        if not self._waiting:
+            self._order.rest()
         texts = [request.rows[i] for request, taken in parts for i in taken]
         return Batch(padded(texts, shape), parts, used)
 
     def _pool(self) -> list[Request]:
         """The requests that are next, with enough inputs to choose from."""
         pool, tokens = [], 0
+        self._waiting.sort(key=rank)
         for request in self._waiting:
             pool.append(request)
             tokens += int(request.lengths[request.pending].sum())
@@ -182,6 +182,8 @@ class Queue:
 
     def _remove(self, request: Request) -> None:
         if request in self._waiting:
+            rest = int(request.lengths[request.pending].sum())
             self._waiting.remove(request)
-            self._reserved -= int(request.lengths[request.pending].sum())
+            self._order.drop(request, rest, self._waiting)
+            self._reserved -= rest
             request.pending = request.pending[:0]

@@ -3,30 +3,28 @@
 import asyncio
 import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
 
-from t5rank import model_folder
-from t5rank.checkpoints.paths import path
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
+from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
 from t5rank.serve.settings import Settings
-from t5rank.serve.work import Inputs, Work, best, encode
+from t5rank.serve.work import Inputs, Work, best, encoding, letters
+from t5rank.serve.workers import Task, Workers, unless_gone
 
 Observe = Callable[[str, Computed], None]
 
 _CHUNKS = 10  # times the documents of a request, as many inputs may it have
 _TOKENS_A_LETTER = 0.3  # a guess at what a text will take, until it is tokenized
+_SECONDS_A_LETTER = 4e-7  # of tokenizing, by one of two shared cores
 _LOG = logging.getLogger(__name__)
-
-
-class ClientGone(Exception):
-    """The client did not wait for its answer."""
 
 
 class Scored(NamedTuple):
@@ -58,15 +56,19 @@ class ServedModel:
       reloads: how often a new model has taken over, and how often one could not.
     """
 
-    def __init__(self, name: str, folder: str, settings: Settings, observe: "Observe"):
+    def __init__(
+        self, name: str, folder: str, settings: Settings, workers: Workers, observe: "Observe"
+    ):
         self.name = name
         self.folder = folder
         self.engine: Engine | None = None
         self.created = 0
         self.reloads = {"succeeded": 0, "failed": 0}
         self._settings = settings
+        self._workers = workers
         self._observe = observe
-        self._version: object = None
+        self._tried: object = None  # state of the folder when it was last loaded, or tried in vain
+        self._trouble = ""  # of the last look at it
         self._compiles = 0
 
     @property
@@ -81,14 +83,14 @@ class ServedModel:
           progress: told of every compiled shape.
 
         Raises:
-          ValueError: as `Reranker.from_pretrained`.
+          ValueError: as `Reranker.from_pretrained`, or scores are not finite.
         """
-        version = self.version()
+        self._tried = folder_state(self.folder)
         like = self.engine.replicas if self.engine else ()
         replicas = load_replicas(self.folder, self._settings, like, progress)
         engine = Engine(replicas, self._settings.max_wait, self._count)
         old, self.engine = self.engine, engine
-        self.created, self._version = int(time.time()), version
+        self.created = int(time.time())
         if old is not None:
             old.close()
             self._compiles += old.compiles
@@ -97,60 +99,74 @@ class ServedModel:
         """Loads the folder anew; what is served stays if that fails."""
         try:
             self.load(progress)
-        except Exception:
+        except Exception as error:
             self.reloads["failed"] += 1
-            _LOG.exception(
-                "Model '%s' could not be loaded anew: the one before goes on.", self.name
+            _LOG.error(
+                "Model '%s' could not be loaded anew, and the one before goes on: %s",
+                self.name,
+                error,
             )
         else:
             self.reloads["succeeded"] += 1
             _LOG.info("Model '%s' has been loaded anew from %s.", self.name, self.folder)
 
-    def has_changed(self) -> bool:
-        """Whether the folder has other files than those that were loaded."""
+    def change(self) -> object | None:
+        """The folder's state, if it is another than when it was last loaded, or tried in vain."""
         try:
-            return self.version() != self._version
-        except Exception:
-            _LOG.exception("Model '%s': its folder %s cannot be looked at.", self.name, self.folder)
-            return False
+            state = folder_state(self.folder)
+        except (OSError, ValueError) as error:
+            if self._trouble != str(error):
+                _LOG.error("Model '%s': its folder cannot be looked at: %s", self.name, error)
+            self._trouble = str(error)
+            return None
+        self._trouble = ""
+        return state if state != self._tried else None
 
-    def version(self) -> object:
-        """Changes with the folder's configuration and checkpoint."""
-        weights = model_folder.weights_path(self.folder)
-        config = (path(self.folder) / model_folder.CONFIG).read_bytes()
-        return config, weights, weights.stat().mtime
-
-    async def score(self, work: Work, gone: asyncio.Event) -> Scored:
+    async def score(
+        self, work: Work, gone: asyncio.Event, client: Hashable = "", size: int = 0
+    ) -> Scored:
         """Scores the documents of a request.
 
         Args:
           work: the request.
           gone: set when the client has left; what waits of its work is dropped then.
+          client: whose it is.
+          size: bytes of the request, which say where it waits for being tokenized.
 
         Raises:
           Refusal: the model is not ready or has too much to do, or the request is wrong.
           ClientGone: the client has left.
         """
+        if self.engine is None:
+            raise not_ready(self.name)
+        task = self._queued(work, client)
+        queued = await unless_gone(self._workers.run(task, size, client, _Queued.drop), gone)
+        return await unless_gone(_scored(queued, work.documents()), gone)
+
+    def _queued(self, work: Work, client: Hashable) -> Task["_Queued"]:
+        """A task that admits a request, tokenizes it, and lets it wait for its scores."""
         engine, reserved = self._reserve(work)
-        loop = asyncio.get_running_loop()
+        most = _CHUNKS * self._settings.max_documents
         try:
-            inputs = await loop.run_in_executor(
-                None, encode, engine.reranker.encoder, work, _CHUNKS * self._settings.max_documents
-            )
+            inputs = yield from encoding(engine.reranker.encoder, engine.cutter, work, most)
         except ValueError as error:
             engine.queue.release(reserved)
             raise invalid(str(error)) from error
-        except BaseException:
+        except BaseException:  # the client has left, too
             engine.queue.release(reserved)
             raise
-        return await _scored(engine, inputs, reserved, work.documents(), gone)
+        queued = _Queued(engine, inputs, client)
+        engine.queue.put(queued.request, reserved)
+        return queued
 
     def _reserve(self, work: Work) -> tuple[Engine, int]:
         while True:
             engine = self.engine
             if engine is None:
                 raise not_ready(self.name)
-            tokens = _guess(work, engine.reranker.encoder.max_length)
+            length = engine.reranker.encoder.max_length
+            tokens = _guess(work, length)
+            tokens += int(engine.rate * _SECONDS_A_LETTER * letters(engine.cutter, length, work))
             try:
                 engine.queue.reserve(tokens)
             except Full:
@@ -165,34 +181,61 @@ class ServedModel:
         self._observe(self.name, batch)
 
 
-async def _scored(
-    engine: Engine, inputs: Inputs, reserved: int, documents: int, gone: asyncio.Event
-) -> Scored:
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    request = Request(inputs.rows, lambda _: _call(loop, done.set))
-    put = time.perf_counter()
-    engine.queue.put(request, reserved)
-    waits = [asyncio.ensure_future(event.wait()) for event in (done, gone)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        if not done.is_set():
-            engine.queue.drop(request)
-    if not done.is_set():
-        raise ClientGone
+class _Queued:
+    """A request in the queue of an engine.
+
+    Attributes:
+      engine: what scores it.
+      inputs: what is scored.
+      request: in the queue.
+      put: when it was put there.
+    """
+
+    def __init__(self, engine: Engine, inputs: Inputs, client: Hashable):
+        self.engine = engine
+        self.inputs = inputs
+        self.request = Request(inputs.rows, self._finish, client=client)
+        self.put = time.perf_counter()
+        self._lock = threading.Lock()
+        self._is_done = False
+        self._waiter: Callable[[], None] | None = None
+
+    def _finish(self, _: Request) -> None:
+        with self._lock:
+            self._is_done, waiter = True, self._waiter
+        if waiter is not None:
+            waiter()
+
+    async def wait(self) -> None:
+        """Until it is scored; whoever is cancelled here drops what still waits."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            self._waiter = lambda: _call(loop, done.set)
+            if self._is_done:
+                return
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            self.drop()
+            raise
+
+    def drop(self) -> None:
+        """Forgets what still waits."""
+        self.engine.queue.drop(self.request)
+
+
+async def _scored(queued: _Queued, documents: int) -> Scored:
+    await queued.wait()
+    request, inputs = queued.request, queued.inputs
     if request.error is not None:
         raise request.error
     scores = best(request.scores, inputs, documents)
-    finished = time.perf_counter()
     return Scored(
         scores,
-        engine.reranker.probability(scores),
+        queued.engine.reranker.probability(scores),
         inputs,
-        waited=request.started - put,
-        computed=finished - request.started,
+        waited=request.started - queued.put,
+        computed=time.perf_counter() - request.started,
     )
 
 

@@ -105,16 +105,18 @@ class Settings:
 def named_models(arguments: list[str]) -> dict[str, str]:
     """`NAME=DIR`, or `DIR` for a model named like its folder.
 
-    >>> named_models(["models/small", "large=models/large_v2"])
-    {'small': 'models/small', 'large': 'models/large_v2'}
+    A folder may have = in its path, and a name / within: what is a folder as a whole is taken so.
+
+    >>> named_models(["models/small", "large=models/large_v2", "org/base=models/base"])
+    {'small': 'models/small', 'large': 'models/large_v2', 'org/base': 'models/base'}
 
     Raises:
       ValueError: two models have one name.
     """
     models: dict[str, str] = {}
     for argument in arguments:
-        name, is_named, folder = argument.partition("=")
-        if not is_named or not name or os.sep in name:  # a folder may have = in its path
+        name, _, folder = argument.partition("=")
+        if not name or not folder or "://" in name or Path(argument).expanduser().is_dir():
             name, folder = Path(argument).absolute().name, argument
         if name in models:
             raise ValueError(

@@ -37,13 +37,19 @@ HEADS = {
 
 
 def save_model(
-    folder: Path, vocabulary_file: str, head: str = "rankt5", seed: int = 0, step: int = 1
+    folder: Path,
+    vocabulary_file: str,
+    head: str = "rankt5",
+    seed: int = 0,
+    step: int = 1,
+    scale: float = 1.0,
 ) -> Path:
-    """A model folder with random parameters, inputs of up to 64 tokens."""
+    """A model folder with random parameters, times `scale`; inputs of up to 64 tokens."""
     model = ranking.RankingModel(*HEADS[head])
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(MONOT5), 64)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
+    params = jax.tree.map(lambda leaf: scale * leaf, params)
     model_folder.save_config(folder, model, encoder)
     with checkpoints.Checkpointer(folder, keep=9) as saver:
         saver.save(step, optimizers.adamw().create(params))

@@ -165,7 +165,7 @@ def test_a_client_that_leaves_frees_its_work(client, model, monkeypatch):
     asyncio.run(client.app(scope, receive, send))
     gate.set()
     assert not sent
-    assert model.engine.queue.tokens == 0
+    wait_for(lambda: model.engine.queue.tokens == 0)
     name = 't5rank_abandoned_requests_total{model="tiny"}'
     after = client.get("/metrics").text
     assert name not in before and f"{name} 1.0" in after
@@ -246,6 +246,13 @@ def test_the_log_has_texts_only_where_asked(log_texts, caplog):
     (line,) = [json.loads(record.message) for record in caplog.records]
     assert (line["path"], line["status"], line["documents"]) == ("/v2/rerank", 503, 1)
     assert ("secret" in json.dumps(line)) == log_texts == ("hidden" in json.dumps(line))
+
+
+def test_the_log_has_the_beginning_of_what_clients_made_up(caplog):
+    with caplog.at_level(logging.INFO, "t5rank.access"):
+        app_with().request("Q" * 900, "/" + "p" * 900)
+    (line,) = [json.loads(record.message) for record in caplog.records]
+    assert max(len(line["path"]), len(line["method"])) < 210
 
 
 def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch):

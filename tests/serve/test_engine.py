@@ -12,6 +12,7 @@ from t5rank.serve.queue import Request
 
 class Encoder:
     max_length = 32
+    vocabulary = range(2)
 
 
 def reranker(score_tokens) -> Reranker:

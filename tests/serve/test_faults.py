@@ -138,6 +138,60 @@ def test_who_is_answered_before_his_body_has_come_is_cut_off(server):
     assert status == 404
 
 
+REFUSED = {
+    "no path": (b"POST /nothing", 404),
+    "no method": (b"PUT /rerank", 405),
+    "a page": (b"POST /health", 405),
+    "wrong body": (b"POST /rerank", 400),
+}
+
+
+@pytest.mark.parametrize("body", [b"x", b"x" * 20_000, b"x" * 3_000_000])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_request_leaves_its_connection_usable(server, name, body):
+    start, status = REFUSED[name]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        for _ in range(2):
+            head = start + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(head)
+            time.sleep(0.05)  # an answer would be there already
+            connection.sendall(body)
+            assert read_answer(connection)[0] == status
+        connection.sendall(request())
+        assert read_answer(connection)[0] == 200
+
+
+def test_who_sends_no_rest_is_told_that_the_connection_closes(server):
+    data = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+    assert b"connection: close" in exchange(server, data).lower()
+
+
+def test_who_asks_before_sending_is_refused_without_it(server):
+    data = b"POST /nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    answer = exchange(server, data).lower()
+    assert b" 404 " in answer and b" 100 " not in answer and b"connection: close" in answer
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """One answer, with a Content-Length, of a connection that goes on."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = connection.recv(65536)
+        assert part, answer
+        answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(head.split()[1]), body
+
+
+def test_bodies_of_the_smallest_chunks_are_refused(server):
+    head = b"POST /rerank HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    status, answer = answer_of(server, head + b"1\r\na\r\n" * 100_000)
+    assert (status, "chunks of very few bytes" in answer["message"]) == (400, True), answer
+
+
 def test_who_does_not_read_is_cut_off(server):
     texts = ["a list of int " * 500] * 1000
     body = json.dumps({"query": "q", "documents": texts, "return_documents": True}).encode()

@@ -87,11 +87,19 @@ def test_what_cannot_be_served_ends_with_an_error(options, message, model_dir, c
     assert message in capsys.readouterr().err
 
 
-def test_models_have_the_names_of_their_folders_or_others():
-    assert named_models(["models/a/", "b=models/a", "runs/lr=1"]) == {
+def test_models_have_the_names_of_their_folders_or_others(tmp_path):
+    folder = tmp_path / "runs" / "lr=1"
+    folder.mkdir(parents=True)
+    arguments = ["models/a/", "b=models/a", f"{folder}", "org/name=models/a", f"org/lr={folder}"]
+    assert named_models([*arguments, "gs://bucket/lr=2", "=c", "d="]) == {
         "a": "models/a/",
         "b": "models/a",
-        "lr=1": "runs/lr=1",
+        "lr=1": str(folder),
+        "org/name": "models/a",
+        "org/lr": str(folder),
+        "lr=2": "gs://bucket/lr=2",
+        "=c": "=c",
+        "d=": "d=",
     }
 
 

@@ -1,0 +1,92 @@
+"""Tokens of the beginning or the end of a text, without tokenizing all of it.
+
+SentencePiece finds pieces from left to right: the best way to cut a text up to some letter does not
+depend on what follows. No piece of T5's vocabularies has a space within, so every text may be cut
+before a space, and the tokens before it stay. Where there is no space (Chinese, a run of letters),
+one of any L neighbouring places is the end of a piece, L being the length of the longest piece:
+what the texts that end at each of these have in common at their beginning, the whole text has, too.
+A text for which neither helps is tokenized whole.
+"""
+
+from collections.abc import Sequence
+
+from t5rank.vocabulary import Vocabulary
+
+_LETTERS = 6  # looked at first for each token that is wanted; English has four or five
+_MORE = 4  # times as many, where these were too few
+
+
+class Cutter:
+    """Cuts texts for one vocabulary.
+
+    Args:
+      vocabulary: tokenizes.
+    """
+
+    def __init__(self, vocabulary: Vocabulary):
+        self._vocabulary = vocabulary
+        self._keeps_words = vocabulary.keeps_words_apart()
+        self._longest = vocabulary.longest_piece()
+
+    def letters(self, text: str, want: int) -> int:
+        """About how many letters are tokenized where `want` tokens are needed."""
+        size = _LETTERS * want
+        has_space = self._space_before(text, size) > 0
+        return min(len(text), 2 * size) if has_space else len(text)
+
+    def beginnings(self, texts: Sequence[str], want: int) -> list[list[int]]:
+        """The first tokens of each text: at least `want` of them, or all."""
+        size = _LETTERS * want
+        cut = [text if len(text) <= 2 * size else self._words(text, size) for text in texts]
+        tokens = self._vocabulary.encode_batch(cut)
+        for i, text in enumerate(texts):
+            if len(tokens[i]) < want and len(cut[i]) < len(text):
+                tokens[i] = self._beginning(text, want)
+        return tokens
+
+    def ends(self, texts: Sequence[str], want: int) -> list[list[int]]:
+        """The last tokens of each text: at least `want` of them, or all.
+
+        Where two ways to cut a run such as "?????" tie, it may be cut in the other one.
+        """
+        return [self._end(text, want) for text in texts]
+
+    def _beginning(self, text: str, want: int) -> list[int]:
+        size = _LETTERS * want
+        while 2 * size < len(text):
+            if words := self._words(text, size):
+                tokens = self._vocabulary.encode(words)
+            else:
+                tokens = self._sure(text, size)
+            if len(tokens) >= want:
+                return tokens
+            size *= _MORE
+        return self._vocabulary.encode(text)
+
+    def _end(self, text: str, want: int) -> list[int]:
+        size = _LETTERS * want
+        while 2 * size < len(text) and self._keeps_words:
+            place = text.find(" ", len(text) - size, len(text) - size // 2)
+            if place >= 0 and len(tokens := self._vocabulary.encode(text[place:])) >= want:
+                return tokens
+            size *= _MORE
+        return self._vocabulary.encode(text)
+
+    def _words(self, text: str, size: int) -> str:
+        """Whole words, of at most `size` letters; none where no space is near."""
+        return text[: self._space_before(text, size)]
+
+    def _space_before(self, text: str, size: int) -> int:
+        return max(0, text.rfind(" ", size // 2, size)) if self._keeps_words else 0
+
+    def _sure(self, text: str, size: int) -> list[int]:
+        """Tokens within the first letters that no continuation changes; maybe none."""
+        around = text[size - self._longest : size + 1]
+        costly = 2 * self._longest * size > len(text)
+        if costly or not self._vocabulary.takes_as_it_is(around):
+            return []
+        ends = range(size - self._longest + 1, size + 1)
+        tokens = self._vocabulary.encode_batch([text[:end] for end in ends])
+        common = min(map(len, tokens))
+        first, last = min(tokens), max(tokens)  # in the order of lists these differ first
+        return first[: next((i for i in range(common) if first[i] != last[i]), common)]

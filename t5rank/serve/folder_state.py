@@ -1,0 +1,41 @@
+"""What a model folder holds, told without reading its weights."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from t5rank import model_folder
+from t5rank.checkpoints.paths import path
+
+
+def folder_state(folder: str) -> object:
+    """Differs from the one before whenever the model that would be loaded may be another one.
+
+    It has what is in the configuration and the vocabulary. Weights on a disk are told by the inode,
+    the size and the times (in nanoseconds) of every file, and where links lead: files of one
+    second, copies that keep their times, and links that were turned all differ. On an object store
+    it is the time of the weights.
+
+    Raises:
+      ValueError: the folder has no weights.
+      OSError: something cannot be looked at.
+    """
+    weights = model_folder.weights_path(folder)
+    names = (model_folder.CONFIG, model_folder.VOCABULARY)
+    small = [hashlib.sha256((path(folder) / name).read_bytes()).digest() for name in names]
+    if "://" in os.fspath(weights):
+        return small, os.fspath(weights), weights.stat().mtime
+    return small, [_file_state(file) for file in _files(Path(weights))]
+
+
+def _files(weights: Path) -> list[Path]:
+    """A checkpoint's files; those of an exported graph have names that begin alike."""
+    if weights.is_dir():
+        return [weights, *sorted(weights.rglob("*"))]
+    return sorted(weights.parent.glob(f"{weights.name}*"))
+
+
+def _file_state(file: Path) -> tuple[str, list[int]]:
+    s = file.stat()
+    numbers = [s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns]
+    return os.path.realpath(file), numbers

@@ -1,0 +1,182 @@
+"""Threads for what a request needs beside scores: it is read, tokenized, and its answer written.
+
+A task is a generator. It runs from one `yield` to the next without a break, and yields the length
+of the piece that comes next; what it returns is the result. Pieces are served in fair order. One
+thread takes no long pieces, so that short ones never wait for those.
+"""
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Callable, Coroutine, Generator, Hashable
+from typing import Any, TypeVar
+
+from t5rank.cores import core_count
+from t5rank.serve.fair import FairOrder, Job, rank
+
+T = TypeVar("T")
+Task = Generator[float, None, T]
+
+_LONG = 1 << 18  # letters or bytes; tokenizing so many takes about 0.1 s
+
+
+@dataclasses.dataclass(eq=False)
+class _Piece(Job):
+    """A task that waits for its next piece to be done.
+
+    Attributes:
+      task: the generator.
+      length: of the next piece.
+      done: called once, by a worker, with the result and the error.
+    """
+
+    task: Task[Any]
+    length: float
+    done: Callable[[Any, BaseException | None], None]
+    is_dropped: bool = False
+
+
+class ClientGone(Exception):
+    """The client did not wait for its answer."""
+
+
+async def unless_gone(running: Coroutine[Any, Any, T], gone: asyncio.Event) -> T:
+    """What a coroutine gives; it is cancelled when the client leaves.
+
+    Raises:
+      ClientGone: the client has left.
+    """
+    task, left = asyncio.ensure_future(running), asyncio.ensure_future(gone.wait())
+    try:
+        await asyncio.wait([task, left], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        left.cancel()
+
+
+def once(function: Callable[[], T]) -> Task[T]:
+    """A task of one piece."""
+    return function()
+    yield 0  # makes it a generator
+
+
+def run_here(task: Task[T]) -> T:
+    """The result of a task, at once."""
+    while True:
+        try:
+            next(task)
+        except StopIteration as end:
+            return end.value
+
+
+class Workers:
+    """Threads that serve tasks in fair order.
+
+    Args:
+      threads: how many, at least two; by default one a core, and at most eight.
+    """
+
+    def __init__(self, threads: int | None = None):
+        self._most_long = (threads or max(2, min(8, core_count()))) - 1
+        self._order = FairOrder()
+        self._waiting: list[_Piece] = []
+        self._long = 0  # long pieces that are being done
+        self._changed = threading.Condition()
+        for _ in range(self._most_long + 1):
+            threading.Thread(target=self._work, name="preparing", daemon=True).start()
+
+    async def run(
+        self,
+        task: Task[T],
+        length: float,
+        client: Hashable = "",
+        unclaimed: Callable[[T], None] = lambda result: None,
+    ) -> T:
+        """The result of a task.
+
+        Args:
+          task: see above; closed at its next `yield` if whoever waits is cancelled.
+          length: of its first piece, about as large as the request.
+          client: whose it is.
+          unclaimed: takes the result where whoever waited was cancelled when it came.
+
+        Raises:
+          Exception: as the task.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def finish(result: Any, error: BaseException | None) -> None:
+            if error is not None and not future.done():
+                future.set_exception(error)
+            elif error is None and not future.done():
+                future.set_result(result)
+            elif error is None:
+                unclaimed(result)
+
+        def done(result: Any, error: BaseException | None) -> None:
+            try:
+                loop.call_soon_threadsafe(finish, result, error)
+            except RuntimeError:  # the loop has ended
+                if error is None:
+                    unclaimed(result)
+
+        piece = _Piece(task, length, done, client=client)
+        with self._changed:
+            self._order.add(piece, length)
+            self._waiting.append(piece)
+            self._changed.notify()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                unclaimed(future.result())
+            raise
+        finally:
+            piece.is_dropped = True
+
+    def _work(self) -> None:
+        while True:
+            piece, is_long = self._take()
+            try:
+                if piece.is_dropped:
+                    piece.task.close()
+                    continue
+                piece.length = next(piece.task)
+            except StopIteration as end:
+                piece.done(end.value, None)
+            except BaseException as error:
+                piece.done(None, error)
+            else:
+                self._put_back(piece)
+            finally:
+                with self._changed:
+                    self._long -= is_long
+                    self._changed.notify()
+
+    def _take(self) -> tuple[_Piece, bool]:
+        with self._changed:
+            while not (able := self._able()):
+                self._changed.wait()
+            piece = min(able, key=rank)
+            is_long = piece.length > _LONG
+            self._waiting.remove(piece)
+            self._order.serve(piece)
+            piece.tag += piece.length
+            self._long += is_long
+            if not self._waiting:
+                self._order.rest()
+            return piece, is_long
+
+    def _able(self) -> list[_Piece]:
+        if self._long < self._most_long:
+            return self._waiting
+        return [piece for piece in self._waiting if piece.length <= _LONG]
+
+    def _put_back(self, piece: _Piece) -> None:
+        with self._changed:
+            self._waiting.append(piece)
+            self._changed.notify()

@@ -1,0 +1,61 @@
+"""Compressed bodies, beside what Python's gzip and zlib make."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+from starlette.testclient import TestClient
+
+from t5rank.serve.app import make_app
+from t5rank.serve.settings import Settings
+
+BODY = json.dumps({"query": "q", "documents": ["a list", "b" * 5000]}).encode()
+LIMIT = 10_000
+
+
+def raw_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+def post(content: bytes, encoding: str):
+    client = TestClient(make_app(Settings({"m": "nowhere"}, max_body_bytes=LIMIT)))
+    response = client.post("/rerank", content=content, headers={"Content-Encoding": encoding})
+    assert client.app.state.t5rank.bodies.held == 0
+    return response
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", raw_deflate(BODY)),
+        ("identity", BODY),
+    ],
+)
+def test_compressed_bodies_are_read(encoding, content):
+    assert post(content, encoding).status_code == 503  # read; there is no model here
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "status", "message"),
+    [
+        ("br", BODY, 415, "the encoding 'br'; expected gzip, deflate or none"),
+        ("zstd", BODY, 415, "expected gzip"),
+        ("gzip, gzip", BODY, 415, "expected gzip"),
+        ("gzip", BODY, 400, "no valid gzip"),
+        ("gzip", gzip.compress(BODY)[:-9], 400, "ends early"),
+        ("deflate", b"\xff" * 9, 400, "no valid deflate"),
+        ("gzip", b"", 400, "0 bytes"),
+        ("gzip", gzip.compress(b" " * (LIMIT + 1)), 413, "more than 10,000 bytes"),
+        ("gzip", gzip.compress(b" " * 9_000_000), 413, "more than 10,000 bytes"),
+        ("deflate", zlib.compress(b" " * 1_000_000), 413, "more than 10,000 bytes"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(encoding, content, status, message):
+    response = post(content, encoding)
+    assert (response.status_code, message in response.json()["message"]) == (status, True)
