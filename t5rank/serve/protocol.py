@@ -116,7 +116,8 @@ def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Pro
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # TLS cannot
+                self.transport.write_eof()
             self._refused = True
             self.flow.resume_reading()
             self._forget()
