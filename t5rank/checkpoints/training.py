@@ -131,8 +131,13 @@ class Checkpointer:
         try:
             yield
         except Exception as error:
-            said = str(error).strip().splitlines() or [type(error).__name__]
             raise OSError(
-                f"Checkpoint cannot be written to '{self._manager.directory}': {said[0]} What was "
-                "saved before stays; the same command goes on from there."
+                f"Checkpoint cannot be written to '{self._manager.directory}': {_reason(error)} "
+                "What was saved before stays; the same command goes on from there."
             ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what is said on pages; a full disk by its own name."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return "No space left." if "RESOURCE_EXHAUSTED" in lines[0] else lines[0]
