@@ -39,6 +39,9 @@ def check_run(trainer: Trainer) -> None:
         checks.check_lists(task, lists.TRAIN, trainer.encoder, trainer.use_cached_tasks)
         for task in lists.task_names(trainer.mixture_or_task_name)
     ]
+    steps = (0, trainer.train_steps // 2, trainer.train_steps - 1)
+    if not any(float(trainer.learning_rate_fn(step)) for step in steps):
+        _log.warning("NOTHING TO LEARN: the learning rate is 0 at every step.")
     for checked in filter(None, trained):
         _warn(checked, trainer.model.ranking_loss, list_size(trainer.task_feature_lengths))
     if trainer.validation is not None:

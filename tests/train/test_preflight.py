@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import small_runs
 
-from t5rank import checkpoints, losses, trec
+from t5rank import checkpoints, losses, schedules, trec
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.tasks import checks, lists
@@ -116,6 +116,11 @@ def test_lists_that_teach_nothing_are_warned_of(labels, loss_fn, message, traine
 def test_lists_that_teach_are_not_warned_of(loss_fn, trainer_of, caplog):
     preflight.check_run(trainer_of(loss_fn=loss_fn))
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
+def test_a_learning_rate_of_zero_is_warned_of(trainer_of, caplog):
+    preflight.check_run(trainer_of(learning_rate_fn=schedules.constant(0.0)))
+    assert "NOTHING TO LEARN: the learning rate is 0 at every step." in caplog.messages
 
 
 def test_a_list_size_of_one_is_refused_where_the_loss_compares(trainer_of):
