@@ -7,12 +7,12 @@ looking for it, which takes as long. What is kept here is the whole program.
 import concurrent.futures
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 from jax.experimental import serialize_executable
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from tqdm import tqdm
 
 from t5rank import program_files
@@ -96,7 +96,7 @@ class Programs:
 
     def _what(self, params: PyTree) -> dict[str, Any]:
         parameters = program_files.parameters(params)
-        return {"parameters": parameters} | program_files.machine(self._tokens.mesh)
+        return {"parameters": parameters} | program_files.machine(cast(Mesh, self._tokens.mesh))
 
     def _compiled(self, params: PyTree, shape: Shape) -> jax.stages.Compiled:
         tokens = jax.ShapeDtypeStruct(shape, np.int32, sharding=self._tokens)

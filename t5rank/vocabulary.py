@@ -153,17 +153,19 @@ class Vocabulary:
 
     def keeps_words_apart(self) -> bool:
         """Whether no piece reaches over a space, so that words are tokenized one by one."""
-        pieces = map(self._processor.id_to_piece, range(len(self)))
+        if self._split is not None:  # a token that was added may hold a space
+            return False
+        pieces = map(self.processor.id_to_piece, range(self.processor.vocab_size()))
         reaches = any(_WORD_START in piece[1:] or " " in piece for piece in pieces)
         return not reaches and self.encode("a a") == self.encode("a") + self.encode(" a")
 
     def longest_piece(self) -> int:
-        """The letters of the longest piece."""
-        return max(len(self._processor.id_to_piece(i)) for i in range(len(self)))
+        """The letters of the longest token."""
+        return max(map(len, self.names))
 
     def takes_as_it_is(self, text: str) -> bool:
         """Whether each letter is read as itself, by normalization as a whole."""
-        return self._processor.normalize(text).lstrip(_WORD_START) == text
+        return self.processor.normalize(text).lstrip(_WORD_START) == text
 
     def check_rows(self, rows: int) -> None:
         """Raises ValueError where an embedding table has fewer rows than there are tokens."""
