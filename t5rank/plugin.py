@@ -17,6 +17,7 @@ from gin import config as gin_config
 
 from t5rank import checkpoints, layouts, trec
 from t5rank.checkpoints import AssignmentMap
+from t5rank.data.errors import GIN_OPTIONS, DataError
 from t5rank.macros import check_macros
 from t5rank.models.network import T5Config
 from t5rank.preprocessors import input_length
@@ -97,7 +98,12 @@ def _check_lists(cfg: Any) -> None:
     length = input_length(cfg.task_feature_lengths)
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(prompt), length)
     for name in names:
-        found = checks.check_lists(name, cfg.split, encoder, cfg.use_cached)
+        if cfg.split not in seqio.get_mixture_or_task(name).splits:
+            continue
+        try:
+            found = checks.check_lists(name, cfg.split, encoder, cfg.use_cached)
+        except DataError as error:
+            raise ValueError(error.said(GIN_OPTIONS)) from None
         warning = found and checks.label_warning(found)
         if found and warning:
             _log.warning("LITTLE TO LEARN: %s %s.", found.which, warning)
@@ -147,6 +153,7 @@ def whole_list_datasets(
         raise ValueError(
             f"BATCH_SIZE has {cfg.batch_size} lists; expected a multiple of the {num_shards} hosts."
         )
+    _check_lists(cfg)
     datasets = {}
     for task in seqio.get_subtasks(seqio.get_mixture_or_task(cfg.mixture_or_task_name)):
         if cfg.split not in task.splits:

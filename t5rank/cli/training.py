@@ -6,9 +6,8 @@ from pathlib import Path
 from t5rank.cli.options import add_command
 from t5rank.cli.streams import check_text, new_folder
 from t5rank.cli.terminal import import_tensorflow
+from t5rank.data.errors import GIN_OPTIONS
 from t5rank.leaving import INTERRUPTED
-
-GIN_OPTIONS = {"labelled": "--gin.LABELLED=False", "strict": "--gin.STRICT=False"}
 
 
 def add_quickstart(commands) -> None:

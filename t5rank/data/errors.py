@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+GIN_OPTIONS = {"labelled": "--gin.LABELLED=False", "strict": "--gin.STRICT=False"}  # of gin/tasks
+
 
 class DataError(ValueError):
     """A file holds something that the readers refuse, and that one of their options accepts.
