@@ -328,6 +328,85 @@ def test_all_pairs_reduce_to_the_streamed_totals(name):
     assert_close(jnp.sum(pairs), compiled(name, jnp.sum)(scores, labels, where)[0])
 
 
+def floats(tree):
+    return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+
+@every(CASES)
+def test_results_are_float32_under_x64(name):
+    """Traced, not computed: what JAX_ENABLE_X64 makes float64 shows in the types."""
+    scores, labels, where = batch(name)
+    segments = np.arange(scores.size) // SIZE
+
+    def values(scores):
+        call = functools.partial(CASES[name], labels=labels.astype(np.float64), where=where)
+        flat = CASES[name](
+            scores.reshape(-1),
+            labels.reshape(-1, *labels.shape[2:]),
+            where=where.reshape(-1),
+            segments=segments,
+        )
+        gradient = jax.grad(lambda s: jnp.sum(call(s)))(scores.astype(jnp.float32))
+        return call(scores), call(scores, reduce_fn=None), flat, gradient
+
+    with jax.enable_x64(True):
+        for dtype in (jnp.float32, jnp.float64):
+            result = jax.eval_shape(values, jax.ShapeDtypeStruct(scores.shape, dtype))
+            assert floats(result) == {jnp.dtype("float32")}
+
+
+@every(CASES)
+def test_lists_of_size_zero_are_lists(name):
+    subtopic = (SUBTOPICS,) if subtopics(name) else ()
+
+    def value_and_gradient(scores, segments=None):
+        call = lambda s: CASES[name](s, jnp.zeros(s.shape + subtopic), segments=segments)  # noqa: E731
+        return jax.value_and_grad(call)(scores)
+
+    for shape in ((0,), (2, 0), (0, 3)):
+        for segments in (None, jnp.zeros(shape, jnp.int32)):
+            value, gradient = jax.eval_shape(value_and_gradient, jnp.zeros(shape), segments)
+            assert (value.shape, gradient.shape) == ((), shape)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+@pytest.mark.parametrize(
+    "name", ["softmax_loss", "pairwise_logistic_loss", "adr_mse_loss", "ap_metric"]
+)
+def test_lists_of_size_zero_have_the_value_0(name, shape):
+    assert CASES[name](jnp.zeros(shape), jnp.zeros(shape)) == 0.0
+
+
+# Losses with a derivative of their own, or through blocks of pairs.
+TWICE = ("pairwise_logistic_loss", "pairwise_hinge_loss", "sigmoid_loss", "adr_mse_loss")
+
+
+@every(TWICE)
+def test_hessian_is_the_slope_of_the_gradient(name):
+    scores, labels, where = batch(name, seed=3)
+    scores[0, np.argmax(where[0])] = 0.0  # where |s| has no slope
+
+    @jax.jit
+    def derivatives(scores):
+        loss = functools.partial(CASES[name], labels=labels, where=where)
+        step = jnp.cos(jnp.arange(scores.size, dtype=jnp.float32)).reshape(scores.shape)
+        forward = jax.jvp(loss, (scores,), (step,))[1]
+        twice = jax.jvp(jax.grad(loss), (scores,), (step,))[1]
+        return step, jax.grad(loss)(scores), forward, twice
+
+    step, gradient, forward, twice = derivatives(scores)
+    assert forward == pytest.approx(float(np.sum(step * gradient)), rel=1e-4, abs=1e-6)
+    slope = (derivatives(scores + 0.01 * step)[1] - derivatives(scores - 0.01 * step)[1]) / 0.02
+    np.testing.assert_allclose(twice, slope, rtol=0.01, atol=2e-4)
+
+
+def test_temperature_divides_in_float32():
+    scores = np.array([3.0, 60_000.0, 2.0], np.float16)
+    loss = losses.with_temperature(losses.softmax_loss, 0.01)
+    expected = loss(scores.astype(np.float32), np.array([1, 0, 0]))
+    assert float(loss(scores, np.array([1, 0, 0]))) == float(expected) == pytest.approx(5_999_700)
+
+
 @every(set(LOSSES) - {"circle_loss"})  # a part of its gradient is left out on purpose
 def test_slope_in_float64_is_the_gradient(name):
     """Central differences of the loss itself, along random directions."""

@@ -69,6 +69,6 @@ def relative(values: Array, lists: Lists) -> Array:
     return values * 2.0 ** -jnp.floor(half) * 2.0 ** -jnp.ceil(half)
 
 
-def product(gains: Array, others: Array) -> Array:
+def product(gains: Array | float, others: Array) -> Array:
     """The product, where an infinite gain times 0 is 0: what has no weight does not count."""
     return jnp.where(jnp.isinf(gains) & (others == 0), 0.0, gains) * others

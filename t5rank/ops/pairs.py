@@ -211,8 +211,9 @@ def _sums_and_counts(
 
 @_sums_and_counts.defjvp
 def _sums_jvp(pair_fn: PairFn, primals: Any, tangents: Any) -> Any:
-    ones = jnp.ones(primals[-1].shape, jnp.float32)
-    sums, counts, gradients = _sweep(pair_fn, *primals, ones)
+    lists, items, others, rows = primals
+    ones = jnp.ones(rows.shape, jnp.float32)
+    sums, counts, gradients = _sweep(pair_fn, lists, items, others, rows, ones)
     # A document's gradient is that of its list's sum, whatever row a pair is in.
     changes = jax.tree.map(jnp.multiply, gradients, tangents[1])
     return (sums, counts), (
