@@ -41,6 +41,7 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
             "added_tokens_decoder": decoder,
             "split_special_tokens": True,
             "model_max_length": max_length,
+            "model_input_names": ["input_ids", "attention_mask"],
         },
     )
     huggingface.write_json(folder / "special_tokens_map.json", special)

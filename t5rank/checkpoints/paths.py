@@ -115,7 +115,7 @@ def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> i
         step = found[-1]
     if step not in found:
         raise ValueError(
-            f"Model folder '{directory}' has {f'checkpoints {found}' if found else 'no checkpoint'}"
-            f"; expected {'at least one' if step is None else step}."
+            f"Model folder '{directory}' has checkpoints {found}; expected "
+            f"{'at least one' if step is None else step}."
         )
     return step

@@ -170,9 +170,7 @@ class TestDamage:
     def test_orbaxs_description_is_cut_short(self, orbax, name):
         file = orbax / "state" / name
         file.write_bytes(file.read_bytes()[:20])
-        with pytest.raises(
-            ValueError, match=r"no readable description .*; expected T5X's orbax lay"
-        ):
+        with pytest.raises(ValueError, match=r"has an error: .*; expected T5X's orbax layout"):
             checkpoints.open_checkpoint(orbax)
 
     def test_there_are_no_parameters(self, legacy):

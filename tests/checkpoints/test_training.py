@@ -86,7 +86,7 @@ def test_other_parameters_than_expected_are_named(tmp_path, change, message):
 
 
 def test_a_folder_without_checkpoint_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no checkpoint; expected a checkpoint_N folder"):
+    with pytest.raises(ValueError, match="does not exist; expected a checkpoint: a checkpoint_N"):
         checkpoints.restore_params(tmp_path / "checkpoint_1", params())
 
 
