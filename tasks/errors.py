@@ -98,7 +98,10 @@ def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
     """
     errors = ReadErrors()
     with clear_errors(errors, where):
-        iterator = make().as_numpy_iterator()
+        try:
+            iterator = make().as_numpy_iterator()
+        except AssertionError as error:  # seqio's, such as that of a task without a cache
+            raise ValueError(f"Data of {where} cannot be read: {error}") from None
     try:
         while True:
             with clear_errors(errors, where):

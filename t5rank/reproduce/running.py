@@ -165,7 +165,7 @@ def _status(command: Sequence[str]) -> int:
 
 @contextmanager
 def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
-    """SIGTERM goes to the step, and so does Ctrl-C, as one, where it has not reached it already."""
+    """SIGTERM goes to the step, and Ctrl-C too, as SIGTERM: it may have come here alone."""
     signals: list[int] = []
 
     def note(number: int, frame: Any) -> None:

@@ -85,7 +85,7 @@ def settings() -> dict[str, str]:
     for scope, selector in entries_read():
         for parameter, value in gin_config._CONFIG[scope, selector].items():
             name = scope if selector == MACRO else f"{scope}/{selector}.{parameter}".lstrip("/")
-            if name == "INITIAL_CHECKPOINT_PATH":
+            if name == "INITIAL_CHECKPOINT_PATH" and isinstance(value, str):
                 value = checkpoint_name(value)  # wherever it lies
             if not _is_macro(value):
                 found[name] = repr(value)

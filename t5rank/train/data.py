@@ -135,8 +135,9 @@ def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:
     said = []
     for name in lists.task_names(mixture_or_task):
         files = lists.split_files(name).get(split, {}).values()
-        cache = [f"cached in {seqio.get_mixture_or_task(name).cache_dir}"] if use_cached else []
-        said.append(f"task '{name}' ({', '.join(cache or files)})")
+        cache = seqio.get_mixture_or_task(name).cache_dir if use_cached else None
+        cached = [f"cached in {cache}" if cache else "not cached"] if use_cached else []
+        said.append(f"task '{name}' ({', '.join(cached or files)})")
     return ", ".join(said)
 
 

@@ -72,6 +72,14 @@ def test_a_damaged_record_of_a_cache_is_one_sentence(tmp_path):
     assert "\n" not in said and "node" not in said
 
 
+def test_a_task_without_a_cache_is_one_sentence():
+    def make():
+        raise AssertionError("'x' does not exist in any of the task cache directories.")
+
+    with pytest.raises(ValueError, match="Data of task 'x' cannot be read: 'x' does not exist in"):
+        next(elements(make, "task 'x'"))
+
+
 def test_outside_of_them_a_reader_raises_in_tensorflow():
     """T5X takes the elements itself: a dataset that only ended would be half of the data."""
 
