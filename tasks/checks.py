@@ -88,7 +88,8 @@ def check_lists(
             "KEEP_WITHOUT_RELEVANT = False and the qrels leave none?"
         )
     found = CheckedLists(task, split, is_whole, labels, query_ids, relevant)
-    _log.info("Checked %s, split '%s'.", found.which, split)
+    rest = "" if is_whole else f"; of files beyond {CHECKED_BYTES >> 20} MiB no more are read now"
+    _log.info("Checked %s, split '%s'%s.", found.which, split, rest)
     return found
 
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import flax
+import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -317,3 +318,9 @@ def test_the_architecture_is_handed_over():
     each = dataclasses.replace(CONFIG, relpos_bias_per_layer=True)
     with pytest.raises(ValueError, match="'relpos_bias_per_layer' has True; expected False"):
         plugin.t5x_config(dict, each)
+
+
+def test_what_macros_have_is_checked_as_t5x_finalizes_gin():
+    gin.parse_config("LIST_SIZE = 0")
+    with pytest.raises(ValueError, match="LIST_SIZE has 0; expected an integer of at least 1"):
+        gin.finalize()
