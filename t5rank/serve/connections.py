@@ -78,6 +78,6 @@ class _Body:
             async with asyncio.timeout(seconds):
                 while not self.is_whole:
                     await self.receive()
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError):  # the latter where the server ends
             return False
         return True

@@ -92,13 +92,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(*options: str, ready: bool = True, environment: dict | None = None) -> Iterator[Server]:
+def running(
+    *options: str,
+    ready: bool = True,
+    environment: dict | None = None,
+    command: tuple[str, ...] = ("-m", "t5rank"),
+) -> Iterator[Server]:
     """A server on a port of its own, ready unless that is not asked for."""
     with tempfile.TemporaryDirectory() as folder:
         log_file = Path(folder, "log")
         with log_file.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "t5rank", "serve", "--port=0", *options],
+                [sys.executable, *command, "serve", "--port=0", *options],
                 stdout=log,
                 stderr=log,
                 env=os.environ | (environment or {}),

@@ -321,3 +321,25 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path, model_dir):
     with TestClient(make_app(Settings({"m": str(tmp_path / "broken")}), errors.append)):
         wait_for(lambda: errors)
     assert "has checkpoints []" in str(errors[0])
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", "1", '""', '{"text": "a"}'])
+def test_millions_of_values_are_refused_before_they_are_made(value):
+    body = f'{{"query": "q", "documents": [{",".join([value] * 200_000)}]}}'
+    response = app_with().post("/rerank", content=body)
+    assert response.status_code == 413
+    assert "JSON values; expected at most 128,000" in response.json()["message"]
+
+
+def test_rank_fields_take_a_time_that_does_not_grow_with_documents(client):
+    fields = ["title", "text", *(f"field{i}" for i in range(50_000)), "title"]
+    documents = [{"text": "of int", "title": "a list", "n": 1}] * 1000
+    body = {"query": "list", "documents": documents, "raw_scores": True}
+    start = time.process_time()
+    found = scores_of(client.post("/rerank", json=body | {"rank_fields": fields}))
+    assert time.process_time() - start < 20  # 50 million looks would take a minute
+    np.testing.assert_allclose(
+        found[0],
+        scores_of(client.post("/rerank", json=body | {"documents": ["a list of int"]}))[0],
+        atol=1e-5,
+    )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -122,6 +123,41 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
 def test_settings_that_make_no_sense_are_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' has 0; expected at least 1"):
         Settings({"m": "m"}, **{name: 0})
+
+
+STALLED = {
+    "nothing sent": b"",
+    "half the headers": b"POST /rerank HTTP/1.1\r\nHost:",
+    "half the body": b"POST /rerank HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+    "a connection kept": b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+    "answers not read": b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n" * 200,
+}
+SHORT_DRAIN = """
+from t5rank.cli import main
+from t5rank.serve import server
+server._DRAIN, server._LEAST_DRAIN = 3, 1
+raise SystemExit(main())
+"""
+
+
+def test_stalled_clients_do_not_hold_up_the_end(model_dir):
+    options = (f"--model={model_dir}", "--body_timeout=600", "--header_timeout=600")
+    with running(*options, ready=False, command=("-c", SHORT_DRAIN)) as server:
+        wait_for(lambda: httpx.get(f"{server.url}/ready").status_code == 200, server)
+        clients = {name: socket.create_connection(("127.0.0.1", server.port)) for name in STALLED}
+        for name, client in clients.items():
+            client.sendall(STALLED[name])
+        wait_for(lambda: "/docs" in server.log)
+        assert server.stop() == 0
+        assert b" 503 " in clients["half the body"].recv(1000)
+        assert "Traceback" not in server.log
+
+
+def test_answers_of_a_server_that_drains_close_their_connections(model_dir):
+    with running(f"--model={model_dir}", "--drain_delay=60", ready=False) as server:
+        server.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "Draining" in server.log)
+        assert httpx.get(f"{server.url}/health").headers["connection"] == "close"
 
 
 def test_sigterm_while_it_compiles_ends_it(model_dir):
