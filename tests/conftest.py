@@ -27,7 +27,7 @@ def compilation_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_kept_programs(monkeypatch, compilation_cache):
-    """What a command keeps in a test's process stays there; JAX's cache stays on after the test."""
+    """What a command keeps stays in its test, and JAX's cache stays on after it."""
     import jax
 
     folder = jax.config.values["jax_compilation_cache_dir"]
