@@ -6,8 +6,8 @@ last axis with `segments` to tell them apart. Any axes may precede the last.
 
 * `scores`: `[..., list]`, one score per document; higher is better. Any float dtype; results are
   float32.
-* `labels`: `[..., list]`, the relevance of each document; bool, integer or float. Quotients of gains
-  hold for every finite label (`t5rank.metrics.gains`); an infinite one makes them NaN.
+* `labels`: `[..., list]`, the relevance of each document; bool, integer or float. Quotients of
+  gains hold for every finite label (`t5rank.metrics.gains`); an infinite one makes them NaN.
 * `where`: `[..., list]`, True (non-zero) at real documents. What masked slots hold, NaN included,
   changes no value and no gradient.
 * `segments`: `[..., list]`, integers: documents of a row with the same number are a list, wherever
