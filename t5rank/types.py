@@ -27,9 +27,9 @@ last axis with `segments` to tell them apart. Any axes may precede the last.
 * `threshold`: the smallest label of a relevant document.
 * `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.transformations`.
 
-Losses have forward and reverse derivatives, and Hessians (`jax.hessian`, forward over reverse). The
-derivative of the derivative in reverse mode, `jax.grad` of `jax.grad`, raises JAX's ValueError of
-`while_loop` where a pairwise loss streams its pairs: use `jax.jvp` of `jax.grad` there.
+Losses have forward and reverse derivatives, and Hessians (`jax.hessian`, forward over reverse).
+Only reverse over reverse, `jax.grad` of `jax.grad`, is not for the losses that stream pairs: under
+`jax.jit` JAX refuses it with its error of `while_loop`. Take `jax.jvp` of `jax.grad` there.
 
 A NaN score or label at a real document gives a NaN result: it is never hidden. Shapes that differ
 raise a `ValueError`; nothing is broadcast but `weights`. To a metric, a document whose score is
