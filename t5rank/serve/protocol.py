@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from t5rank.serve.errors import Refusal
 
-_LINGER = 2.0  # seconds
+_LINGER = 1.0  # seconds
 _BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
 _SOME = 4096  # bytes that are read at once where each may be the head of a chunk, which takes long
 _WASTE = 65_536  # bytes around the chunks of a body that may come, beside a quarter of the body
