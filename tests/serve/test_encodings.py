@@ -31,7 +31,7 @@ def post(content: bytes, encoding: str):
     [
         ("gzip", gzip.compress(BODY, mtime=0)),
         ("GZIP", gzip.compress(BODY, mtime=0)),
-        ("x-gzip", gzip.compress(BODY[:9], mtime=0) + gzip.compress(BODY[9:])),
+        ("x-gzip", gzip.compress(BODY[:9], mtime=0) + gzip.compress(BODY[9:], mtime=0)),
         ("deflate", zlib.compress(BODY)),
         ("deflate", raw_deflate(BODY)),
         ("identity", BODY),
