@@ -95,8 +95,8 @@ class Programs:
         return program
 
     def _what(self, params: PyTree) -> dict[str, Any]:
-        parameters = program_files.parameters(params)
-        return {"parameters": parameters} | program_files.machine(self._tokens.mesh)
+        mesh: Any = self._tokens.mesh  # of devices, never abstract
+        return {"parameters": program_files.parameters(params)} | program_files.machine(mesh)
 
     def _compiled(self, params: PyTree, shape: Shape) -> jax.stages.Compiled:
         tokens = jax.ShapeDtypeStruct(shape, np.int32, sharding=self._tokens)
