@@ -29,12 +29,14 @@ def compilation_cache(tmp_path_factory):
 def own_kept_programs(monkeypatch, compilation_cache):
     """What a command keeps stays in its test, and JAX's cache stays on after it."""
     import jax
+    from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
     folder = jax.config.values["jax_compilation_cache_dir"]
     monkeypatch.setattr("t5rank.compilation_cache._folder", None)
     yield
     if jax.config.values["jax_compilation_cache_dir"] != folder:
         jax.config.update("jax_compilation_cache_dir", folder)
+        jax_cache.reset_cache()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
 from t5rank import cores, program_files
 from t5rank.compilation_cache import keep_programs, program_folder
@@ -219,6 +220,7 @@ def test_without_a_cache_folder_nothing_is_kept(tmp_path, monkeypatch, compiled)
             assert np.isfinite(make_scorer()(TOKENS)).all()
     finally:
         jax.config.update("jax_enable_compilation_cache", True)
+        jax_cache.reset_cache()
     assert len(compiled) == 2 and not list(tmp_path.iterdir())
 
 
