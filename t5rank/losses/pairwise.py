@@ -56,7 +56,8 @@ def pairwise_loss(
         (score_j,), (label_j, _, *lambda_j) = j
         values = pair_loss_fn(score_i - score_j, label_i - label_j) * weight_i
         pairs = label_i > label_j if ordered else jnp.ones(values.shape, bool)
-        return product(lambda_fn(tuple(lambda_i), tuple(lambda_j)), values), pairs
+        weight = jnp.where(pairs, lambda_fn(tuple(lambda_i), tuple(lambda_j)), 0.0)
+        return product(weight, values), pairs
 
     matrix = as_matrix(lambdaweight_fn, scores, labels, weights, lists.where, segments)
     if matrix is None and ops.reduces_totals(reduce_fn):
