@@ -163,6 +163,10 @@ class Vocabulary:
         """The letters of the longest token."""
         return max(map(len, self.names))
 
+    def normalized(self, text: str) -> str:
+        """The text as it is cut into pieces, its words apart by spaces."""
+        return self.processor.normalize(text).replace(_WORD_START, " ").removeprefix(" ")
+
     def takes_as_it_is(self, text: str) -> bool:
         """Whether each letter is read as itself, by normalization as a whole."""
         return self.processor.normalize(text).lstrip(_WORD_START) == text

@@ -5,7 +5,8 @@ depend on what follows. No piece of T5's vocabularies has a space within, so eve
 before a space, and the tokens before it stay. Where there is no space (Chinese, a run of letters),
 one of any L neighbouring places is the end of a piece, L being the length of the longest piece:
 what the texts that end at each of these have in common at their beginning, the whole text has, too.
-A text for which neither helps is tokenized whole.
+Normalization may lengthen a text and put spaces into it (U+FDFA becomes 18 letters), so a beginning
+is looked at normalized as well. A text for which none of this helps is tokenized whole.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from t5rank.vocabulary import Vocabulary
 
 _LETTERS = 6  # looked at first for each token that is wanted; English has four or five
+_UNSURE = 64  # letters; one letter becomes at most 18, and few come together into one
 _MORE = 4  # times as many, where these were too few
 
 
@@ -54,7 +56,7 @@ class Cutter:
     def _beginning(self, text: str, want: int) -> list[int]:
         size = _LETTERS * want
         while 2 * size < len(text):
-            if words := self._words(text, size):
+            if words := self._words(text, size) or self._normalized_words(text, size):
                 tokens = self._vocabulary.encode(words)
             else:
                 tokens = self._sure(text, size)
@@ -75,6 +77,16 @@ class Cutter:
     def _words(self, text: str, size: int) -> str:
         """Whole words, of at most `size` letters; none where no space is near."""
         return text[: self._space_before(text, size)]
+
+    def _normalized_words(self, text: str, size: int) -> str:
+        """Whole words of the normalized first letters; none where they hold no space.
+
+        The last letters of a beginning may be normalized otherwise than in the whole.
+        """
+        if not self._keeps_words:
+            return ""
+        normalized = self._vocabulary.normalized(text[:size])
+        return normalized[: max(0, normalized.rfind(" ", 0, len(normalized) - _UNSURE))]
 
     def _space_before(self, text: str, size: int) -> int:
         return max(0, text.rfind(" ", size // 2, size)) if self._keeps_words else 0

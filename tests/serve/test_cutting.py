@@ -95,3 +95,12 @@ def test_ends_are_those_of_the_whole(vocabulary):
     (tokens,) = Cutter(counting).ends([text], 20)
     assert len(tokens) >= 20 and counting.letters < 2000
     assert tokens == vocabulary.encode(text)[-len(tokens) :]
+
+
+@pytest.mark.parametrize("letter", ["\ufdfa", "\u4e2d\u3000", "\u2121 "])
+def test_a_text_that_normalization_lengthens_is_not_tokenized_whole(vocabulary, letter):
+    text = letter * 50_000
+    counting = Counting(vocabulary)
+    (tokens,) = Cutter(counting).beginnings([text], 64)
+    assert len(tokens) >= 64 and counting.letters < 20_000
+    assert tokens == vocabulary.encode(letter * 5000)[: len(tokens)]
