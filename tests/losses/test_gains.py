@@ -206,8 +206,8 @@ def test_arp_and_shares_of_the_largest_labels():
     assert metrics.arp_metric(SCORES, labels) == pytest.approx((2 + 4 + 3) / 3)
     shares = losses.normalize_probabilities(labels)
     np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
-    poly1 = losses.poly1_softmax_loss(SCORES, labels / 4) - losses.softmax_loss(SCORES, labels / 4)
-    assert np.isfinite(poly1)
+    poly1 = losses.poly1_softmax_loss(SCORES, labels / 64)
+    assert np.isfinite(poly1)  # the sum of the labels would not be
 
 
 def test_large_gains_of_ones_own():

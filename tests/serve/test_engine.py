@@ -10,9 +10,22 @@ from t5rank.serve.engine import Engine
 from t5rank.serve.queue import Request
 
 
+class Letters:
+    """A vocabulary whose tokens are letters."""
+
+    def __len__(self):
+        return 2
+
+    def keeps_words_apart(self):
+        return True
+
+    def longest_piece(self):
+        return 1
+
+
 class Encoder:
     max_length = 32
-    vocabulary = range(2)
+    vocabulary = Letters()
 
 
 def reranker(score_tokens) -> Reranker:

@@ -75,7 +75,7 @@ def test_replicas_over_several_devices_score_the_same_and_are_loaded_anew(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model=nowhere"], "has no config.json"),
+        (["--model=nowhere"], "'nowhere' does not exist; expected a folder"),
         (["--model={model}", "--replicas=3"], "'replicas' and 'model_parallel' have 3 and 1"),
         (["--model={model}", "--max_wait=0"], "Setting 'max_wait' has 0.0; expected more than 0"),
         (["--model={model}", "--model={model}"], "twice"),
