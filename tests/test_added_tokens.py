@@ -128,7 +128,7 @@ def test_older_files_are_read_as_transformers_reads_them(plain, files):
             {"tokenizer.json": {"model": {"unk_id": 2, "vocab": [["a", 0.0]] * 5}}},
             "has other pieces than the SentencePiece model",
         ),
-        ({"tokenizer_config.json": []}, "has a list; expected JSON"),
+        ({"tokenizer_config.json": []}, "is damaged .no object.; expected a JSON object"),
     ],
 )
 def test_what_cannot_be_read_so_is_refused_by_name(plain, files, message):
