@@ -62,8 +62,14 @@ def test_t5rank_train_asks_for_them(monkeypatch):
 
     calls = []
     monkeypatch.setattr(program, "use_huge_pages", lambda: calls.append("asked"))
-    monkeypatch.setattr(program.cli, "main", lambda: 0)
-    for command in (["evaluate"], [], ["train", "--gin_file", "x"]):
+    monkeypatch.setattr(program, "_command", lambda: 0)
+    monkeypatch.setattr(program, "end_on_signals", lambda: None)
+    monkeypatch.setattr(program, "leave", sys.exit)
+    for command in (["evaluate"], []):
         monkeypatch.setattr(sys, "argv", ["t5rank", *command])
         assert program.main() == 0
-    assert calls == ["asked"]
+    assert not calls
+    monkeypatch.setattr(sys, "argv", ["t5rank", "train", "--gin_file", "x"])
+    with pytest.raises(SystemExit) as left:
+        program.main()
+    assert left.value.code == 0 and calls == ["asked"]

@@ -1,5 +1,6 @@
 """`t5rank export` and the folders that it writes."""
 
+import io
 import json
 import sys
 
@@ -121,6 +122,6 @@ def test_a_missing_package_says_what_to_install(model_dir, tmp_path, monkeypatch
         "onnx": lambda: export(model_dir, tmp_path / "again"),
         "onnxruntime": lambda: cli.main(["score", f"--model={tmp_path / 'onnx'}", "--query=x"]),
     }
-    monkeypatch.setattr("sys.stdin", iter(["a list"]))
+    monkeypatch.setattr("sys.stdin", io.StringIO("a list\n"))
     assert commands[package]() == 1
     assert "pip install 't5rank[onnx]'" in capsys.readouterr().err
