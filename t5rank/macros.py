@@ -81,6 +81,14 @@ def _rates(name: str, value: Any) -> None:
         check_number(name, rate, above=0)
 
 
+def _answer(name: str, value: Any) -> None:
+    """A word, or a token's id."""
+    if isinstance(value, int):
+        check_integer(name, value, 0)
+    else:
+        check_text(name, value, "a word or a token's id")
+
+
 def _lengths(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} has {value!r:.80}; expected lengths by feature.")
@@ -110,6 +118,7 @@ CHECKS: Mapping[str, Check] = {
     "EVAL_QUERIES": _OR_NONE,
     "EVAL_STEPS": _OR_NONE,
     "EVAL_TOPN": _OR_NONE,
+    "FALSE_TOKEN": _answer,
     "GRADIENT_CACHE_ROWS": _OR_NONE,
     "INITIAL_CHECKPOINT_PATH": _paths,
     "INPUT_LENGTH": _INTEGER,
@@ -141,6 +150,7 @@ CHECKS: Mapping[str, Check] = {
     "TASK_FEATURE_LENGTHS": _lengths,
     "TOPN": _OR_NONE,
     "TRAIN_STEPS": _INTEGER,
+    "TRUE_TOKEN": _answer,
     "USE_CACHED_TASKS": check_boolean,
     "VOCABULARY_FILE": _PATH,
     "VOCAB_SIZE": _INTEGER,

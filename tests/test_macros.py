@@ -43,6 +43,8 @@ T5X_ALONE |= {"MODE", "NUM_SHARDS", "SHARD_ID"}
         ("RANDOM_SEED = 5000000000", "RANDOM_SEED has 5000000000; expected at most"),
         ("ASSIGNMENT_MAP = [('(', None)]", "ASSIGNMENT_MAP has the pattern '\\(', which does not"),
         ("ASSIGNMENT_MAP = ['target']", "expected pairs of a regular expression"),
+        ("TRUE_TOKEN = None", "TRUE_TOKEN has None; expected a word or a token's id"),
+        ("FALSE_TOKEN = -1", "FALSE_TOKEN has -1; expected an integer of at least 0"),
         ("LOSS_FN = 'softmax'", "LOSS_FN has 'softmax'; expected a loss, LOSS_FN = @losses"),
         ("A = %B\nB = %A", "refers to itself"),
         ("N = 0\nLIST_SIZE = %N", "LIST_SIZE has 0; expected an integer"),
