@@ -41,6 +41,7 @@ def test_there_are_commands():
         "merge",
         "convert",
         "convert",
+        "convert",
         "score",
         "rerank",
         "evaluate",
