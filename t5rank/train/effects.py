@@ -76,7 +76,8 @@ def _references(value: Any) -> Iterator[gin_config.ConfigurableReference]:
 
 def _check_macros(used: set[str], bindings: Sequence[Binding]) -> None:
     macros = {scope for scope, selector in gin_config._CONFIG if selector == MACRO}
-    unused = sorted(macros - used)
+    theirs = {b.name for b in bindings if not b.parameter and not b.is_ours}
+    unused = sorted((macros - used) & theirs)
     if unused:
         place = _last(bindings, unused[0])
         raise ValueError(

@@ -22,7 +22,8 @@ class TestSpreadScores:
     """Pairs that are no pairs have entries far above 1: they must not reach a gradient."""
 
     def alone(self, loss_fn, scale):
-        values = [jax.value_and_grad(loss_fn)(scale * s, y) for s, y in LISTS]
+        compiled = jax.jit(jax.value_and_grad(loss_fn))
+        values = [compiled(scale * s, y) for s, y in LISTS]
         total = sum(value for value, _ in values) / len(values)
         return total, jnp.concatenate([gradient for _, gradient in values]) / len(values)
 
@@ -31,7 +32,7 @@ class TestSpreadScores:
         scores, labels = np.zeros(where.shape, np.float32), np.zeros(where.shape)
         scores[where] = np.concatenate([scale * s for s, _ in LISTS])
         labels[where] = np.concatenate([y for _, y in LISTS])
-        value, gradient = jax.value_and_grad(loss_fn)(scores, labels, where=where)
+        value, gradient = jax.jit(jax.value_and_grad(loss_fn))(scores, labels, where=where)
         expected = self.alone(loss_fn, scale)
         np.testing.assert_allclose(value, expected[0], rtol=1e-4)
         np.testing.assert_allclose(gradient[where], expected[1], rtol=1e-3, atol=1e-4)
@@ -40,7 +41,7 @@ class TestSpreadScores:
         scores = jnp.concatenate([scale * s for s, _ in LISTS])
         labels = jnp.concatenate([y for _, y in LISTS])
         segments = np.repeat(np.arange(len(SIZES)), SIZES)
-        value, gradient = jax.value_and_grad(loss_fn)(scores, labels, segments=segments)
+        value, gradient = jax.jit(jax.value_and_grad(loss_fn))(scores, labels, segments=segments)
         expected = self.alone(loss_fn, scale)
         np.testing.assert_allclose(value, expected[0], rtol=1e-4)
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-3, atol=1e-4)
