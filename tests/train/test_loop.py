@@ -127,7 +127,11 @@ def test_a_loss_that_is_not_finite_stops_and_saves_nothing_new(make_trainer, voc
 
 def test_divergence_names_its_step_and_the_last_good_checkpoint(make_trainer):
     make_trainer(train_steps=3, eval_period=0).train()
-    settings = {"learning_rate_fn": lambda step: float("nan"), "log_period": 6}
+    settings = {
+        "learning_rate_fn": lambda step: float("nan"),
+        "log_period": 6,
+        "resume_with_changes": True,
+    }
     trainer = make_trainer(train_steps=9, eval_period=0, **settings)
     with pytest.raises(TrainingDivergedError, match=r"at step 5; .* before it is 3\."):
         trainer.train()
