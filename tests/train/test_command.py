@@ -81,16 +81,24 @@ def test_a_malformed_line_ends_the_command_with_one_sentence(folder):
     assert len(lines) < 5, lines
 
 
+def writer_once_read(pipe):
+    """Opens a pipe for writing once somebody reads it."""
+    for _ in range(3000):
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            time.sleep(0.1)
+    raise TimeoutError(pipe)
+
+
 def test_a_signal_ends_the_command_whatever_it_waits_for(folder):
     (folder / "train.jsonl").unlink()
-    os.mkfifo(folder / "train.jsonl")  # that nobody writes
+    os.mkfifo(folder / "train.jsonl")
     with started(folder, "-m", "t5rank", "train", "--gin_file=recipe.gin") as process:
-        for line in process.stdout:
-            if "parameters" in line:
-                break
-        time.sleep(1)
+        writer = writer_once_read(folder / "train.jsonl")  # writes nothing
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=600)[0].splitlines()
+    os.close(writer)
     assert process.returncode == 143
     assert said[-1] == "t5rank: SIGTERM. The same command goes on from what is saved."
 
