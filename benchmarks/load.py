@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from t5rank.prompts import PairEncoder
+from t5rank.text.prompts import PairEncoder
 
 _PATIENCE = 400.0  # seconds until a request is given up
 

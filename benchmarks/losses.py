@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from t5rank import losses, metrics, transformations
+from t5rank import losses, metrics
+from t5rank.losses import transformations
 
 SIZES = [(32, 1000), (8, 4096)]
 MOST_MEMORY = 4 * 2**30  # bytes of temporary memory beyond which an operation is not run

@@ -40,9 +40,9 @@ def planned(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[int,
     import jax
     import models
 
-    from t5rank import optimizers, partitioning
-    from t5rank.models import heads, network
+    from t5rank.models import heads, network, partitioning
     from t5rank.models.ranking import RankingModel
+    from t5rank.train import optimizers
     from t5rank.train.step import make_train_step
 
     how = {k: v for k, v in settings.items() if k in ("dtype", "remat_policy", "scan_layers")}

@@ -11,12 +11,12 @@ from t5rank import model_folder
 from t5rank.checkpoints import t5x
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
-from t5rank.convert import convert
 from t5rank.data.passages import read_passage_lists
+from t5rank.model_folder.convert import convert
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
-from t5rank.prompts import PairEncoder, Prompt
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 Lists = list[tuple[str, tuple[str, ...]]]
 _T5_1_1 = network.T5Config(vocab_size=32128, head_dim=64, mlp_activations=("gelu", "linear"))
@@ -99,7 +99,7 @@ def write_ctranslate2(huggingface: Path, folder: Path) -> None:
 
 def write_onnx(ours: Path, folder: Path, lists: Lists, int8: bool) -> None:
     """The same model for ONNX Runtime; int8 is calibrated on `lists`."""
-    from t5rank.data.lists import RankedList
+    from t5rank.data.ranked_list import RankedList
     from t5rank.onnx.export import export, export_int8
 
     if not int8:

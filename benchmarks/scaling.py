@@ -25,11 +25,11 @@ import numpy as np
 import timing
 from tqdm import tqdm
 
-from t5rank.compilation_cache import use_compilation_cache
+from t5rank.inference.compilation_cache import use_compilation_cache
+from t5rank.inference.reranker import Reranker
 from t5rank.models.operations import scoring_operations
-from t5rank.prompts import PairEncoder, Prompt
-from t5rank.reranker import Reranker
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 LIST_SIZES = (8, 32, 125, 250, 500, 1000)
 LENGTHS = (64, 128, 256, 512, 1024, 2048)

@@ -13,11 +13,11 @@ import numpy as np
 from models import MAX_LENGTH, Lists
 
 from t5rank import model_folder
-from t5rank.batching import padded
-from t5rank.compilation_cache import use_compilation_cache
+from t5rank.inference.batching import padded
+from t5rank.inference.compilation_cache import use_compilation_cache
+from t5rank.inference.reranker import Reranker
+from t5rank.inference.scoring import PairScorer
 from t5rank.models.ranking import RankingModel
-from t5rank.reranker import Reranker
-from t5rank.scoring import PairScorer
 
 Run = Callable[[], np.ndarray]
 # The peers' best on two cores, and a batch that fills an accelerator.
@@ -48,7 +48,7 @@ def rax_example(folder: Path, lists: Lists) -> Run:
     """T5X's network as Rax's example runs it: padded to 256, with the whole vocabulary's logits."""
     from t5x.examples.t5 import network as t5x_network
 
-    from t5rank.plugin import t5x_config
+    from t5rank.t5x.plugin import t5x_config
 
     use_compilation_cache()
     model, encoder = model_folder.load_config(folder / "ours")

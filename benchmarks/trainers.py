@@ -17,9 +17,10 @@ import numpy as np
 import optax
 from models import MAX_LENGTH, Lists
 
-from t5rank import layouts, model_folder, optimizers
-from t5rank.compilation_cache import use_compilation_cache
+from t5rank import model_folder
+from t5rank.inference.compilation_cache import use_compilation_cache
 from t5rank.models.ranking import RankingModel
+from t5rank.train import layouts, optimizers
 from t5rank.train.step import CompiledStep, make_train_step
 
 Run = Callable[[], np.ndarray]
@@ -69,7 +70,7 @@ def rax_example(training: Training) -> Run:
     """T5X's network as Rax's example trains it: padded to 256, the whole vocabulary's logits."""
     from t5x.examples.t5 import network as t5x_network
 
-    from t5rank.plugin import t5x_config
+    from t5rank.t5x.plugin import t5x_config
 
     def theirs(model: RankingModel) -> RankingModel:
         config = t5x_config(t5x_network.T5Config, model.module.config)  # type: ignore[attr-defined]

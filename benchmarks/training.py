@@ -32,8 +32,8 @@ import timing
 import trainers
 import utilization
 
-from t5rank import huge_pages
 from t5rank.models.operations import TRAINING_FACTOR, scoring_operations
+from t5rank.process import huge_pages
 
 OURS = "t5rank, packed rows"
 SYSTEMS: dict[str, Callable[..., trainers.Run]] = {

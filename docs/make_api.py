@@ -12,8 +12,9 @@ import types
 from pathlib import Path
 from typing import Any
 
-from t5rank import losses, metrics, transformations
+from t5rank import losses, metrics
 from t5rank import types as shared
+from t5rank.losses import transformations
 
 PAGE = Path(__file__).parent / "api.md"
 SHARED = {"scores", "labels", "where", "segments", "weights", "reduce_fn", "topn", "key"}

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from t5rank.reranker import RankedDocument, Reranker
+    from t5rank.inference.reranker import RankedDocument, Reranker
 
 __version__ = "0.1.0"
 __all__ = ["RankedDocument", "Reranker", "__version__"]
@@ -12,7 +12,7 @@ __all__ = ["RankedDocument", "Reranker", "__version__"]
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: `from t5rank import losses` needs neither Flax nor orbax.
     if name in ("RankedDocument", "Reranker"):
-        from t5rank import reranker
+        from t5rank.inference import reranker
 
         return getattr(reranker, name)
     raise AttributeError(f"module 't5rank' has no attribute '{name}'")

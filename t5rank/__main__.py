@@ -3,8 +3,8 @@
 import sys
 import traceback
 
-from t5rank.huge_pages import use_huge_pages
-from t5rank.leaving import end_on_signals, leave
+from t5rank.process.huge_pages import use_huge_pages
+from t5rank.process.leaving import end_on_signals, leave
 
 _TRAINING = (["train"], ["quickstart"])
 

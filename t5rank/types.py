@@ -25,7 +25,7 @@ last axis with `segments` to tell them apart. Any axes may precede the last.
   metric's mean over all orders, exactly.
 * `empty`: what a list without anything to find scores, 0 or 1; "skip": it does not count.
 * `threshold`: the smallest label of a relevant document.
-* `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.transformations`.
+* `rank_fn`, `cutoff_fn`: smooth ranks and cutoffs, see `t5rank.losses.transformations`.
 
 Losses have forward and reverse derivatives, and Hessians (`jax.hessian`, forward over reverse).
 Only reverse over reverse, `jax.grad` of `jax.grad`, is not for the losses that stream pairs: under

@@ -17,9 +17,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from t5rank.data.errors import DataError
-from t5rank.data.lists import RankedList
-from t5rank.prompts import PairEncoder
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import lists
+from t5rank.text.prompts import PairEncoder
 
 CHECKED_BYTES = 64 << 20
 CHECKED_LISTS = 1000

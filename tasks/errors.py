@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from t5rank.data.errors import DataError
-from t5rank.prompts import NO_ROOM, cut_query_error
+from t5rank.text.prompts import NO_ROOM, cut_query_error
 
 # Our checks' sentences hold "expected"; the id of a query may hold brackets.
 _ASSERTION = re.compile(r"assertion failed: \[(.*expected.*?)\](?:$| \[)", re.MULTILINE)

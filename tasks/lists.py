@@ -16,17 +16,17 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5rank import preprocessors
+from t5rank.checks import check_boolean, check_choice, check_integer, check_number
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.lists import RankedList, irregular
+from t5rank.data.ranked_list import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
-from t5rank.prompts import RANKT5, Prompt
-from t5rank.seqio_vocabulary import TextVocabulary
-from t5rank.settings import check_boolean, check_choice, check_integer, check_number
+from t5rank.tasks import preprocessors
 from t5rank.tasks.errors import ReadErrors
+from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.tasks.sources import ListSource, ListTask, ReadLists, started
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import RANKT5, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 TRAIN = "train"
 LABELS = ("label", "teacher_score")
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 def seqio_vocabulary(vocabulary_file: str) -> seqio.SentencePieceVocabulary:
-    """The vocabulary for seqio and T5X; tokenizes as `t5rank.vocabulary.Vocabulary` does."""
+    """The vocabulary for seqio and T5X; tokenizes as `t5rank.text.vocabulary.Vocabulary` does."""
     return TextVocabulary(vocabulary_file)
 
 
@@ -63,9 +63,9 @@ def jsonl_task(
       splits: split to file name, such as `{"train": "train.jsonl", "validation": "dev.jsonl"}`, or
         to the name of a folder of lists (see `t5rank.data.folder`).
       vocabulary_file: a SentencePiece model.
-      prompt: see `t5rank.prompts`.
+      prompt: see `t5rank.text.prompts`.
       name: the task's name.
-      one_positive: see `t5rank.preprocessors.sample_documents`.
+      one_positive: see `t5rank.tasks.preprocessors.sample_documents`.
       keep_without_relevant: whether lists without a relevant document stay.
       labelled: whether every document must have a label; without, only scores make sense.
       label: see `register_task`.
@@ -146,13 +146,13 @@ def register_task(
       name: the task's name.
       readers: split to a function that starts reading its lists.
       vocabulary_file: a SentencePiece model.
-      prompt: see `t5rank.prompts`.
-      one_positive: see `t5rank.preprocessors.sample_documents`.
+      prompt: see `t5rank.text.prompts`.
+      one_positive: see `t5rank.tasks.preprocessors.sample_documents`.
       target_token: the token of the `targets` feature.
       label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
         Validation keeps the labels, and so does what `one_positive` calls relevant.
       strict: whether a query that leaves its documents no room is an error; if not, it is cut (see
-        `t5rank.prompts.PairEncoder`) and counted, see `irregular_data`.
+        `t5rank.text.prompts.PairEncoder`) and counted, see `irregular_data`.
       shuffle_buffer: lists in memory that the next is drawn from, where lists can only be read from
         their start; the others are shuffled whole (`t5rank.tasks.sources`).
 
@@ -273,8 +273,8 @@ def is_strict(name: str) -> bool:
 def irregular_data(name: str) -> dict[str, int]:
     """What was repaired, or is blank, in the data of a task or mixture as far as they were read.
 
-    The names are those of `t5rank.data.lists`. A list that is read again, in another epoch, counts
-    once, and so does a query that is cut; a list of two splits counts twice.
+    The names are those of `t5rank.data.ranked_list`. A list that is read again, in another epoch,
+    counts once, and so does a query that is cut; a list of two splits counts twice.
     """
     total: Counter[str] = Counter()
     for task in task_names(name):

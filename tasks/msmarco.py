@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import read_qna_columnar, read_qna_rows
 from t5rank.data.passages import read_passage_lists
-from t5rank.prompts import RANKT5
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks.lists import SHUFFLE_BUFFER, TRAIN, register_task
 from t5rank.tasks.sources import ReadLists
+from t5rank.text.prompts import RANKT5
 
 QNA_SPLITS = {"train": "train_v2.1.json.gz", "validation": "dev_v2.1.json.gz"}
 
@@ -37,9 +37,9 @@ def qna_task(
       vocabulary_file: a SentencePiece model.
       splits: split to the name of a file (raw columnar JSON, plain or gzipped, or `.jsonl` rows) or
         of a folder of lists (see `t5rank.data.folder`).
-      prompt: see `t5rank.prompts`.
+      prompt: see `t5rank.text.prompts`.
       name: the task's name.
-      one_positive: see `t5rank.preprocessors.sample_documents`.
+      one_positive: see `t5rank.tasks.preprocessors.sample_documents`.
       keep_without_relevant: whether lists with nothing selected (38% of train) stay.
       labelled: whether every passage must have `is_selected`; those of the eval split have none.
       label: see `t5rank.tasks.lists.register_task`.
@@ -99,9 +99,9 @@ def passage_task(
       splits: split to its files' names, with the keys `collection`, `queries`, `qrels`, `run`, or
         to the name of a folder of lists (see `t5rank.data.folder`). A split without `qrels` has no
         labels, and only scores make sense.
-      prompt: see `t5rank.prompts`.
+      prompt: see `t5rank.text.prompts`.
       name: the task's name.
-      one_positive: see `t5rank.preprocessors.sample_documents`.
+      one_positive: see `t5rank.tasks.preprocessors.sample_documents`.
       topn: how many of the run's passages; None takes all. Not for folders: their lists are made.
       labelled: whether every passage of a folder's lists must have a label.
       label: see `t5rank.tasks.lists.register_task`.

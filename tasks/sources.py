@@ -25,9 +25,9 @@ import tensorflow as tf
 
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.jsonl import index_jsonl, read_jsonl
-from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import index_qna_rows, read_qna_rows
 from t5rank.data.passages import index_passage_lists, read_passage_lists
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks.errors import ReadErrors, collector
 
 ReadLists = Callable[[], Iterable[RankedList]]
@@ -107,7 +107,7 @@ class ListSource(seqio.DataSource):
         return self._indexed[split]
 
     def lists(self, split: str, counts: Counter[str] | None = None) -> Iterable[RankedList]:
-        """Every list of a split, in the order of its files (`counts`: see `t5rank.data.lists`)."""
+        """Every list of a split, in the order of its files (`counts`: see `checked_list`)."""
         counts = Counter() if counts is None else counts
         lists = self.indexed(split)
         if lists is None:

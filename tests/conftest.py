@@ -32,7 +32,7 @@ def own_kept_programs(monkeypatch, compilation_cache):
     from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
     folder = jax.config.values["jax_compilation_cache_dir"]
-    monkeypatch.setattr("t5rank.compilation_cache._folder", None)
+    monkeypatch.setattr("t5rank.inference.compilation_cache._folder", None)
     yield
     if jax.config.values["jax_compilation_cache_dir"] != folder:
         jax.config.update("jax_compilation_cache_dir", folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 
 
 @pytest.fixture(autouse=True)

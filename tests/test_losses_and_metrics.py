@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from t5rank import losses, metrics, ops
-from t5rank import transformations as t
+from t5rank.losses import transformations as t
 
 NAN, INF = float("nan"), float("inf")
 KEY = jax.random.key(0)

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from t5rank import metrics, transformations
+from t5rank import metrics
+from t5rank.losses import transformations
 from t5rank.types import Array
 
 SCORES = (-6.0, -2.0, 2.0, 6.0)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from t5rank import losses, metrics, transformations
+from t5rank import losses, metrics
+from t5rank.losses import transformations
 from t5rank.types import Array
 
 LtrLoss = Callable[[Array, Array, Array, Array], Array]

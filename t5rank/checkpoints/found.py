@@ -7,7 +7,7 @@ from etils import epath
 
 from t5rank.checkpoints import paths
 from t5rank.checkpoints.huggingface_config import CONFIG
-from t5rank.json_files import read_object_if_any
+from t5rank.formats.json_files import read_object_if_any
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HUGGING_FACE = "is a Hugging Face folder"

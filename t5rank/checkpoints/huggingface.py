@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from t5rank import added_tokens
 from t5rank.checkpoints import architecture, huggingface_config, safetensors_files, torch_files
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.checkpoints.sources import LazyArray, Source
-from t5rank.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object, read_object_if_any
 from t5rank.models import network
 from t5rank.models.network import T5Config
+from t5rank.text import added_tokens
 
 FORMAT = "Hugging Face"
 SETTINGS = "t5rank.json"

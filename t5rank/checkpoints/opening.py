@@ -7,7 +7,7 @@ from etils import epath
 
 from t5rank.checkpoints import found, huggingface, paths, t5x
 from t5rank.checkpoints.sources import Source
-from t5rank.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object, read_object_if_any
 
 VOCABULARY = "vocabulary.model"  # of a model folder, see t5rank.model_folder
 _FORMATS = (

@@ -7,7 +7,7 @@ from typing import Any
 import tensorstore
 from etils import epath
 
-from t5rank.json_files import read_object
+from t5rank.formats.json_files import read_object
 
 PREFIX = "checkpoint"
 BEST = "best.json"

@@ -56,7 +56,7 @@ class Source:
       config: the architecture where the checkpoint says it.
       settings: head, prompt and input length, where t5rank wrote them.
       vocabulary: the vocabulary file beside it.
-      tokenizer: the folder of a tokenizer's settings, see `t5rank.vocabulary.Vocabulary`.
+      tokenizer: the folder of a tokenizer's settings, see `t5rank.text.vocabulary.Vocabulary`.
     """
 
     path: str

@@ -6,7 +6,7 @@ of 128 rows, so that fewer than 128 are without a token.
 """
 
 from t5rank.checkpoints.sources import Source
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.vocabulary import Vocabulary
 
 _PADDING = 128
 

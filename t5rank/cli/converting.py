@@ -55,8 +55,8 @@ def add_convert(commands) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from t5rank.answer_words import parse
-    from t5rank.convert import Settings, convert
+    from t5rank.model_folder.answer_words import parse
+    from t5rank.model_folder.convert import Settings, convert
 
     check_at_least_one(arguments, "max_length")
     check_text(arguments, "prompt")
@@ -119,7 +119,7 @@ def add_export(commands) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from t5rank import trec
+    from t5rank.data import trec
     from t5rank.data.passages import read_passage_lists
     from t5rank.evaluation import DEFAULT_MEASURES
     from t5rank.onnx.agreement import table

@@ -110,7 +110,8 @@ def _evaluated(
     measures: str,
     counts: Counter[str],
 ):
-    from t5rank import evaluation, trec
+    from t5rank import evaluation
+    from t5rank.data import trec
     from t5rank.data.judgements import read_judgements
 
     options: dict[str, Any] = {"strict": not arguments.lenient, "counts": counts}

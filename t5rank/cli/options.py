@@ -7,7 +7,7 @@ import textwrap
 from collections import Counter
 
 import t5rank
-from t5rank.data.lists import irregular
+from t5rank.data.ranked_list import irregular
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def load_model(
     arguments: argparse.Namespace, counts: Counter[str] | None = None
 ) -> "t5rank.Reranker":
     """The model that the options choose; with --lenient it cuts queries, and adds to `counts`."""
-    from t5rank.compilation_cache import keep_programs
+    from t5rank.inference.compilation_cache import keep_programs
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()

@@ -17,7 +17,7 @@ from t5rank.cli.options import (
 from t5rank.cli.streams import check_text, input_lines, is_stream, opened, say, whole_text
 
 if TYPE_CHECKING:
-    from t5rank.data.lists import RankedList
+    from t5rank.data.ranked_list import RankedList
 
 
 def add_score(commands) -> None:
@@ -90,9 +90,10 @@ def add_rerank(commands) -> None:
 
 
 def _rerank(arguments: argparse.Namespace) -> int:
-    from t5rank import model_folder, trec
+    from t5rank import model_folder
+    from t5rank.data import trec
     from t5rank.data.files import fingerprint
-    from t5rank.rerank import rerank_run, rerank_stream
+    from t5rank.inference.reranking import rerank_run, rerank_stream
 
     check_at_least_one(arguments, "depth", "topn")
     check_text(arguments, "tag")
@@ -128,11 +129,11 @@ def _candidates(
     arguments: argparse.Namespace, counts: Counter[str]
 ) -> tuple[Iterable["RankedList"], list[Any], Iterable[int]]:
     """The lists, the files that they are read from, and how many documents each has, if known."""
-    from t5rank import trec
+    from t5rank.data import trec
     from t5rank.data.folder import list_sizes
     from t5rank.data.jsonl import jsonl_files, read_jsonl
-    from t5rank.data.lists import first_of_each_query
     from t5rank.data.passages import read_passage_lists
+    from t5rank.data.ranked_list import first_of_each_query
 
     files = {name: getattr(arguments, name) for name in ("queries", "collection", "run")}
     given = [file for file in files.values() if file]
@@ -180,7 +181,7 @@ def add_merge(commands) -> None:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from t5rank import trec
+    from t5rank.data import trec
     from t5rank.data.files import shards
 
     files = shards(arguments.folder, ".trec")

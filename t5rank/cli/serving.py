@@ -93,7 +93,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    from t5rank.compilation_cache import keep_programs
+    from t5rank.inference.compilation_cache import keep_programs
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
     unknown = environment.fill(parser, arguments, _PREFIX)

@@ -7,7 +7,7 @@ from t5rank.cli.options import add_command
 from t5rank.cli.streams import check_text, new_folder
 from t5rank.cli.terminal import import_tensorflow
 from t5rank.data.errors import GIN_OPTIONS
-from t5rank.leaving import INTERRUPTED
+from t5rank.process.leaving import INTERRUPTED
 
 
 def add_quickstart(commands) -> None:
@@ -73,7 +73,7 @@ def add_train(commands) -> None:
 def _train(arguments: argparse.Namespace) -> int:
     check_text(arguments, "gin")
     import_tensorflow()
-    from t5rank.compilation_cache import use_compilation_cache
+    from t5rank.inference.compilation_cache import use_compilation_cache
     from t5rank.train.config import configured_trainer
 
     use_compilation_cache()

@@ -34,7 +34,7 @@ class Collection:
       path: an uncompressed file of `doc_id TAB text` lines; blank lines are left out.
       strict: whether broken UTF-8 and an id that comes twice are errors. If not, broken bytes are
         replaced by U+FFFD (of a text counted at each reading), and the first of an id is kept.
-      counts: see `t5rank.data.lists`.
+      counts: see `t5rank.data.ranked_list`.
 
     Attributes:
       repaired: counts of what opening the file repaired; `counts` has them, too.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from t5rank.data.lists import RankedList, filter_lists
+from t5rank.data.ranked_list import RankedList, filter_lists
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class IndexedLists:
       number: how many lists there are, those included that are left out when they are read.
       read: the list of a number from 0, which adds what it repairs to the counts.
       keep_without_relevant: whether lists with no label above 0 are kept.
-      counts: what was repaired as the places were noted; see `t5rank.data.lists`.
+      counts: what was repaired as the places were noted; see `t5rank.data.ranked_list`.
     """
 
     source: str
@@ -37,7 +37,7 @@ class IndexedLists:
 
         Args:
           order: the numbers.
-          counts: see `t5rank.data.lists`.
+          counts: see `t5rank.data.ranked_list`.
 
         Raises:
           ValueError: what the source's reader refuses; names file and line.

@@ -23,7 +23,7 @@ from t5rank.data.folder import lists_files
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.interleaving import lines_of
 from t5rank.data.line_index import LineIndex, is_plain
-from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
+from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 
 _LIST_KEYS = {"query_id": str, "query": str, "documents": list}
 _DOCUMENT_KEYS = {"doc_id": str, "text": str, "label": int | float}
@@ -48,7 +48,7 @@ def read_jsonl(
       labelled: whether every document must have a label. With labelled=False a missing one, or
         null, is 0.0, and the document not judged.
       keep_without_relevant: whether lists with no label above 0 are kept.
-      counts: see `t5rank.data.lists`.
+      counts: see `t5rank.data.ranked_list`.
       shuffle: a seed for the order of a folder's files; see `t5rank.data.interleaving`.
 
     Raises:

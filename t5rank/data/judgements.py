@@ -9,8 +9,8 @@ from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, open_binary
 from t5rank.data.folder import MANIFEST, QRELS, read_manifest
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.lists import RankedList
-from t5rank.trec import Qrels, read_qrels
+from t5rank.data.ranked_list import RankedList
+from t5rank.data.trec import Qrels, read_qrels
 
 
 def read_judgements(
@@ -23,8 +23,8 @@ def read_judgements(
 
     Args:
       path: the file or folder. Lists are told by their first character, a brace.
-      strict: see `t5rank.trec.read_qrels`; of a query with several lists.
-      counts: see `t5rank.data.lists`.
+      strict: see `t5rank.data.trec.read_qrels`; of a query with several lists.
+      counts: see `t5rank.data.ranked_list`.
 
     Raises:
       ValueError: what the readers refuse, a label that is no whole number, two different labels of

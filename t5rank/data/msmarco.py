@@ -22,7 +22,7 @@ from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
 from t5rank.data.line_index import LineIndex, is_plain
-from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
+from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
@@ -47,7 +47,7 @@ def read_qna_columnar(
       labelled: whether every passage must have `is_selected`. The eval split has none: with
         labelled=False a missing one is label 0.0, and the passage not judged.
       keep_without_relevant: whether lists with nothing selected (38% of train) are kept.
-      counts: see `t5rank.data.lists`.
+      counts: see `t5rank.data.ranked_list`.
 
     Raises:
       ValueError: broken JSON, a missing column, columns that disagree on a row, or a row that
@@ -164,7 +164,7 @@ def qna_list_rows(
       strict: see `read_qna_columnar`, as for all others.
       labelled: whether every passage must have `is_selected`.
       keep_without_relevant: whether lists with nothing selected are kept.
-      counts: see `t5rank.data.lists`.
+      counts: see `t5rank.data.ranked_list`.
 
     >>> passages = {"is_selected": [0, 1], "passage_text": ["a", "b"]}
     >>> (ranked,) = qna_list_rows([{"query_id": 7, "query": "q", "passages": passages}])

@@ -12,8 +12,9 @@ from t5rank.data.collection import Collection
 from t5rank.data.files import PathLike, fingerprint
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.line_index import is_plain
-from t5rank.data.lists import Item, RankedList, checked_list, filter_lists
-from t5rank.trec import Qrels, RunIndex, iterate_run, read_qrels, read_queries
+from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
+from t5rank.data.run_index import RunIndex
+from t5rank.data.trec import Qrels, iterate_run, read_qrels, read_queries
 
 
 def read_passage_lists(
@@ -30,9 +31,9 @@ def read_passage_lists(
 ) -> Iterator[RankedList]:
     """Gives the run's candidates as one list a query, in the run file's order of queries.
 
-    Documents are in rank order (`t5rank.trec.rank_documents`), labels are the grades of the qrels;
-    a document without judgement, or with a grade below 0, has label 0.0. The queries and the qrels
-    are in memory; the run and the documents' texts are read list by list.
+    Documents are in rank order (`t5rank.data.trec.rank_documents`), labels are the grades of the
+    qrels; a document without judgement, or with a grade below 0, has label 0.0. The queries and the
+    qrels are in memory; the run and the documents' texts are read list by list.
 
     Args:
       collection: a TSV file of `doc_id TAB text`, or a `Collection` to be used again.
@@ -44,9 +45,9 @@ def read_passage_lists(
       topn: how many of the run's best documents to keep; None keeps all.
       keep_without_relevant: whether lists with no label above 0 are kept.
       strict: see `checked_list`.
-      counts: see `t5rank.data.lists`; here also `unjudged_documents`, `missing_relevant_documents`
-        (relevant ones that the run, cut at topn, lacks), `missing_relevant_added`,
-        `qrels_queries_not_in_run`.
+      counts: see `t5rank.data.ranked_list`; here also `unjudged_documents`,
+        `missing_relevant_documents` (relevant ones that the run, cut at topn, lacks),
+        `missing_relevant_added`, `qrels_queries_not_in_run`.
 
     Raises:
       ValueError: topn below 1, a query or a document that is in the run (or to be added from the

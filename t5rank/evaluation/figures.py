@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from t5rank.trec import Qrels
+from t5rank.data.trec import Qrels
 
 Ranked = Mapping[str, list[str]]  # documents by query, best first
 GAINS = ("dcg", "gains")  # the parameters of nDCG that say what a grade is worth

@@ -1,6 +1,6 @@
 """A run's figures against qrels, computed by ir_measures under t5rank's rules for ties and gaps.
 
-* Ties: documents are ranked by `t5rank.trec.rank_documents` first, and ir_measures is handed
+* Ties: documents are ranked by `t5rank.data.trec.rank_documents` first, and ir_measures is handed
   strictly decreasing scores, so that no library's own rule for ties applies.
 * Grades are integers, ids are any strings (`t5rank.evaluation.figures`). A run without any query of
   the qrels is an error; where it has none of the judged documents, the log says so.
@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from t5rank.data.trec import Qrels, Run, sort_run
 from t5rank.evaluation.figures import GAINS, figures
 from t5rank.evaluation.parameters import check_parameters
-from t5rank.trec import Qrels, Run, sort_run
 
 _logger = logging.getLogger(__name__)
 _NO_VALUE = re.compile(r"=<object object at \w+>")  # how ir_measures prints a missing parameter

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from t5rank.data.trec import Qrels, Run
 from t5rank.evaluation.measures import DEFAULT_MEASURES, Evaluation, evaluate, is_sum
 from t5rank.evaluation.resampling import percentile_interval, resampled_queries, resampled_seeds
-from t5rank.trec import Qrels, Run
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from t5rank.data.trec import Run
 from t5rank.evaluation.measures import Evaluation
 from t5rank.evaluation.resampling import percentile_interval, randomization_test, resampled_seeds
 from t5rank.evaluation.seeds import SeedEvaluation, as_arm
-from t5rank.trec import Run
 
 _ROUNDING = 12  # digits: means of the same figures in another order do not differ
 

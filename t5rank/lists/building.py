@@ -15,9 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 import t5rank
-from t5rank import plots
 from t5rank.data.files import check_regular, checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
+from t5rank.lists.histograms import draw_histograms
 from t5rank.lists.shards import (
     Statistics,
     Writer,
@@ -206,7 +206,7 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
         "trec": sorted(trec_files),
         "fingerprints": made_of["files"],
     }
-    plots.histograms(manifest["histograms"], folder / SUMMARY)
+    draw_histograms(manifest["histograms"], folder / SUMMARY)
     unfinished = unfinished_folder(writer.folder)
     write_json(unfinished / MANIFEST, manifest)
     os.replace(unfinished / MANIFEST, folder / MANIFEST)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from t5rank.trec import Qrels, sort_run
+from t5rank.data.trec import Qrels, sort_run
 
 _BLOCK = 1 << 16
 _KINDS = {"collection": "docs", "queries": "queries", "qrels": "qrels", "run": "scoreddocs"}
@@ -165,7 +165,7 @@ class ScoredDocuments:
     """A dataset's own candidates, with the methods of `t5rank.lists.runs.Candidates`.
 
     MS MARCO's (dev/small, TREC DL 2019 and 2020) have no ranks and no scores: theirs are 0, and
-    their order that of `t5rank.trec.rank_documents`. In memory they take about 20 bytes each.
+    their order that of `t5rank.data.trec.rank_documents`. In memory they take about 20 bytes each.
     """
 
     first = 1

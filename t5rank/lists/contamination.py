@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.lists.catalogue import CatalogueDataset
 from t5rank.lists.negatives import words
 from t5rank.lists.sources import Dataset, DatasetFiles

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from t5rank.data.collection import Collection
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.lists.runs import IndexedRun
 from t5rank.lists.sources import ALL, Folds
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
+from t5rank.data.trec import Qrels
 from t5rank.lists.negatives import NearDuplicates, shuffled
 from t5rank.lists.runs import Candidates, all_query_ids
 from t5rank.lists.sources import ALL, Dataset, Folds
-from t5rank.trec import Qrels
 
 
 class Query(NamedTuple):

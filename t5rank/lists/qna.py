@@ -7,7 +7,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import (
     read_qna_columnar,
     read_qna_parquet,
@@ -15,6 +14,7 @@ from t5rank.data.msmarco import (
     read_qna_tfds,
     tfds_info,
 )
+from t5rank.data.ranked_list import RankedList
 from t5rank.lists.sources import ALL, Folds
 
 ReadLists = Callable[..., Iterator[RankedList]]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from t5rank.data.lists import summary
+from t5rank.data.ranked_list import summary
 
 
 def described(manifest: dict[str, Any], folder: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from t5rank.data.files import UTF8_BOM, check_regular, decode_line, location, open_binary
-from t5rank.trec import parse_run
+from t5rank.data.trec import parse_run
 
 _BLOCK_LINES = 1 << 16
 _DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
@@ -64,11 +64,11 @@ class IndexedRun:
       path: an uncompressed TREC or MS MARCO run, the lines of each query together.
       first: the first rank that is given.
       last: the last one; None gives all.
-      strict: see `t5rank.trec.read_run`.
+      strict: see `t5rank.data.trec.read_run`.
 
     Raises:
       ValueError: the file is compressed or a pipe, a query's lines are in two places, the ranks are
-        not in order; on access, what `t5rank.trec.read_run` refuses.
+        not in order; on access, what `t5rank.data.trec.read_run` refuses.
     """
 
     def __init__(self, path: str, first: int = 1, last: int | None = None, strict: bool = True):

@@ -16,7 +16,7 @@ from typing import Any
 
 from t5rank.data.folder import UNFINISHED, shard_name
 from t5rank.data.jsonl import json_line
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.lists.contamination import Contamination, EvaluationSet
 from t5rank.lists.sources import Source
 from t5rank.lists.trec_files import KINDS, TrecParts

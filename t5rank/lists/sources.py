@@ -8,8 +8,8 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from t5rank.data.collection import Collection
-from t5rank.data.lists import RankedList
-from t5rank.trec import Qrels, read_qrels, read_queries
+from t5rank.data.ranked_list import RankedList
+from t5rank.data.trec import Qrels, read_qrels, read_queries
 
 
 class Source(Protocol):
@@ -102,7 +102,7 @@ class DatasetFiles:
       collection: an uncompressed TSV file of `doc_id TAB text`, see `Collection`.
       queries: a TSV file of `qid TAB text`.
       qrels: a qrels file.
-      strict: see `t5rank.data.lists.checked_list`.
+      strict: see `t5rank.data.ranked_list.checked_list`.
     """
 
     def __init__(

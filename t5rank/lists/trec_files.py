@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.folder import QRELS, RUN
 from t5rank.data.judgements import grades
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.lists.sources import Source
 
 KINDS = (QRELS, RUN)

@@ -1,7 +1,7 @@
 """Ranking losses in JAX: `loss(scores, labels, *, where, segments, weights, reduce_fn)`.
 
 The arguments are described in `t5rank.types`. Lists are padded, `[..., list]` with `where`, or laid
-end to end with `segments`. Metrics become losses with `t5rank.transformations`.
+end to end with `segments`. Metrics become losses with `t5rank.losses.transformations`.
 """
 
 from t5rank.losses.arp import arp1_loss, arp2_loss

@@ -26,8 +26,8 @@ class ScoredList(NamedTuple):
 class MeanMetrics:
     """Means over lists that are added in parts, one value a list.
 
-    Tied documents rank by descending document id, as in `t5rank.trec`, whatever their order in the
-    list.
+    Tied documents rank by descending document id, as in `t5rank.data.trec`, whatever their order in
+    the list.
 
     Args:
       metric_fns: name to metric.
@@ -45,7 +45,7 @@ class MeanMetrics:
         where = np.zeros((len(lists), width), bool)
         for i, item in enumerate(lists):
             n = len(item.doc_ids)
-            # Metrics leave ties in the order given: this is the order of t5rank.trec.
+            # Metrics leave ties in the order given: this is the order of t5rank.data.trec.
             order = sorted(range(n), key=item.doc_ids.__getitem__, reverse=True)
             scores[i, :n], labels[i, :n] = item.scores[order], item.labels[order]
             where[i, :n] = True

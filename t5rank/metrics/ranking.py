@@ -69,7 +69,7 @@ class Order:
       ties: one of `TIES`.
       key: for random ties.
       segments: as the caller gave them, for the two functions.
-      rank_fn: see `t5rank.transformations`.
+      rank_fn: see `t5rank.losses.transformations`.
       cutoff_fn: as above.
 
     Raises:

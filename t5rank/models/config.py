@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from t5rank.settings import check_boolean, check_choice, check_integer, check_number
+from t5rank.checks import check_boolean, check_choice, check_integer, check_number
 from t5rank.types import Array
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

@@ -142,7 +142,7 @@ class _TokenIds(Protocol):
 
 
 def rankt5_head(vocabulary: _TokenIds, token: str = "<extra_id_10>") -> RankT5Head:
-    """RankT5's head, its token looked up in a `t5rank.vocabulary.Vocabulary`."""
+    """RankT5's head, its token looked up in a `t5rank.text.vocabulary.Vocabulary`."""
     return RankT5Head(vocabulary.token_id(token))
 
 
@@ -152,7 +152,7 @@ def monot5_head(
     """monoT5's head.
 
     Args:
-      vocabulary: a `t5rank.vocabulary.Vocabulary`, in which words are looked up.
+      vocabulary: a `t5rank.text.vocabulary.Vocabulary`, in which words are looked up.
       true: the answer for a relevant document, a word or a token's id.
       false: the answer for another.
 

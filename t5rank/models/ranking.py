@@ -5,7 +5,7 @@ the set of names below. A batch is of one of two layouts:
 
 * padded: `encoder_input_tokens` `[lists, list_size, length]`, `label` and `mask`
   `[lists, list_size]`;
-* packed, several documents a row (see `t5rank.layouts`): `encoder_input_tokens` and
+* packed, several documents a row (see `t5rank.train.layouts`): `encoder_input_tokens` and
   `encoder_segment_ids` `[groups, rows, length]`, `label`, `mask` and `list_ids`
   `[groups, rows, slots]`. A list is all in one group.
 """
@@ -22,10 +22,10 @@ from flax import linen as nn
 from jaxtyping import Float, Int
 
 from t5rank import losses, metrics, ops
+from t5rank.checks import check_integer, check_number
 from t5rank.losses.combinations import takes
 from t5rank.models import heads, network
 from t5rank.models.parts import accumulated, recomputed_in_parts, split
-from t5rank.settings import check_integer, check_number
 from t5rank.types import Array, LossFn, MetricFn, PyTree
 
 DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
@@ -45,7 +45,7 @@ class RankingModel:
       head: how the score is read off the network.
       input_vocabulary: for T5X.
       output_vocabulary: for T5X.
-      optimizer_def: how the parameters are trained, see `t5rank.optimizers`.
+      optimizer_def: how the parameters are trained, see `t5rank.train.optimizers`.
       ranking_loss: any function with the signature of `t5rank.losses` (that of Rax). One that takes
         a `key` gets another for every training step, and always the same one otherwise.
       metric_fns: name to metric, logged while training.
@@ -116,7 +116,7 @@ class RankingModel:
     @property
     def FEATURE_CONVERTER_CLS(self) -> Any:  # noqa: N802, the name is T5X's
         """The seqio converter; imported when asked for, as scoring needs no TensorFlow."""
-        from t5rank.feature_converters import RankingFeatureConverter
+        from t5rank.tasks.feature_converters import RankingFeatureConverter
 
         return RankingFeatureConverter
 

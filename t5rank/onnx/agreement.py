@@ -9,9 +9,9 @@ import scipy.stats
 from tqdm import tqdm
 
 from t5rank import evaluation
-from t5rank.data.lists import RankedList
-from t5rank.reranker import Reranker
-from t5rank.trec import Qrels, Run
+from t5rank.data.ranked_list import RankedList
+from t5rank.data.trec import Qrels, Run
+from t5rank.inference.reranker import Reranker
 
 _QUERIES = 32  # scored together
 

@@ -19,18 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from t5rank import model_folder
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
+from t5rank.data.trec import Qrels
 from t5rank.evaluation import DEFAULT_MEASURES, parse_measures
+from t5rank.inference.onnx_session import OnnxScorer
+from t5rank.inference.reranker import Reranker
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx import network
 from t5rank.onnx.agreement import Agreement, measured_agreement, readme
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.products import Int8Product, ObservedProduct
-from t5rank.onnx.session import OnnxScorer
 from t5rank.onnx.smoothing import smoothed
-from t5rank.prompts import PairEncoder
-from t5rank.reranker import Reranker
-from t5rank.trec import Qrels
+from t5rank.text.prompts import PairEncoder
 from t5rank.types import PyTree
 
 CALIBRATION_PAIRS = 256

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from t5rank.onnx.packages import require
+from t5rank.process.packages import require
 
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"

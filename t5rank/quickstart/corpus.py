@@ -19,7 +19,7 @@ from typing import Any
 
 import sentencepiece
 
-from t5rank import trec
+from t5rank.data import trec
 
 VOCABULARY = "vocabulary.model"
 VOCABULARY_SIZE = 2000

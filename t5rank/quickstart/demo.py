@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from t5rank import evaluation, plots, trec
+from t5rank import evaluation
+from t5rank.data import trec
 from t5rank.data.files import fingerprint
 from t5rank.data.passages import read_passage_lists
+from t5rank.formats.numbers import shown
+from t5rank.inference.reranker import Reranker
+from t5rank.inference.reranking import rerank_run
 from t5rank.quickstart import corpus
-from t5rank.rerank import rerank_run
-from t5rank.reranker import Reranker
-from t5rank.rounding import shown
+from t5rank.train.curves import learning_curves
 
 if TYPE_CHECKING:
     from t5rank.train.run import TrainResult
@@ -55,9 +57,7 @@ def _quickstart(folder: Path, steps: int | None) -> dict[str, evaluation.Evaluat
     _say("4/4  Reranking the held-out queries")
     rerankers = {loss: Reranker.from_pretrained(folder / loss) for loss in LOSSES}
     figures = _evaluate(folder, data, rerankers)
-    plots.learning_curves(
-        {loss: folder / loss / "metrics.jsonl" for loss in LOSSES}, folder / CURVES
-    )
+    learning_curves({loss: folder / loss / "metrics.jsonl" for loss in LOSSES}, folder / CURVES)
     _print_figures(figures)
     _print_example(data, rerankers["softmax"], figures["softmax"])
     print(f"\nDone in {time.monotonic() - start:.0f} seconds.")

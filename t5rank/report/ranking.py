@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from t5rank import evaluation
+from t5rank.data.trec import Qrels, Run, read_qrels, read_run
 from t5rank.evaluation import Comparison, SeedEvaluation
 from t5rank.report.experiment import EvaluationSet, Experiment
 from t5rank.report.missing import Missing
 from t5rank.report.run_facts import Relevant, RunFacts, Runs, relevant_documents, run_facts
-from t5rank.trec import Qrels, Run, read_qrels, read_run
 
 FIRST_STAGE, RANDOM, PERFECT = "first stage", "random order", "perfect order"
 RANDOM_SEEDS = range(10)

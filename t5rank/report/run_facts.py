@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from t5rank.trec import Qrels, Run
+from t5rank.data.trec import Qrels, Run
 
 Relevant = Mapping[str, set[str]]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from t5rank.json_files import read_lines, read_object
+from t5rank.formats.json_files import read_lines, read_object
 
 CONFIG = "config.gin"
 METRICS = "metrics.jsonl"

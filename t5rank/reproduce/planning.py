@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.folder import MANIFEST
 from t5rank.data.jsonl import read_jsonl
-from t5rank.json_files import read_object
+from t5rank.formats.json_files import read_object
 from t5rank.report.experiment import Experiment
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import t5rank
-from t5rank.leaving import INTERRUPTED
+from t5rank.process.leaving import INTERRUPTED
 from t5rank.report.experiment import (
     FILE,
     FORMAT,

@@ -11,7 +11,7 @@ is looked at normalized as well. A text for which none of this helps is tokenize
 
 from collections.abc import Sequence
 
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.vocabulary import Vocabulary
 
 _LETTERS = 6  # looked at first for each token that is wanted; English has four or five
 _UNSURE = 64  # letters; one letter becomes at most 18, and few come together into one

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import t5rank
-from t5rank.cores import core_count
-from t5rank.scoring import ModelScorer
+from t5rank.inference.scoring import ModelScorer
+from t5rank.process.cores import core_count
 from t5rank.serve.errors import Refusal, not_ready
 from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import ServedModel

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.reranker import Reranker
+from t5rank.inference.reranker import Reranker
 from t5rank.serve.cutting import Cutter
 from t5rank.serve.queue import Batch, Queue, Request
-from t5rank.vocabulary import EOS_ID
+from t5rank.text.vocabulary import EOS_ID
 
 _AHEAD = 1  # batches given to the device beside the one that is waited for
 _MEMORY = 0.95  # weight of the batches before in the measured rate

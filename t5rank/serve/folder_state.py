@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from t5rank import model_folder
+from t5rank.checkpoints.opening import VOCABULARY
 from t5rank.checkpoints.paths import path
 
 
@@ -21,7 +22,7 @@ def folder_state(folder: str) -> object:
       OSError: something cannot be looked at.
     """
     weights = model_folder.weights_path(folder)
-    names = (model_folder.CONFIG, model_folder.VOCABULARY)
+    names = (model_folder.CONFIG, VOCABULARY)
     small = [hashlib.sha256((path(folder) / name).read_bytes()).digest() for name in names]
     if "://" in os.fspath(weights):
         return small, os.fspath(weights), weights.stat().mtime

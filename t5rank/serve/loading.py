@@ -6,8 +6,9 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-from t5rank import model_folder, partitioning
-from t5rank.reranker import Reranker
+from t5rank import model_folder
+from t5rank.inference.reranker import Reranker
+from t5rank.models import partitioning
 from t5rank.serve.settings import Settings
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.batching import BatchShapes, padded
+from t5rank.inference.batching import BatchShapes, padded
 from t5rank.serve.fair import FairOrder, Job, rank
 
 _POOL = 32  # batches' worth of tokens among which inputs of one length are looked for

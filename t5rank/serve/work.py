@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from t5rank.prompts import PairEncoder, Pieces, query_too_long
 from t5rank.serve.cutting import Cutter
 from t5rank.serve.workers import Task, run_here
+from t5rank.text.prompts import PairEncoder, Pieces, query_too_long
 
 _PORTION = 1 << 16  # letters that are tokenized without a break
 _LONG_QUERY = 16  # letters for each token of the input; beyond that it is looked at with care

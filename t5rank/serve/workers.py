@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Hashable
 from typing import Any, TypeVar
 
-from t5rank.cores import core_count
+from t5rank.process.cores import core_count
 from t5rank.serve.fair import FairOrder, Job, rank
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from gin import config as gin_config
 
 from t5rank.checkpoints.paths import checkpoint_name
 from t5rank.data.errors import DataError
-from t5rank.macros import MACRO, PATHS, check_macros
 from t5rank.train.effects import check_effects, entries_read
 from t5rank.train.gin_files import bindings_of, sentence
 from t5rank.train.loop import Trainer
+from t5rank.train.macros import MACRO, PATHS, check_macros
 
 RUN = "t5rank/configs/runs/finetune.gin"
 _log = logging.getLogger(__name__)

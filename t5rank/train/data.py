@@ -8,10 +8,10 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5rank.feature_converters import RankingFeatureConverter
-from t5rank.prompts import PairEncoder
 from t5rank.tasks import lists
 from t5rank.tasks.errors import elements, placed
+from t5rank.tasks.feature_converters import RankingFeatureConverter
+from t5rank.text.prompts import PairEncoder
 from t5rank.train.ahead import read_ahead
 
 AHEAD = 64  # validation lists

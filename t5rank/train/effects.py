@@ -7,8 +7,8 @@ from typing import Any
 
 from gin import config as gin_config
 
-from t5rank.macros import MACRO
 from t5rank.train.gin_files import Binding, Reference
+from t5rank.train.macros import MACRO
 
 Key = tuple[str, str]  # scope, selector
 _REQUIRED = "%gin.REQUIRED"

@@ -9,25 +9,25 @@ from typing import Any
 import jax
 from etils import epath
 
-from t5rank import checkpoints, model_folder, optimizers, partitioning
+from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
-from t5rank.layouts import Layout, packed
-from t5rank.models import operations
+from t5rank.checks import check_boolean, check_integer, check_text
+from t5rank.inference.scoring import PairScorer
+from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
-from t5rank.preprocessors import UNCUT, check_lengths, input_length, list_size
-from t5rank.prompts import PairEncoder, Prompt
-from t5rank.scoring import PairScorer
-from t5rank.settings import check_boolean, check_integer, check_text
 from t5rank.tasks import lists
-from t5rank.train import data, preflight, records, resuming, settings
+from t5rank.tasks.preprocessors import UNCUT, check_lengths, input_length, list_size
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import data, optimizers, preflight, records, resuming, settings
 from t5rank.train.interrupt import Interrupt
+from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked
 from t5rank.train.reporting import Reporter
 from t5rank.train.run import Run, TrainResult
 from t5rank.train.validation import Validation
 from t5rank.types import PyTree
-from t5rank.vocabulary import Vocabulary
 
 _log = logging.getLogger(__name__)
 _INTEGERS = (
@@ -52,7 +52,7 @@ class Trainer:
         `mask` (list size,).
       batch_size: lists per step.
       train_steps: the step at which training ends.
-      learning_rate_fn: step, from 0, to learning rate; see `t5rank.schedules`.
+      learning_rate_fn: step, from 0, to learning rate; see `t5rank.train.schedules`.
       initial_checkpoint_path: a checkpoint of any format to take the parameters from, see
         `checkpoints.open_checkpoint`; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
@@ -68,7 +68,7 @@ class Trainer:
       keep_checkpoints: how many of the latest checkpoints stay.
       best_metric: which validation metric says what checkpoint is best; "-" before it if it falls.
       early_stopping_patience: stop after so many validations without a new best; None never does.
-      layout: how lists are laid out, a function of `t5rank.layouts`.
+      layout: how lists are laid out, a function of `t5rank.train.layouts`.
       model_parallel: devices that share one copy of the parameters.
       parameter_partitioning_dims: 2 splits parameters and optimizer state over the data-parallel
         devices as well; see `partitioning.logical_axis_rules`.

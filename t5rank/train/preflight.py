@@ -13,9 +13,9 @@ import numpy as np
 
 from t5rank.checkpoints.paths import path
 from t5rank.losses.combinations import takes
-from t5rank.preprocessors import list_size
 from t5rank.tasks import checks, lists
 from t5rank.tasks.checks import CheckedLists
+from t5rank.tasks.preprocessors import list_size
 from t5rank.types import LossFn
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.checkpoints.paths import path
-from t5rank.json_files import read_lines
+from t5rank.formats.json_files import read_lines
 
 METRICS = "metrics.jsonl"
 TRAIN, VALIDATION = "train", "validation"

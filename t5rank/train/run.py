@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from t5rank import checkpoints, model_folder, partitioning
+from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
-from t5rank.model_card import model_card
+from t5rank.model_folder.model_card import model_card
+from t5rank.models import partitioning
 from t5rank.train import data, records
 from t5rank.train.ahead import read_ahead
 from t5rank.train.interrupt import Interrupt, Interrupted

@@ -6,8 +6,8 @@
  "training": {settings}, "versions"}
 
 Sums are over all resumes: those of `records.totals`. `seconds` are wall time, compilation and
-saving included, validation left out. `irregular_data` are those of `t5rank.data.lists`, as far as
-this resume has read. `peak_operations_per_second` is that of all devices together,
+saving included, validation left out. `irregular_data` are those of `t5rank.data.ranked_list`, as
+far as this resume has read. `peak_operations_per_second` is that of all devices together,
 None where it is not known; `best` is None where nothing was validated.
 """
 

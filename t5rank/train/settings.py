@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.paths import checkpoint_name, path
-from t5rank.json_files import read_object
+from t5rank.formats.json_files import read_object
 from t5rank.tasks import lists
 from t5rank.train.digests import digest
 

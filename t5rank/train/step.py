@@ -11,8 +11,8 @@ import optax
 from t5rank import ops
 from t5rank.models import network, operations
 from t5rank.models.ranking import RankingModel
+from t5rank.text.vocabulary import PAD_ID
 from t5rank.types import Array
-from t5rank.vocabulary import PAD_ID
 
 Sums = dict[str, Array]
 TrainStep = Callable[[Any, Mapping[str, Any], Array], tuple[Any, Sums]]
@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 def make_train_step(model: RankingModel, learning_rate_fn: Callable[[Array], Any]) -> TrainStep:
     """A function `(optimizer, batch, rng) -> (optimizer, sums)`, to be compiled.
 
-    The optimizer is one that `model.optimizer_def` made (see `t5rank.optimizers`). `sums` holds
-    `[sum, count]` of the loss and the metrics, of `grad_norm` and `learning_rate`, and of what
-    `batch_sums` counts.
+    The optimizer is one that `model.optimizer_def` made (see `t5rank.train.optimizers`). `sums`
+    holds `[sum, count]` of the loss and the metrics, of `grad_norm` and `learning_rate`, and of
+    what `batch_sums` counts.
     """
 
     def train_step(optimizer: Any, batch: Mapping[str, Array], rng: Array) -> tuple[Any, Sums]:

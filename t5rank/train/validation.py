@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from t5rank.data.trec import Qrels, Run, read_qrels
 from t5rank.evaluation import evaluate, parse_measures
+from t5rank.inference.scoring import PairScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
-from t5rank.prompts import PairEncoder
-from t5rank.scoring import PairScorer
+from t5rank.text.prompts import PairEncoder
 from t5rank.train import data
 from t5rank.train.data import ValidationList
-from t5rank.trec import Qrels, Run, read_qrels
 from t5rank.types import MetricFn, PyTree
 
 CHUNK = 256  # lists scored together: enough to sort by length, few enough to hold in memory

@@ -10,11 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank import Reranker, checkpoints, model_folder, optimizers
+from t5rank import Reranker, checkpoints, model_folder
 from t5rank.checkpoints import huggingface
 from t5rank.checkpoints.paths import path
-from t5rank.convert import Settings, convert
+from t5rank.model_folder.convert import Settings, convert
 from t5rank.models import heads, network, ranking
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import optimizers
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -137,9 +140,7 @@ def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file
     model = ranking.RankingModel(
         network.EncoderScorer(config, pooling=pooling), heads.EncoderHead()
     )
-    encoder = model_folder.PairEncoder(
-        model_folder.Vocabulary(vocabulary_file), model_folder.Prompt(), 48
-    )
+    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), 48)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
     params["score_head"]["bias"] += 0.3

@@ -10,7 +10,7 @@ from etils import epath
 
 from t5rank import Reranker, checkpoints, cli
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.train.config import configured_trainer
 
 

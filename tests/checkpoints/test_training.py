@@ -4,9 +4,10 @@ import numpy as np
 import optax
 import pytest
 
-from t5rank import checkpoints, optimizers
+from t5rank import checkpoints
 from t5rank.checkpoints import LazyArray, t5x
 from t5rank.checkpoints.paths import path
+from t5rank.train import optimizers
 
 ADAMW = optimizers.adamw()
 SGD = optimizers.OptimizerDef(optax.sgd)

@@ -3,10 +3,11 @@
 import jax
 import pytest
 
-from t5rank import checkpoints, model_folder, optimizers
+from t5rank import checkpoints, model_folder
 from t5rank.models import heads, network, ranking
-from t5rank.prompts import RANKT5, PairEncoder, Prompt
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import optimizers
 
 SIZES = {"emb_dim": 8, "num_heads": 1, "head_dim": 8, "mlp_dim": 8, "num_encoder_layers": 1}
 

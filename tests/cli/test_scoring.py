@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
-from t5rank import Reranker, cli, trec
-from t5rank import reranker as reranker_module
+from t5rank import Reranker, cli
+from t5rank.data import trec
+from t5rank.inference import reranker as reranker_module
 
 
 def own_lists(path, *lists):

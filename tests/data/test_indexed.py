@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.jsonl import index_jsonl, json_line, read_jsonl
 from t5rank.data.line_index import LineIndex
-from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import index_qna_rows, read_qna_rows
 from t5rank.data.passages import index_passage_lists, read_passage_lists
+from t5rank.data.ranked_list import RankedList
 
 
 def ranked(number):

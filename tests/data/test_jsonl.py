@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t5rank.data.jsonl import read_jsonl, write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 
 DOCUMENT = {"doc_id": "d1", "text": "one", "label": 1.0}
 LINE = {"query_id": "q1", "query": "cost", "documents": [DOCUMENT]}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t5rank.data.lists import RankedList, checked_list, filter_lists, summary
+from t5rank.data.ranked_list import RankedList, checked_list, filter_lists, summary
 
 WHERE = "file 'x', line 12"
 

@@ -9,7 +9,6 @@ import pytest
 from pyarrow import parquet
 
 from t5rank.data import json_columns
-from t5rank.data.lists import RankedList
 from t5rank.data.msmarco import (
     qna_list_rows,
     read_qna_columnar,
@@ -18,6 +17,7 @@ from t5rank.data.msmarco import (
     read_qna_tfds,
     tfds_info,
 )
+from t5rank.data.ranked_list import RankedList
 
 ROW = {
     "query_id": 7,

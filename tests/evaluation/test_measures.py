@@ -7,8 +7,8 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from t5rank.data.trec import read_qrels, read_run
 from t5rank.evaluation.measures import evaluate, evaluate_runs, parse_measures
-from t5rank.trec import read_qrels, read_run
 
 QRELS = {"q1": {"d2": 1}, "q2": {"d1": 1, "d3": 1}}
 RUN = {"q1": {"d1": 2.0, "d2": 1.0}, "q2": {"d1": 0.5, "d2": 0.4, "d3": 0.3}}

@@ -9,7 +9,7 @@ import ir_measures
 import pytest
 import pytrec_eval
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.evaluation import evaluate
 
 QRELS = "1 0 11 1\n2 0 21 1\n2 0 22 1\n3 0 31 1\n4 0 41 1\n5 0 51 1\n".replace(" ", "\t")

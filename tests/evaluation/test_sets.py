@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from t5rank import cli, trec
+from t5rank import cli
+from t5rank.data import trec
 from t5rank.evaluation import evaluate, evaluate_seeds
 from t5rank.evaluation.sets import find_sets, macro_average
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from t5rank.data.trec import read_qrels, read_run
 from t5rank.evaluation.measures import evaluate, evaluate_runs
 from t5rank.evaluation.significance import compare, holm, paired_t_test, random_run
-from t5rank.trec import read_qrels, read_run
 
 QRELS = {f"q{n}": {"d0": 1} for n in range(6)}
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 
 WORDS = "cost sales list item order price paid stock value total sum year".split()  # noqa: SIM905
 

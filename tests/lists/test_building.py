@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.folder import read_manifest
 from t5rank.data.jsonl import read_jsonl
 from t5rank.lists.shards import Writer

@@ -1,6 +1,6 @@
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.folder import read_manifest
 from t5rank.data.jsonl import read_jsonl
 

@@ -1,4 +1,5 @@
-from t5rank import cli, trec
+from t5rank import cli
+from t5rank.data import trec
 from t5rank.data.jsonl import read_jsonl
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.data.folder import read_manifest
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.passages import read_passage_lists

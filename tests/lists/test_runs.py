@@ -1,6 +1,6 @@
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.lists.runs import IndexedRun
 
 TREC = (

@@ -5,11 +5,12 @@ import gzip
 import ir_measures
 import pytest
 
-from t5rank import cli, trec
+from t5rank import cli
+from t5rank.data import trec
 from t5rank.data.folder import read_manifest
 from t5rank.data.jsonl import read_jsonl, write_jsonl
 from t5rank.data.judgements import read_judgements
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 
 MEASURES = [ir_measures.parse_measure(name) for name in ("nDCG@10", "R@10", "AP")]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from t5rank import losses, metrics
-from t5rank import transformations as t
+from t5rank.losses import transformations as t
 from t5rank.metrics.gains import exponential_gain, linear_gain
 
 SCORES = np.array([0.3, -0.2, 0.9, 0.1], np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from t5rank.models.attention import attention, bias_distances, queries_at_once
-from t5rank.partitioning import on_mesh, one_device
+from t5rank.models.partitioning import on_mesh, one_device
 
 BATCH, HEADS, LENGTH, SIZE = 2, 3, 12, 4
 GRADIENTS = (0, 1, 2, 3)

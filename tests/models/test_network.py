@@ -11,8 +11,8 @@ from flax.linen import partitioning as nn_partitioning
 
 from t5rank.models import attention, layers, network
 from t5rank.models.heads import EncoderHead, RankT5Head
+from t5rank.models.partitioning import count_parameters
 from t5rank.models.ranking import RankingModel
-from t5rank.partitioning import count_parameters
 
 SMALL = network.T5Config(
     vocab_size=32128,

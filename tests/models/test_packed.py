@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank import layouts, losses, metrics, transformations
+from t5rank import losses, metrics
+from t5rank.losses import transformations
 from t5rank.models import heads, network, parts
 from t5rank.models.ranking import RankingModel
+from t5rank.train import layouts
 
 CONFIG = network.T5Config(
     vocab_size=64,

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from onnx_models import random_model
 
-from t5rank import Reranker, checkpoints, cli, model_folder, optimizers, trec
-from t5rank.prompts import PairEncoder, Prompt
-from t5rank.vocabulary import Vocabulary
+from t5rank import Reranker, checkpoints, cli, model_folder
+from t5rank.data import trec
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import optimizers
 
 QUERIES = {"q1": "list of int", "q2": "a string", "q3": "dict", "q4": "numbers returned"}
 DOCUMENTS = {f"d{n}": "a dict or a list of numbers " * n + f"number {n}" for n in range(1, 8)}

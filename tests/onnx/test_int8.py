@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from onnx_models import ACTIVATIONS, random_model, random_tokens
 
+from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.onnx import session
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.network import TOKENS, score_graph
 from t5rank.onnx.products import Int8Product, ObservedProduct
-from t5rank.onnx.session import OnnxScorer
 from t5rank.onnx.smoothing import smoothed
 
 SHAPES = {TOKENS: ("int32", ["batch", "length"])}

@@ -5,11 +5,11 @@ import pytest
 from onnx_models import ACTIVATIONS, MODULES, random_model, random_tokens
 
 from t5rank import Reranker
-from t5rank.convert import Settings, convert
+from t5rank.inference.onnx_session import OnnxScorer
+from t5rank.model_folder.convert import Settings, convert
 from t5rank.onnx.export import export
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.network import TOKENS, score_graph
-from t5rank.onnx.session import OnnxScorer
 
 
 def onnx_scorer(folder, model, params) -> OnnxScorer:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from t5rank import cli, trec
+from t5rank import cli
+from t5rank.data import trec
 from t5rank.report.experiment import read_experiment
 from t5rank.reproduce import Design, Options, reproduce, running
 from t5rank.reproduce.designs import ArmDesign, SetDesign, recipe

@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import jax
 
-from t5rank import checkpoints, model_folder, optimizers
+from t5rank import checkpoints, model_folder
 from t5rank.models import heads, network, ranking
-from t5rank.prompts import MONOT5, PairEncoder, Prompt
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import optimizers
 
 CONFIG = network.T5Config(
     vocab_size=1152,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from servers import running
 
-from t5rank.reranker import Reranker
+from t5rank.inference.reranker import Reranker
 from t5rank.serve.settings import KEYS_VARIABLE
 
 PACKAGES = (

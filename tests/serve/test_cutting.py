@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from t5rank.serve.cutting import Cutter
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.vocabulary import Vocabulary
 
 SHARED = Path(os.environ.get("T5RANK_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
 T5 = SHARED / "t5_vocab" / "spiece.model"

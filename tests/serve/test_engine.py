@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 
-from t5rank.batching import BatchShapes
-from t5rank.reranker import Reranker
+from t5rank.inference.batching import BatchShapes
+from t5rank.inference.reranker import Reranker
 from t5rank.serve.engine import Engine
 from t5rank.serve.queue import Request
 

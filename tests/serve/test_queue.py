@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from t5rank.batching import BatchShapes
+from t5rank.inference.batching import BatchShapes
 from t5rank.serve.queue import Closed, Full, Queue, Request
 
 SHAPES = BatchShapes(tokens=256)  # 8 rows of 32 tokens

@@ -124,8 +124,8 @@ def deleted(served, new):
 def test_an_exported_model_outlives_its_files(replace, tmp_path, vocabulary_file):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
+    from t5rank.inference.onnx_session import OnnxScorer
     from t5rank.onnx.export import export
-    from t5rank.onnx.session import OnnxScorer
 
     for seed, name in enumerate(["served", "new"]):
         export(save_model(tmp_path / f"{name}_jax", vocabulary_file, seed=seed), tmp_path / name)

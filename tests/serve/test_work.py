@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from t5rank.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.serve import work as work_module
 from t5rank.serve.work import Work, best
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 LONG = " ".join(f"word{i}" for i in range(100))
 

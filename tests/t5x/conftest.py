@@ -1,4 +1,4 @@
-"""Real lists, a checkpoint to start from, and nothing at all where T5X is absent."""
+"""Real lists, a checkpoint to start from, and no run where T5X is absent."""
 
 import importlib.util
 import sys
@@ -13,10 +13,8 @@ PRESENT = importlib.util.find_spec("t5x") is not None
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.t5x)
-            if not PRESENT:
-                item.add_marker(pytest.mark.skip(reason="needs T5X (head) on the path"))
+        if item.get_closest_marker("t5x") and not PRESENT:
+            item.add_marker(pytest.mark.skip(reason="needs T5X (head) on the path"))
 
 
 @pytest.fixture(scope="session")

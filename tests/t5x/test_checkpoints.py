@@ -21,6 +21,8 @@ from t5rank.checkpoints import architecture, restoring, t5x
 from t5rank.checkpoints.paths import path
 from t5rank.models import heads, network, ranking
 
+pytestmark = pytest.mark.t5x
+
 SIZES = {
     "vocab_size": 64,
     "emb_dim": 16,

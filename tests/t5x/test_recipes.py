@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from runs import RECIPES, RUNS, scalars, t5x
 
+pytestmark = pytest.mark.t5x
+
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(p.stem for p in (ROOT / "gin/recipes").glob("m*.gin"))  # not the quickstart's
 STEPS = 20

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from runs import RECIPES, RUNS, scalars, t5x
 
-from t5rank import Reranker, trec
+from t5rank import Reranker
+from t5rank.data import trec
 from t5rank.train.config import configured_trainer
+
+pytestmark = pytest.mark.t5x
 
 ROOT = Path(__file__).parents[2]
 FINETUNE = f"{RUNS}/t5x_finetune.gin"
@@ -233,7 +236,7 @@ def test_t5xs_network_gives_the_same_losses(start, base, tmp_path):
 
 def test_a_new_head_starts_from_a_t5_without_one(start, tmp_path):
     """The recipe's own restore settings; parameters only, from a converted checkpoint."""
-    from t5rank.convert import convert
+    from t5rank.model_folder.convert import convert
 
     convert(start["INITIAL_CHECKPOINT_PATH"], tmp_path / "t5x", "t5x")
     (checkpoint,) = (tmp_path / "t5x").glob("checkpoint_*")
@@ -258,7 +261,7 @@ from __gin__ import dynamic_registration
 import __main__ as train_script
 import seqio
 import t5rank.tasks.rax_example
-import t5rank.models.rax_example as ranking_models
+import t5rank.t5x.rax_example as ranking_models
 from t5rank import losses
 from t5x import utils
 from t5x.examples.t5 import network

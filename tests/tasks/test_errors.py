@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks.errors import elements
 from t5rank.tasks.lists import list_source
 

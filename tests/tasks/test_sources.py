@@ -8,7 +8,7 @@ import pytest
 import seqio
 
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import lists, sources
 
 LENGTHS = {"inputs": (1, 24), "targets": (1, 1), "label": (1,), "mask": (1,)}

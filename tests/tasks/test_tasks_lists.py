@@ -8,12 +8,12 @@ import seqio
 
 from t5rank.data.errors import DataError
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
-from t5rank.feature_converters import RankingFeatureConverter
-from t5rank.prompts import MONOT5, RANKT5, PairEncoder, Prompt
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import lists
 from t5rank.tasks.errors import clear_errors
-from t5rank.vocabulary import Vocabulary
+from t5rank.tasks.feature_converters import RankingFeatureConverter
+from t5rank.text.prompts import MONOT5, RANKT5, PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 LENGTHS = {"inputs": (3, 40), "targets": (3, 1), "label": (3,), "mask": (3,)}
 WHOLE = {"inputs": (None, 40), "targets": None, "label": None, "mask": None}

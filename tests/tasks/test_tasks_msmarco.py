@@ -8,10 +8,10 @@ import seqio
 
 from t5rank import cli
 from t5rank.data.msmarco import read_qna_rows
-from t5rank.prompts import PairEncoder, Prompt
 from t5rank.tasks import msmarco
 from t5rank.tasks.errors import clear_errors
-from t5rank.vocabulary import Vocabulary
+from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 
 _numbers = itertools.count()
 PASSAGE_FILES = {

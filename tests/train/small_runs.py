@@ -7,13 +7,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from t5rank import layouts, model_folder, optimizers, schedules
+from t5rank import model_folder
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.models import heads, network, ranking
 from t5rank.tasks import lists
+from t5rank.text.vocabulary import Vocabulary
+from t5rank.train import layouts, optimizers, schedules
 from t5rank.train.loop import Trainer
-from t5rank.vocabulary import Vocabulary
 
 WORDS = (
     *("list", "object", "string", "number", "value", "type", "class", "method", "module", "file"),

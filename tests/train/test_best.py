@@ -7,7 +7,8 @@ import pytest
 import small_runs
 from small_runs import ranked_list
 
-from t5rank import Reranker, checkpoints, model_folder, trec
+from t5rank import Reranker, checkpoints, model_folder
+from t5rank.data import trec
 from t5rank.evaluation import evaluate
 from t5rank.train import records
 

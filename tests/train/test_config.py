@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank import model_folder, trec
+from t5rank import model_folder
+from t5rank.data import trec
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.train import config
 from t5rank.train.loop import Trainer
 

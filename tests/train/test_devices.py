@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_runs
 
-from t5rank import layouts, schedules
+from t5rank.train import layouts, schedules
 
 LAYOUTS = ("padded", "packed")
 PROGRAM = """

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_runs import assert_same_params, curve, make_model, params_of, records
 
-from t5rank import checkpoints, losses, model_folder, optimizers, schedules
-from t5rank.convert import convert
+from t5rank import checkpoints, losses, model_folder
+from t5rank.model_folder.convert import convert
 from t5rank.models import heads, network, ranking
-from t5rank.train import data
+from t5rank.train import data, optimizers, schedules
 from t5rank.train.run import TrainingDivergedError
 
 

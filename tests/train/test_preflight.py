@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import small_runs
 
-from t5rank import checkpoints, losses, schedules, trec
+from t5rank import checkpoints, losses
+from t5rank.data import trec
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import checks, lists
-from t5rank.train import preflight
+from t5rank.train import preflight, schedules
 
 _names = (f"preflight_{number}" for number in itertools.count())
 GOOD = [small_runs.ranked_list(i, "train") for i in range(4)]

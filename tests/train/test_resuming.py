@@ -8,10 +8,10 @@ import pytest
 import small_runs
 from small_runs import ranked_list
 
-from t5rank import model_folder, schedules
+from t5rank import model_folder
 from t5rank.data.jsonl import write_jsonl
 from t5rank.tasks import lists
-from t5rank.train import settings
+from t5rank.train import schedules, settings
 from t5rank.train.digests import digest
 
 

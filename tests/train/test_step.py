@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank import layouts, optimizers
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
+from t5rank.train import layouts, optimizers
 from t5rank.train.step import CompiledStep, batch_sums, make_train_step
 
 CONFIG = network.T5Config(

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from t5rank import trec
+from t5rank.data import trec
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
-from t5rank.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.tasks import msmarco
+from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
+from t5rank.text.vocabulary import Vocabulary
 from t5rank.train.validation import Validation, chosen_queries
-from t5rank.vocabulary import Vocabulary
 
 QUERIES = {f"q{i}": "which list" for i in range(1, 31)}
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from small_runs import params_of, ranked_list, records
 
-from t5rank import Reranker, model_card, model_folder
-from t5rank.convert import convert
+from t5rank import Reranker, model_folder
 from t5rank.data.jsonl import write_jsonl
-from t5rank.data.lists import RankedList
+from t5rank.data.ranked_list import RankedList
+from t5rank.model_folder import model_card
+from t5rank.model_folder.convert import convert
 from t5rank.tasks import lists
 from t5rank.train import data
 

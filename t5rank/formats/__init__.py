@@ -1,0 +1,1 @@
+"""How JSON and numbers are written and read."""

@@ -1,0 +1,1 @@
+"""Scores of a trained model: batches, compiled programs, the runner, `Reranker`."""

@@ -1,0 +1,46 @@
+"""The picture of a folder of lists: how long they are, and what they hold."""
+
+import math
+import os
+from collections.abc import Mapping
+
+from etils import epath
+
+
+def draw_histograms(
+    values: Mapping[str, Mapping[str, int]], output: str | os.PathLike[str], bins: int = 60
+) -> None:
+    """Draws one panel of bars for each histogram, as a PNG.
+
+    Args:
+      values: title to how often each number came, the number as text. Of more than 12 different
+        numbers, those of a bin are added up; they should be whole.
+      output: the picture's file.
+      bins: the most bars of a panel; more numbers share them.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    count = len(values)
+    figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.2 * count, 3.4), squeeze=False)
+    for panel, (title, histogram) in zip(panels, values.items(), strict=True):
+        numbers = [float(number) for number in histogram]
+        if len(numbers) <= 12:
+            panel.bar(list(histogram), list(histogram.values()), width=0.7)
+        else:
+            width = max(
+                1, math.ceil((max(numbers) - min(numbers)) / bins)
+            )  # whole: no bin is favoured
+            edges = [min(numbers) - 0.5 + width * i for i in range(bins + 2)]
+            panel.hist(numbers, bins=edges, weights=list(histogram.values()))
+            panel.set_xlim(edges[0], max(numbers) + 0.5)
+        panel.set(title=title.replace("_", " "), ylabel="count")
+        panel.grid(alpha=0.3, axis="y")
+        panel.set_axisbelow(True)
+        panel.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    figure.tight_layout()
+    with epath.Path(output).open("wb") as picture:
+        figure.savefig(picture, format="png", dpi=120)
+    pyplot.close(figure)

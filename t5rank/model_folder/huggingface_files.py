@@ -1,0 +1,149 @@
+"""What stands in a Hugging Face folder beside the weights: tokenizer, head, and how to score."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from t5rank.checkpoints import huggingface
+from t5rank.checkpoints.paths import write_text
+from t5rank.model_folder import model_card
+from t5rank.models import heads
+from t5rank.models.ranking import RankingModel
+from t5rank.text import added_tokens, tokenizer_json
+from t5rank.text.prompts import PairEncoder
+from t5rank.text.vocabulary import Vocabulary
+
+
+def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int) -> None:
+    """Writes `spiece.model`, `tokenizer.json` and their settings.
+
+    transformers' `AutoTokenizer` then reads a text as `vocabulary` does: T5's own tokens as text
+    (`split_special_tokens`, see `t5rank.text.tokenizer_json`), added tokens as tokens.
+    """
+    (folder / huggingface.VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
+    whole = tokenizer_json.written_form(
+        vocabulary.model, vocabulary.extra_ids, vocabulary.added_tokens
+    )
+    write_text(folder / added_tokens.TOKENIZER, json.dumps(whole, ensure_ascii=False) + "\n")
+    pad, end, unknown = (token["content"] for token in whole["added_tokens"][:3])
+    names = [token["content"] for token in whole["added_tokens"][3:] if token["special"]]
+    special = {"eos_token": end, "pad_token": pad, "unk_token": unknown}
+    special |= {"additional_special_tokens": names}
+    decoder = {str(token.pop("id")): token for token in whole["added_tokens"]}
+    huggingface.write_json(
+        folder / added_tokens.CONFIG,
+        special
+        | {
+            # T5Tokenizer would take the pieces of tokenizer.json alone, and read text as tokens.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "extra_ids": vocabulary.extra_ids,
+            "added_tokens_decoder": decoder,
+            "split_special_tokens": True,
+            "model_max_length": max_length,
+            "model_input_names": ["input_ids", "attention_mask"],
+        },
+    )
+    huggingface.write_json(folder / "special_tokens_map.json", special)
+
+
+def write_head(
+    folder: epath.Path,
+    model: RankingModel,
+    encoder: PairEncoder,
+    settings: Mapping[str, Any],
+    run: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes `t5rank.json`, which t5rank reads, and README.md, for people.
+
+    Args:
+      folder: where.
+      model: the model.
+      encoder: its tokenization.
+      settings: `model_folder.written_form` of both.
+      run: `run.json` of the model, where it has one.
+    """
+    huggingface.write_json(folder / huggingface.SETTINGS, settings)
+    card = transformers_card(model, encoder)
+    if run is not None:
+        card = "\n\n".join([card.rstrip(), *model_card.training_sections(run)]) + "\n"
+    (folder / "README.md").write_text(card)
+
+
+def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
+    """README.md: how to compute this model's score with transformers."""
+    head = model.head
+    if isinstance(head, heads.EncoderHead):
+        loader, load, score = "T5EncoderModel", _LOAD_HEAD, _POOLED[model.module.pooling]
+    elif isinstance(head, heads.MonoT5Head):
+        loader, load = "T5ForConditionalGeneration", ""
+        score = _LOGITS + f"    return logits[:, [{head.true_id}, {head.false_id}]].log_softmax(-1)"
+        score += f"[:, 0]  # {', '.join(map(repr, encoder.vocabulary.words(head.token_ids)))}"
+    else:
+        loader, load = "T5ForConditionalGeneration", ""
+        score = _LOGITS + f"    return logits[:, {head.token_id}]"
+    untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
+    card = _CARD.format(
+        head=model_card.head("transformers"),
+        loader=loader,
+        load=load,
+        score=score,
+        prompt=encoder.prompt.template,
+        max_length=encoder.max_length,
+    )
+    return card + _CTRANSLATE2 if untied else card
+
+
+_LOAD_HEAD = '\nhead = load_file(f"{folder}/score_head.safetensors")'
+_LOGITS = """\
+        start = torch.zeros((len(texts), 1), dtype=torch.long)
+        logits = model(**batch, decoder_input_ids=start).logits[:, 0]
+"""
+_POOLED = {
+    "first": """\
+        pooled = model(**batch).last_hidden_state[:, 0]
+    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
+    "mean": """\
+        hidden = model(**batch).last_hidden_state
+    real = batch["attention_mask"][..., None]
+    pooled = (hidden * real).sum(1) / real.sum(1)
+    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
+}
+_CARD = """\
+{head}
+
+A T5 reranker, trained with t5rank. Higher scores are better.
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, {loader}
+
+folder = "."
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = {loader}.from_pretrained(folder).eval(){load}
+prompt = {prompt!r}
+
+
+def score(query, documents):
+    before, after = prompt.split("{{document}}")
+    before = before.replace("{{query}}", query)
+    texts = [before + document + after for document in documents]
+    batch = tokenizer(
+        texts, padding=True, truncation=True, max_length={max_length}, return_tensors="pt"
+    )
+    with torch.no_grad():
+{score}
+```
+
+t5rank cuts a document that is too long for {max_length} tokens, and keeps what follows it in the
+prompt and the end-of-sequence token; the tokenizer's own truncation cuts the text's end instead.
+`</s>`, `<pad>`, `<unk>` and `<extra_id_0>` in a text are text to this tokenizer, not tokens. (Load
+it with `AutoTokenizer`: `T5Tokenizer` reads tokens.)
+"""
+_CTRANSLATE2 = """
+For CTranslate2: transformers 5 calls every T5 tied, and the converter (4.8 at least) then scales
+the logits of this model, which are not scaled. Convert it with transformers 4, or set
+`model.config.tie_word_embeddings = False` in a subclass's `TransformersConverter.load_model`.
+"""

@@ -1,0 +1,1 @@
+"""The running process: its cores, memory pages, signals and packages."""

@@ -1,0 +1,1 @@
+"""What T5X's own commands plug in."""

@@ -1,0 +1,1 @@
+"""Texts and their tokens: what a model reads, and where it is cut."""
