@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx_models import ACTIVATIONS, random_model, random_tokens
 
+from t5rank.inference import onnx_session as session
 from t5rank.inference.onnx_session import OnnxScorer
-from t5rank.onnx import session
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.network import TOKENS, score_graph
 from t5rank.onnx.products import Int8Product, ObservedProduct

@@ -5,7 +5,7 @@ import json
 import pytest
 from etils import epath
 
-from t5rank.checkpoints import huggingface_files
+from t5rank.model_folder import huggingface_files
 from t5rank.text.tokenizer_json import read, written_form
 from t5rank.text.vocabulary import Vocabulary
 
