@@ -112,7 +112,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training lists")
     group.add_argument(
-        "--negatives", type=int, metavar="N", help="sample N documents not judged relevant"
+        "--negatives",
+        type=int,
+        metavar="N",
+        help="sample N documents not judged relevant; "
+        "never one with the query's id, which in BEIR's sets may be the query itself",
     )
     group.add_argument(
         "--near_duplicates",

@@ -39,8 +39,8 @@ class PassageSource:
     """Evaluation lists (`negatives` None) are the run's candidates, training lists are sampled.
 
     A training list is every relevant document of the query and `negatives` others, drawn uniformly
-    from the candidates of all runs together that are not judged relevant and not near-duplicates of
-    a relevant one. With a teacher, documents that it did not score are left out of training lists
+    from the candidates of all runs together that are not judged relevant, not near-duplicates of a
+    relevant one, and have another id than the query. With a teacher, documents that it did not score are left out of training lists
     and counted; in evaluation lists they are an error.
 
     Attributes:
@@ -187,6 +187,9 @@ class PassageSource:
         judged = query.judged
         relevant = [doc_id for doc_id, grade in judged.items() if grade > 0]
         candidates = [d for d in self._candidates(query, counts) if judged.get(d, 0) <= 0]
+        if query.query_id in candidates:  # in ArguAna and Quora, the query itself
+            candidates.remove(query.query_id)
+            counts["documents_with_the_id_of_the_query_left_out"] += 1
         scores = self._teacher_scores(query, counts)
         if scores is not None:
             before = len(relevant) + len(candidates)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.losses.errors import centred_error, minus
 from t5rank.losses.listwise import listmle_loss, times
-from t5rank.metrics.gains import DiscountFn, log2_discount
+from t5rank.metrics.gains import DiscountFn, log2_discount, product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
 
@@ -71,14 +72,14 @@ def margin_mse_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     best = lists.where & (labels == lists.max(labels))
     others = lists.where & ~best
-    error = ops.finite(scores) - labels
-    error = error - lists.mean(error)
+    error = centred_error(scores, labels, lists)
     of_others = jnp.where(others, weights, 0.0)
     total, number = lists.sum(of_others), lists.sum(best.astype(jnp.float32))
     # sum over i of the best, j of the others of w_j (e_i - e_j)^2, by moments.
     linear = lists.sum(jnp.where(best, error, 0.0)) * lists.sum(of_others * error)
-    squares = lists.sum(jnp.where(best, error**2, 0.0)) * total
-    squares = squares + number * lists.sum(of_others * error**2) - 2.0 * linear
+    squares = product(lists.sum(jnp.where(best, error**2, 0.0)), total)
+    squares = squares + number * lists.sum(product(error**2, of_others))
+    squares = minus(squares, 2.0 * linear)
     pairs = total * number
     loss = jnp.where(pairs > 0, squares / jnp.where(pairs > 0, pairs, 1.0), 0.0)
     return lists.reduce(loss, reduce_fn, spoiled=scores + labels)

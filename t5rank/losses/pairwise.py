@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.losses.errors import centred_error, minus
 from t5rank.losses.hinge import hinge_totals
 from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
 from t5rank.metrics.gains import product
@@ -189,11 +190,11 @@ def pairwise_mse_loss(
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
         # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
-        error = ops.finite(scores) - labels
-        error = error - lists.mean(error)
+        error = centred_error(scores, labels, lists)
         weight, square = lists.sum(weights), lists.sum(error**2)
-        totals = lists.count * lists.sum(weights * error**2) + weight * square
-        totals = totals - 2.0 * lists.sum(weights * error) * lists.sum(error)
+        squares = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
+        products = 2.0 * lists.sum(weights * error) * lists.sum(error)
+        totals = minus(squares, products)
         return lists.reduce_pairs(totals, lists.count**2, reduce_fn, spoiled=scores + labels)
     return pairwise_loss(
         scores,

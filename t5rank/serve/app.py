@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,8 +20,8 @@ from starlette.types import Receive, Scope, Send
 
 from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
-from t5rank.serve.errors import Refusal
-from t5rank.serve.json_size import most_values
+from t5rank.serve.errors import Refusal, invalid
+from t5rank.serve.json_size import most_values, number_lengths
 from t5rank.serve.keys import ApiKeys, Key
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
@@ -40,6 +41,9 @@ _LOG = logging.getLogger(__name__)
 _KEYS_SECONDS = 1.0  # between looks at the file of API keys
 _SMALL = 1 << 14  # bytes of a body that the event loop reads and answers itself
 _VALUES = 128  # of JSON, for each document that may be sent
+_NUMBER = 64  # letters of a number
+_USUAL = 20  # letters of a number; one of more may take as long as a hundred values
+_LONG_NUMBERS = 2  # for each document that may be sent
 _MOST_NAMED = 100  # truncated documents that are named in a header
 
 
@@ -217,8 +221,8 @@ class _Rerank:
 
 def _read(scope: Scope, body: bytearray, settings: Settings) -> tuple[dialects.Parsed, Work]:
     """What a body asks for."""
-    if len(body) > _SMALL and (count := most_values(body)) > _VALUES * settings.max_documents:
-        raise _too_many_values(count, _VALUES * settings.max_documents)
+    if len(body) > _SMALL:
+        _check_json(body, settings.max_documents)
     entry = access.record(scope)
     dialect = dialects.parse(scope["path"], body)
     entry["dialect"] = dialect.name
@@ -247,16 +251,24 @@ async def _departure(receive: Receive) -> AsyncIterator[asyncio.Event]:
         task.cancel()
 
 
+def _check_json(body: bytearray, documents: int) -> None:
+    """Refuses what a parser takes long for; it keeps all threads waiting."""
+    if (count := most_values(body)) > (most := _VALUES * documents):
+        message = f"Body has {count:,} JSON values; expected at most {most:,}."
+        raise Refusal(413, "too_large", message)
+    lengths = number_lengths(body)
+    if (longest := lengths.max()) > _NUMBER:
+        raise invalid(f"Body has a number of {longest:,} letters; expected at most {_NUMBER}.")
+    if (count := np.count_nonzero(lengths > _USUAL)) > (most := _LONG_NUMBERS * documents):
+        message = f"Body has {count:,} numbers of over {_USUAL} letters; expected at most {most:,}."
+        raise Refusal(413, "too_large", message)
+
+
 def _check_size(work: Work, most: int) -> None:
     count = work.documents()
     if count > most:
         message = f"Request has {count:,} documents; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
-
-
-def _too_many_values(count: int, most: int) -> Refusal:
-    message = f"Body has {count:,} JSON values; expected at most {most:,}."
-    return Refusal(413, "too_large", message)
 
 
 def _sizes(scored: Scored) -> dict[str, object]:

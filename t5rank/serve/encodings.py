@@ -9,7 +9,9 @@ from t5rank.serve.workers import Task
 
 _NONE = ("", "identity")
 _GZIP = ("gzip", "x-gzip")
-_PART = 1 << 20  # bytes that are made at once
+_PART = 1 << 18  # bytes that are made at once
+_TAKEN = 1 << 12  # bytes that are read at once
+_MEMBER = 1 << 10  # bytes that take as long as to begin anew
 
 
 def encoding_of(headers: Headers) -> str:
@@ -33,18 +35,25 @@ def decoded(data: bytes | bytearray, encoding: str, limit: int) -> Task[bytearra
     Raises:
       Refusal: the data are damaged or end early. More bytes than the limit are no error here.
     """
-    result = bytearray()
+    result, taken, done = bytearray(), 0, 0
+    stream = zlib.decompressobj(_window(data, encoding))
     try:
-        while data and len(result) <= limit:
-            stream = zlib.decompressobj(_window(data, encoding))
-            while not stream.eof and len(result) <= limit:
-                part = stream.decompress(data, _PART)
-                data = stream.unconsumed_tail
-                result += part
-                if not part and not data and not stream.eof:
-                    raise invalid(f"Body has {encoding} that ends early; expected all of it.")
-                yield len(part)
-            data = stream.unused_data if encoding == "gzip" else b""  # gzip may have more members
+        while len(result) <= limit:
+            if stream.eof and (encoding != "gzip" or taken == len(data)):
+                break
+            if stream.eof:  # gzip may have more members
+                stream = zlib.decompressobj(_window(data, encoding))
+            some = data[taken : taken + _TAKEN]  # few: a member that ends copies what is left
+            part = stream.decompress(some, _PART)
+            used = len(some) - len(stream.unconsumed_tail) - len(stream.unused_data)
+            if not used and not part and not stream.eof:
+                raise invalid(f"Body has {encoding} that ends early; expected all of it.")
+            taken += used
+            result += part
+            done += used + len(part) + _MEMBER * stream.eof
+            if done > _PART:
+                yield done
+                done = 0
     except zlib.error as error:
         raise invalid(f"Body has no valid {encoding}: {error}.") from error
     return result

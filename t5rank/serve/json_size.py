@@ -1,12 +1,15 @@
-"""How many values a JSON text has, counted without making them.
+"""How much a JSON text has in it, seen without reading it.
 
-A parser of JSON keeps all other threads waiting: a text of 8 MB with millions of empty objects
-takes it a second or two, one with as many letters a hundredth.
+A parser of JSON keeps all other threads waiting: a text of 8 MB with millions of empty objects, or
+with thousands of long numbers, takes it a second or more, one with as many letters a hundredth.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 _PART = 1 << 18  # bytes that are looked at together
+_IN_NUMBER = np.isin(np.arange(256), list(b"0123456789+-.eE"))
 
 
 def most_values(text: bytes | bytearray) -> int:
@@ -14,17 +17,36 @@ def most_values(text: bytes | bytearray) -> int:
 
     Where the text is no JSON, those before the first error.
     """
-    if b"\\" in text:  # what is escaped is no quote
-        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    letters = np.frombuffer(text, np.uint8)
-    count, inside = 1, False
-    for start in range(0, len(letters), _PART):
-        part = letters[start : start + _PART]
-        # An odd number of quotes up to a letter says that it is within a string.
-        within = np.logical_xor.accumulate(part == ord('"')) ^ inside
-        count += int(np.count_nonzero(_structure(part) & ~within))
-        inside = bool(within[-1])
-    return count
+    return 1 + sum(
+        int(np.count_nonzero(_structure(letters) & outside)) for letters, outside in _parts(text)
+    )
+
+
+def number_lengths(text: bytes | bytearray) -> np.ndarray:
+    """Letters of each number that a parser can find; other letters of numbers make some of 1."""
+    found, run = [], 0
+    for letters, outside in _parts(text):
+        others = np.flatnonzero(~(outside & _IN_NUMBER[letters]))
+        lengths = np.diff(others, prepend=-1 - run) - 1
+        found.append(lengths[lengths > 0])
+        run = len(letters) - 1 - int(others[-1]) if len(others) else run + len(letters)
+    return np.concatenate([*found, [run]])
+
+
+def _parts(text: bytes | bytearray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The bytes without what is escaped, and whether each is outside of strings."""
+    start, inside = 0, False
+    while start < len(text):
+        part = text[start : start + _PART]
+        if (len(part) - len(part.rstrip(b"\\"))) % 2:  # the letter that is escaped comes next
+            part = text[start : start + _PART + 1]
+        start += len(part)
+        letters = np.frombuffer(part.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+        if len(letters):
+            # An odd number of quotes up to a letter says that it is within a string.
+            within = np.logical_xor.accumulate(letters == ord('"')) ^ inside
+            inside = bool(within[-1])
+            yield letters, ~within
 
 
 def _structure(letters: np.ndarray) -> np.ndarray:

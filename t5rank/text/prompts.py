@@ -147,7 +147,7 @@ class PairEncoder:
             return Pieces(prefix, suffix, room)
         cut = None if self.strict else self._cut_prefix(query, len(suffix))
         if cut is None:
-            raise query_too_long(query[:80], len(prefix) + len(suffix), self.max_length)
+            raise query_too_long(query, len(prefix) + len(suffix), self.max_length)
         if self.counts is not None:
             self.counts["queries_cut"] += 1
         return Pieces(cut, suffix, self.max_length - len(cut) - len(suffix))
@@ -168,8 +168,9 @@ NO_ROOM = "Only documents are cut: shorten the query or raise the input length"
 
 def query_too_long(query: str, length: int, max_length: int) -> DataError:
     """The error for a query that leaves its documents no room."""
+    query, most = query[:80], max_length - 1
     return cut_query_error(
-        f"Query '{query}' has {length} tokens with its prompt; expected at most {max_length - 1}."
+        f"Query '{query}' has {length} tokens with its prompt; expected at most {most}."
     )
 
 

@@ -61,6 +61,16 @@ def test_a_document_of_the_same_words_is_no_negative(build, world):
     assert set(lists["q0"].doc_ids) == {"d3", "d7", "d9"}
 
 
+def test_a_document_with_the_id_of_the_query_is_no_negative(build, world):
+    trec.write_queries(world["folder"] / "queries.tsv", {"d9": "which list"})
+    trec.write_qrels(world["folder"] / "qrels.txt", {"d9": {"d3": 1}})
+    trec.write_run(world["folder"] / "run0.txt", {"d9": {"d3": 3.0, "d9": 2.0, "d1": 1.0}})
+    (ranked,) = read_jsonl(build("out", "--negatives 5"))
+    assert ranked.doc_ids == ("d3", "d1")
+    counts = read_manifest(world["folder"] / "out")["counts"]
+    assert counts["documents_with_the_id_of_the_query_left_out"] == 1
+
+
 def test_a_list_depends_on_its_query_and_the_seed_alone(build, world):
     def lists(name, options="", runs=TWO_RUNS):
         folder = build(name, f"{TRAINING} {options}", runs)

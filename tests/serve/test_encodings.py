@@ -8,7 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
+from t5rank.serve.encodings import decoded
 from t5rank.serve.settings import Settings
+from t5rank.serve.workers import run_here
 
 BODY = json.dumps({"query": "q", "documents": ["a list", "b" * 5000]}).encode()
 LIMIT = 10_000
@@ -59,3 +61,10 @@ def test_compressed_bodies_are_read(encoding, content):
 def test_what_cannot_be_read_is_refused(encoding, content, status, message):
     response = post(content, encoding)
     assert (response.status_code, message in response.json()["message"]) == (status, True)
+
+
+def test_many_members_are_read_in_pieces():
+    data = gzip.compress(b"{", mtime=0) + gzip.compress(b"", mtime=0) * 2000
+    task = decoded(data, "gzip", LIMIT)
+    assert len(list(task)) >= 4
+    assert run_here(decoded(data, "gzip", LIMIT)) == b"{"

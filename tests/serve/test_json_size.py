@@ -1,11 +1,12 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from t5rank.serve import json_size
-from t5rank.serve.json_size import most_values
+from t5rank.serve.json_size import most_values, number_lengths
 
 TEXTS = st.text('\\",:[{a]}', max_size=8)
 VALUES = st.recursive(
@@ -29,6 +30,17 @@ def test_what_is_in_strings_does_not_count(value, part, spaced):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_size, "_PART", part)
         assert most_values(text) == 1 + structure(value)
+
+
+@given(VALUES, st.integers(1, 9))
+def test_the_longest_number_is_that_outside_of_strings(value, part):
+    text = json.dumps([value, -123456789, "1" * 99 + '\\"'])
+    values = re.sub(r'"([^"\\]|\\.)*"', '""', text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_size, "_PART", part)
+        assert number_lengths(text.encode()).max() == max(
+            map(len, re.findall(r"[\d.eE+-]+", values))
+        )
 
 
 def test_no_text_has_no_structure():

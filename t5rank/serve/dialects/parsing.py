@@ -27,8 +27,10 @@ def parse(path: str, body: bytes | bytearray) -> Parsed:
     """
     fields = _json_object(body)
     dialect = dialect_of(path, {key for key, value in fields.items() if value is not None})
+    names = dialect.request.__struct_encode_fields__
+    known = {name: _as_integer(fields[name]) for name in names if name in fields}
     try:
-        request = msgspec.convert(fields, dialect.request, strict=False)
+        request = msgspec.convert(known, dialect.request, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(f"Body (read as {dialect.name}'s) has an error: {error}.") from error
     return Parsed(dialect.name, request)
@@ -43,7 +45,7 @@ def _json_object(body: bytes | bytearray) -> dict[str, Any]:
         raise invalid("Body has too many brackets within brackets; expected few.") from error
     if not isinstance(fields, dict):
         raise invalid(f"Body has a JSON {type(fields).__name__}; expected an object.")
-    return {key: _as_integer(value) for key, value in fields.items()}
+    return fields
 
 
 def _as_integer(value: Any) -> Any:
