@@ -6,7 +6,12 @@ import sys
 import pytest
 
 # Tests run small programs once: compiling them fast matters more than running them fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+QUICK_TO_COMPILE = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_TO_COMPILE))
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects, few of them garbage
 
 

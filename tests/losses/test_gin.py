@@ -1,16 +1,15 @@
 """Every file of gin/losses gives a LOSS_FN that a model trains with."""
 
+import functools
 from pathlib import Path
 
 import gin
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from t5rank import losses
-from t5rank.losses.combinations import takes
-from t5rank.models import heads, network
+from t5rank.models import heads, network, ranking
 
 FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
 CONFIG = network.T5Config(
@@ -22,6 +21,8 @@ CONFIG = network.T5Config(
     head_dim=8,
     mlp_dim=16,
 )
+ENCODER = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
+MONOT5 = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
 RECIPE = """
 from __gin__ import dynamic_registration
 include 't5rank/configs/losses/{}.gin'
@@ -34,37 +35,42 @@ def model_of(name):
     gin.parse_config(RECIPE.format(name))
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
-    network_and_head = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
-    if name == "log_probability":  # of scores that are such
-        network_and_head = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
-    return gin.get_configurable("ranking.RankingModel")(*network_and_head)
+    # The loss of log probabilities needs scores that are such.
+    parts = MONOT5 if name == "log_probability" else ENCODER
+    return gin.get_configurable("ranking.RankingModel")(*parts), params_of(parts)
+
+
+BATCH = {
+    "encoder_input_tokens": np.random.default_rng(0).integers(3, 50, (4, 3, 5)).astype(np.int32),
+    "label": np.array([[2, 1, 0], [0, 1, 0], [0, 0, 3], [1, 0, 0]], np.float32),
+    "mask": np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 1]], bool),
+}
+
+
+@functools.cache
+def params_of(network_and_head):
+    model, shapes = ranking.RankingModel(*network_and_head), {"encoder_input_tokens": (4, 3, 5)}
+    return model.get_initial_variables(jax.random.key(0), shapes)["params"]
 
 
 @pytest.mark.parametrize("name", [file.stem for file in FILES])
-def test_loss_has_a_gradient_and_microbatches_add_up_to_it(name):
-    rng = np.random.default_rng(0)
-    batch = {
-        "encoder_input_tokens": jnp.asarray(rng.integers(3, 50, (4, 3, 5)), jnp.int32),
-        "label": jnp.asarray([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 0.0, 0.0]]),
-        "mask": jnp.asarray([[1, 1, 1], [1, 1, 0], [1, 1, 1], [1, 1, 1]], bool),
-    }
-    model = model_of(name)
-    params = model.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (4, 3, 5)})
-
-    @jax.jit
-    def loss(params, batch, normalizer):
-        return model.loss_and_sums(params, batch, None, normalizer)[0]
-
-    normalizer = model.loss_normalizer(batch)
-    value, gradient = jax.value_and_grad(loss)(params["params"], batch, normalizer)
-    assert jnp.isfinite(value)
-    sizes = [float(jnp.max(jnp.abs(g))) for g in jax.tree.leaves(gradient)]
-    assert np.all(np.isfinite(sizes))
+def test_loss_has_a_gradient(name):
+    model, params = model_of(name)
+    gradient_of = jax.jit(jax.value_and_grad(lambda p, b: model.loss_and_sums(p, b, None)[0]))
+    value, gradient = gradient_of(params, BATCH)
+    sizes = [np.max(np.abs(g)) for g in jax.tree.leaves(gradient)]
+    assert np.all(np.isfinite([value, *sizes]))
     assert max(sizes) > 0
-    if not takes(model.ranking_loss, "key"):  # noise belongs to the place in a batch
-        parts = [{n: x[part] for n, x in batch.items()} for part in (slice(0, 2), slice(2, 4))]
-        total = sum(float(loss(params["params"], part, normalizer)) for part in parts)
-        assert total == pytest.approx(float(value), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", "logistic"])
+def test_microbatches_add_up(name):
+    """Of means over lists, over documents and over pairs."""
+    model, params = model_of(name)
+    normalizer = model.loss_normalizer(BATCH)
+    loss = jax.jit(lambda batch: model.loss_and_sums(params, batch, None, normalizer)[0])
+    parts = [{n: x[part] for n, x in BATCH.items()} for part in (slice(0, 2), slice(2, 4))]
+    assert sum(map(loss, parts)) == pytest.approx(float(loss(BATCH)), rel=1e-4, abs=1e-6)
 
 
 def test_there_is_a_file_for_every_loss():

@@ -57,28 +57,32 @@ def batch(seed, lists=3, size=7):
     return *arrays, jnp.asarray(where)
 
 
+def value_and_gradient(function, **options):
+    """Compiled: of `(scores, labels, ...)`."""
+    return jax.jit(jax.value_and_grad(partial(function, **options)))
+
+
 @pytest.mark.parametrize("reduce_fn", [jnp.mean, jnp.sum])
 @pytest.mark.parametrize("name", RAX)
 def test_value_and_gradient_are_those_of_rax(name, reduce_fn):
+    ours, theirs = (value_and_gradient(f, reduce_fn=reduce_fn) for f in RAX[name])
     for seed in range(3):
         scores, labels, weights, where = batch(seed)
-        ours, theirs = (
-            jax.value_and_grad(f)(scores, labels, where=where, weights=weights, reduce_fn=reduce_fn)
-            for f in RAX[name]
-        )
-        np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
-        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-5)
+        found = ours(scores, labels, where=where, weights=weights)
+        expected = theirs(scores, labels, where=where, weights=weights)
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LAMBDAS)
 def test_lambda_weights_are_those_of_rax(name):
     scores, labels, _, _ = batch(0)  # Rax's grow with padding
     ours, theirs = (
-        jax.value_and_grad(losses.pairwise_logistic_loss)(scores, labels, lambdaweight_fn=w)
+        value_and_gradient(losses.pairwise_logistic_loss, lambdaweight_fn=w)(scores, labels)
         for w in LAMBDAS[name]
     )
-    expected = rax.pairwise_logistic_loss(scores, labels, lambdaweight_fn=LAMBDAS[name][1])
-    np.testing.assert_allclose(ours[0], expected, rtol=1e-5)
+    raxs = jax.jit(partial(rax.pairwise_logistic_loss, lambdaweight_fn=LAMBDAS[name][1]))
+    np.testing.assert_allclose(ours[0], raxs(scores, labels), rtol=1e-5)
     for a, b in zip(ours, theirs, strict=True):  # Rax's own function is taken, too
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
@@ -87,7 +91,7 @@ def test_listmle_without_ties_is_that_of_rax():
     scores = batch(0)[0]
     labels = jnp.asarray(np.random.default_rng(1).permuted(np.arange(21.0).reshape(3, 7), axis=1))
     ours, theirs = (
-        jax.value_and_grad(f)(scores, labels) for f in (losses.listmle_loss, rax.listmle_loss)
+        value_and_gradient(f)(scores, labels) for f in (losses.listmle_loss, rax.listmle_loss)
     )
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-5)
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-6)
@@ -108,14 +112,17 @@ def test_lambda_weights_are_the_change_of_the_metric_by_brute_force(weights):
         ),
         "dcg": (losses.dcg_lambdaweight(normalize=True), metrics.ndcg_metric),
     }[weights]
-    ours = weight(scores, labels, where=where)
-    general = losses.metric_lambdaweight(metric)(scores, labels, where=where)
+    ours = jax.jit(weight)(scores, labels, where=where)
+    general = jax.jit(losses.metric_lambdaweight(metric))(scores, labels, where=where)
+    metric = jax.jit(metric)
+    scores, labels, where = (np.asarray(array) for array in (scores, labels, where))
     size = jnp.sum(where, axis=-1)[:, None, None] if weights == "dcg" else 1.0
     np.testing.assert_allclose(ours / jnp.maximum(size, 1), general, atol=1e-6)
     for row in range(3):
         for i, j in itertools.combinations(range(7), 2):
             if where[row, i] and where[row, j]:
-                swapped = scores[row].at[i].set(scores[row, j]).at[j].set(scores[row, i])
+                swapped = scores[row].copy()
+                swapped[[i, j]] = swapped[[j, i]]
                 values = [
                     float(metric(s, labels[row], where=where[row])) for s in (scores[row], swapped)
                 ]
@@ -147,9 +154,8 @@ def neural_sort(scores, temperature):
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_neural_sort_is_tf_rankings_cross_entropy(temperature):
     scores, labels, _, where = batch(2)
-    ours = losses.neural_sort_loss(
-        scores, labels, where=where, temperature=temperature, reduce_fn=None
-    )
+    call = partial(losses.neural_sort_loss, temperature=temperature, reduce_fn=None)
+    ours = jax.jit(call)(scores, labels, where=where)
     for row in range(3):
         s, y = (np.asarray(x, float)[row][np.asarray(where[row])] for x in (scores, labels))
         target, permutation = neural_sort(y, temperature), neural_sort(s, temperature)
@@ -162,7 +168,7 @@ def test_neural_ndcg_is_that_of_the_whole_matrix(iterations):
     """Without iterations it is TF-Ranking's PiRank loss."""
     scores, labels, _, where = batch(3)
     call = partial(losses.neural_ndcg_loss, sinkhorn_iterations=iterations, reduce_fn=None)
-    ours = call(scores, labels, where=where)
+    ours = jax.jit(call)(scores, labels, where=where)
     for row in range(3):
         s, y = (np.asarray(x, float)[row][np.asarray(where[row])] for x in (scores, labels))
         matrix = neural_sort(s, 1.0)
