@@ -16,7 +16,7 @@ from t5rank import model_folder
 from t5rank.inference.batching import padded
 from t5rank.inference.compilation_cache import use_compilation_cache
 from t5rank.inference.reranker import Reranker
-from t5rank.inference.scoring import PairScorer
+from t5rank.inference.scoring import ModelScorer
 from t5rank.models.ranking import RankingModel
 
 Run = Callable[[], np.ndarray]
@@ -54,13 +54,13 @@ def rax_example(folder: Path, lists: Lists) -> Run:
     model, encoder = model_folder.load_config(folder / "ours")
     params = model_folder.load_params(folder / "ours", model, 1)
     config = t5x_config(t5x_network.T5Config, model.module.config)  # type: ignore[attr-defined]
-    theirs = PairScorer(RankingModel(t5x_network.Transformer(config), model.head).score)
+    theirs = ModelScorer(RankingModel(t5x_network.Transformer(config), model.head), params)
 
     def run() -> np.ndarray:
         rows = [pair.tokens for item in lists for pair in encoder.encode(*item)]
         batches = [rows[i : i + _PEERS_BATCH] for i in range(0, len(rows), _PEERS_BATCH)]
         shape = (_PEERS_BATCH, MAX_LENGTH)
-        scores = [np.asarray(theirs(params, padded(batch, shape))) for batch in batches]
+        scores = [np.asarray(theirs(padded(batch, shape))) for batch in batches]
         return np.concatenate(scores)[: len(rows)]
 
     return run

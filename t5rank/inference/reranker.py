@@ -13,13 +13,7 @@ from tqdm import tqdm
 from t5rank import model_folder
 from t5rank.inference.batching import BatchShapes, padded
 from t5rank.inference.onnx_session import OnnxScorer
-from t5rank.inference.scoring import (
-    IN_FLIGHT,
-    ModelScorer,
-    ScoreTokens,
-    prefetched,
-    score_chunks,
-)
+from t5rank.inference.scoring import Compute, ModelScorer, prefetched, run_batches, run_chunks
 from t5rank.models import partitioning
 from t5rank.models.heads import EncoderHead, Head
 from t5rank.models.ranking import RankingModel
@@ -60,7 +54,7 @@ class Reranker:
     def __init__(
         self,
         encoder: PairEncoder,
-        score_tokens: ScoreTokens,
+        score_tokens: Compute,
         shapes: BatchShapes,
         head: Head | None = None,
     ):
@@ -167,15 +161,12 @@ class Reranker:
             self.score_tokens.prepare(shapes, progress)
             np.asarray(self.score_tokens(padded([], shapes[0])))
             return len(shapes)
-        running: collections.deque = collections.deque()
-        for shape in shapes:
-            running.append(self.score_tokens(padded([], shape)))
-            if len(running) > IN_FLIGHT:
-                np.asarray(running.popleft())
+        left = iter(shapes)
+        empty = run_batches(lambda _: next(left, None), lambda x: self.score_tokens(padded([], x)))
+        for _, scores in empty:
+            np.asarray(scores)
             if progress is not None:
                 progress.update()
-        for scores in running:
-            np.asarray(scores)
         return len(shapes)
 
     def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
@@ -218,7 +209,7 @@ class Reranker:
                 sizes.append([len(pairs) for pairs in chunk])
                 yield [pair.tokens for pairs in chunk for pair in pairs]
 
-        for scores in score_chunks(self.score_tokens, self.shapes, rows(), progress):
+        for scores in run_chunks(self.score_tokens, self.shapes, rows(), progress):
             _check_finite(scores)
             yield from np.split(scores, np.cumsum(sizes.popleft())[:-1])
 

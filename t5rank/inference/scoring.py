@@ -1,8 +1,8 @@
-"""Scores many tokenized inputs: the one scoring path of validation, run files and `Reranker`.
+"""Runs a model over many tokenized inputs, for validation, run files, `Reranker` and the server.
 
-A backend is any function of int32 tokens `[batch, length]` that gives float32 scores `[batch]`.
-What it returns is waited for only when several more batches have been given to it. The order of
-the results is that of the inputs.
+A backend is any function of int32 tokens `[batch, length]` that gives float32 results
+`[batch, ...]`: a score for each input, or a vector. What it returns is waited for only when several
+more batches have been given to it. The order of the results is that of the inputs.
 """
 
 import collections
@@ -23,82 +23,45 @@ from t5rank.models.ranking import RankingModel
 from t5rank.types import Array, PyTree
 
 T = TypeVar("T")
-ScoreFn = Callable[[PyTree, Array], Array]
-ScoreTokens = Callable[[np.ndarray], Any]
+B = TypeVar("B")
+R = TypeVar("R")
+Compute = Callable[[np.ndarray], Any]
 Rows = Sequence[np.ndarray]
 
 IN_FLIGHT = 4  # batches given to the device and not yet waited for
 
 
-class PairScorer:
-    """A score function compiled for batches of token rows.
+class ModelScorer:
+    """`scorer(tokens)`: the scores of a model with its parameters, by programs that are kept.
 
     Args:
-      score_fn: `(params, tokens [batch, length]) -> [batch]`.
+      model: what is computed.
+      params: its parameters; None where `with_params` gives them.
       batch_tokens: tokens of one batch; see `t5rank.inference.batching.default_shapes`.
       mesh: where to run; one device by default.
 
     Attributes:
-      shapes: the batches.
-      sharding: where the tokens lie.
-      function: the score function, jitted.
-      compiled: how many shapes `function` has been compiled for.
-    """
-
-    def __init__(
-        self, score_fn: ScoreFn, batch_tokens: int | None = None, mesh: Mesh | None = None
-    ):
-        mesh = partitioning.one_device() if mesh is None else mesh
-        self.shapes = default_shapes(
-            partitioning.platform(mesh), batch_tokens, partitioning.data_parallelism(mesh)
-        )
-        self.sharding = partitioning.batch_sharding(mesh)
-        self.compiled = 0
-
-        def score(params: PyTree, tokens: Array) -> Array:
-            self.compiled += 1  # while tracing only
-            return score_fn(params, tokens)
-
-        self.function = jax.jit(partitioning.on_mesh(score, mesh))
-
-    def __call__(self, params: PyTree, tokens: np.ndarray) -> Array:
-        """Scores `[batch]` of one batch, still being computed."""
-        return self.function(params, jax.device_put(tokens, self.sharding))
-
-    def score(self, params: PyTree, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
-        """Float32 scores `[len(rows)]`.
-
-        Args:
-          params: the network's parameters.
-          rows: one int array of tokens per input, without padding.
-          progress: told how many inputs are done.
-        """
-        (scores,) = score_chunks(lambda x: self(params, x), self.shapes, [rows], progress)
-        return scores
-
-
-class ModelScorer:
-    """`scorer(tokens)`: the scores of a model with its parameters, by programs that are kept.
-
-    Attributes:
-      model: what is computed.
-      params: its parameters.
+      model: as given.
+      params: as given.
       shapes: the batches.
     """
 
     def __init__(
         self,
         model: RankingModel,
-        params: PyTree,
+        params: PyTree = None,
         batch_tokens: int | None = None,
         mesh: Mesh | None = None,
     ):
-        pairs = PairScorer(model.score, batch_tokens, mesh)
+        mesh = partitioning.one_device() if mesh is None else mesh
         self.model = model
         self.params = params
-        self.shapes = pairs.shapes
-        self._sharding = pairs.sharding
-        self._programs = Programs(pairs.function, pairs.sharding, model.computes)
+        self.shapes = default_shapes(
+            partitioning.platform(mesh), batch_tokens, partitioning.data_parallelism(mesh)
+        )
+        self._sharding = partitioning.batch_sharding(mesh)
+        function = jax.jit(partitioning.on_mesh(model.score, mesh))
+        self._programs = Programs(function, self._sharding, model.computes)
 
     def __call__(self, tokens: np.ndarray) -> Array:
         """Scores `[batch]` of one batch, still being computed."""
@@ -110,66 +73,123 @@ class ModelScorer:
         """How many programs have been compiled, or read where they are kept."""
         return len(self._programs)
 
+    def score(self, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
+        """Float32 scores `[len(rows)]`.
+
+        Args:
+          rows: one int array of tokens per input, without padding.
+          progress: told how many inputs are done.
+        """
+        (scores,) = run_chunks(self, self.shapes, [rows], progress)
+        return scores
+
     def prepare(self, shapes: Iterable[Shape], progress: tqdm | None = None) -> None:
         """Compiles the programs of these shapes of tokens, or reads them; see `Programs`."""
         self._programs.prepare(self.params, shapes, progress)
 
     def with_params(self, params: PyTree) -> "ModelScorer":
-        """The same programs with other parameters."""
+        """The same programs with other parameters, of the same shapes in the same places."""
         other = copy.copy(self)
         other.params = params
         return other
 
 
+def run_batches(
+    take: Callable[[bool], B | None], compute: Callable[[B], R], ahead: int = IN_FLIGHT
+) -> Iterator[tuple[B, R]]:
+    """Each batch and its result, in order. Every loop that scores is this one.
+
+    Args:
+      take: gives the next batch, or None where there is none. It is told whether it may wait for
+        one: only where no result is due. None then ends the loop.
+      compute: gives a batch to the device, without waiting for the result.
+      ahead: how many batches the device has at most when the oldest result is given out.
+
+    >>> batches = iter("ab")
+    >>> list(run_batches(lambda wait: next(batches, None), str.upper))
+    [('a', 'A'), ('b', 'B')]
+    """
+    running: collections.deque[tuple[B, R]] = collections.deque()
+    while True:
+        batch = take(not running)
+        if batch is not None:
+            running.append((batch, compute(batch)))
+        elif not running:
+            return
+        if batch is None or len(running) > ahead:
+            yield running.popleft()
+
+
+class Results:
+    """Float32 results `[inputs, ...]`, put in batch by batch.
+
+    Args:
+      inputs: how many there are.
+
+    Attributes:
+      left: inputs without a result.
+    """
+
+    def __init__(self, inputs: int):
+        self.left = inputs
+        self._shape = (inputs,)
+        self._array: np.ndarray | None = None
+
+    def put(self, inputs: np.ndarray, results: np.ndarray) -> None:
+        """Takes the results `[len(inputs), ...]` of some inputs."""
+        if self._array is None:
+            self._array = np.zeros(self._shape + results.shape[1:], np.float32)
+        self._array[inputs] = results
+        self.left -= len(inputs)
+
+    @property
+    def array(self) -> np.ndarray:
+        """All results; `[inputs]` where there is none yet, which says no shape."""
+        return np.zeros(self._shape, np.float32) if self._array is None else self._array
+
+
 class _Batch(NamedTuple):
-    result: Any
+    tokens: np.ndarray
     inputs: np.ndarray  # their places in the chunk
-    scores: np.ndarray  # of the whole chunk, to be filled
-    is_last: bool
+    results: Results  # of the whole chunk
 
 
-def score_chunks(
-    score_tokens: ScoreTokens,
+def run_chunks(
+    compute: Compute,
     shapes: BatchShapes,
     chunks: Iterable[Rows],
     progress: tqdm | None = None,
 ) -> Iterator[np.ndarray]:
-    """Float32 scores `[len(chunk)]` of each chunk, as they are done.
+    """Float32 results `[len(chunk), ...]` of each chunk, as they are done.
 
     Args:
-      score_tokens: the backend.
+      compute: the backend.
       shapes: the batches.
       chunks: token rows that are sorted and batched together; the next chunk is asked for while
         the last batches of one are being computed.
       progress: told how many inputs are done.
     """
-    pending: collections.deque[_Batch] = collections.deque()
+    batches = _batches(shapes, chunks)
+
+    def result(batch: _Batch) -> Any:
+        return compute(batch.tokens) if len(batch.inputs) else None
+
+    for batch, computed in run_batches(lambda _: next(batches, None), result):
+        if len(batch.inputs):
+            batch.results.put(batch.inputs, np.asarray(computed)[: len(batch.inputs)])
+        if progress is not None:
+            progress.update(len(batch.inputs))
+        if not batch.results.left:
+            yield batch.results.array
+
+
+def _batches(shapes: BatchShapes, chunks: Iterable[Rows]) -> Iterator[_Batch]:
     for chunk in chunks:
-        for batch in _launched(score_tokens, shapes, chunk):
-            pending.append(batch)
-            if len(pending) > IN_FLIGHT:
-                yield from _collected(pending.popleft(), progress)
-    while pending:
-        yield from _collected(pending.popleft(), progress)
-
-
-def _launched(score_tokens: ScoreTokens, shapes: BatchShapes, chunk: Rows) -> Iterator[_Batch]:
-    scores = np.zeros(len(chunk), np.float32)
-    left = len(chunk)
-    if not left:
-        yield _Batch(scores, np.arange(0), scores, is_last=True)
-    for inputs, shape in shapes.batches([len(row) for row in chunk]):
-        left -= len(inputs)
-        tokens = padded([chunk[i] for i in inputs], shape)
-        yield _Batch(score_tokens(tokens), inputs, scores, is_last=not left)
-
-
-def _collected(batch: _Batch, progress: tqdm | None) -> Iterator[np.ndarray]:
-    batch.scores[batch.inputs] = np.asarray(batch.result)[: len(batch.inputs)]
-    if progress is not None:
-        progress.update(len(batch.inputs))
-    if batch.is_last:
-        yield batch.scores
+        results = Results(len(chunk))
+        if not len(chunk):
+            yield _Batch(np.zeros((0, 0), np.int32), np.arange(0), results)
+        for inputs, shape in shapes.batches([len(row) for row in chunk]):
+            yield _Batch(padded([chunk[i] for i in inputs], shape), inputs, results)
 
 
 def prefetched(items: Iterable[T], ahead: int = 1) -> Iterator[T]:

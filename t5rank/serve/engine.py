@@ -3,8 +3,8 @@
 Threads wait for nothing but work and the device; they never see the event loop.
 """
 
-import collections
 import dataclasses
+import functools
 import logging
 import threading
 import time
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from t5rank.inference.reranker import Reranker
+from t5rank.inference.scoring import run_batches
 from t5rank.serve.cutting import Cutter
 from t5rank.serve.queue import Batch, Queue, Request
 from t5rank.text.vocabulary import EOS_ID
@@ -94,29 +95,23 @@ class Engine:
         return sum({id(r.score_tokens): r.compiled for r in self.replicas}.values())
 
     def _work(self, replica: Reranker) -> None:
-        running: collections.deque[tuple[Batch, object, float]] = collections.deque()
         last = 0.0
-        while True:
-            batch = self.queue.take(wait=not running)
-            if batch is not None:
-                running.append((batch, self._launched(replica, batch), time.perf_counter()))
-            elif not running:
-                return
-            if batch is None or len(running) > _AHEAD:
-                batch, result, launched = running.popleft()
-                self._finish(batch, result)
-                now = time.perf_counter()
-                self._count(batch, now - max(last, launched))
-                last = now
+        launched = functools.partial(self._launched, replica)
+        for batch, (result, launch) in run_batches(self.queue.take, launched, _AHEAD):
+            self._finish(batch, result)
+            now = time.perf_counter()
+            self._count(batch, now - max(last, launch))
+            last = now
 
-    def _launched(self, replica: Reranker, batch: Batch) -> object:
+    def _launched(self, replica: Reranker, batch: Batch) -> tuple[object, float]:
+        """The batch's result, still being computed, or its error; and when it was launched."""
         now = time.perf_counter()
         for request, _ in batch.parts:
             request.started = request.started or now
         try:
-            return replica.score_tokens(batch.tokens)
+            return replica.score_tokens(batch.tokens), time.perf_counter()
         except Exception as error:
-            return error
+            return error, time.perf_counter()
 
     def _finish(self, batch: Batch, result: object) -> None:
         try:
@@ -138,9 +133,8 @@ class Engine:
             self._fail(request, ValueError("Model scores have values that are not finite."))
             return
         with self._lock:
-            request.scores[rows] = scores
-            request.left -= len(rows)
-            is_done = not request.left and request.error is None
+            request.results.put(rows, scores)
+            is_done = not request.results.left and request.error is None
         if is_done:
             request.done(request)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from t5rank.inference.batching import BatchShapes, padded
+from t5rank.inference.scoring import Results
 from t5rank.serve.fair import FairOrder, Job, rank
 
 _POOL = 32  # batches' worth of tokens among which inputs of one length are looked for
@@ -33,10 +34,9 @@ class Request(Job):
 
     Attributes:
       rows: token rows.
-      done: called once, by the scoring thread, when `scores` or `error` is there.
+      done: called once, by the scoring thread, when all `results` or the `error` is there.
       pending: the rows that wait, the longest first.
-      left: rows without a score.
-      scores: `[rows]`.
+      results: of the rows.
       error: why there are none.
       started: when the first batch was taken; by the scoring thread's clock.
     """
@@ -50,8 +50,7 @@ class Request(Job):
         lengths = np.asarray([len(row) for row in self.rows], np.int64)
         self.pending = np.argsort(-lengths, kind="stable")
         self.lengths = lengths
-        self.left = len(lengths)
-        self.scores = np.zeros(len(lengths), np.float32)
+        self.results = Results(len(lengths))
 
 
 @dataclasses.dataclass(frozen=True)

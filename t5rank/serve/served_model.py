@@ -229,7 +229,7 @@ async def _scored(queued: _Queued, documents: int) -> Scored:
     request, inputs = queued.request, queued.inputs
     if request.error is not None:
         raise request.error
-    scores = best(request.scores, inputs, documents)
+    scores = best(request.results.array, inputs, documents)
     return Scored(
         scores,
         queued.engine.reranker.probability(scores),

@@ -13,7 +13,7 @@ from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
 from t5rank.checks import check_boolean, check_integer, check_text
-from t5rank.inference.scoring import PairScorer
+from t5rank.inference.scoring import ModelScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
 from t5rank.tasks import lists
@@ -131,7 +131,7 @@ class Trainer:
         self._check_input_length()
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
-        self.scorer = PairScorer(self.model.score, self.eval_batch_tokens, self.mesh)
+        self.scorer = ModelScorer(self.model, None, self.eval_batch_tokens, self.mesh)
         self.validation = self._validation() if self.eval_period else None
 
     def _check_settings(self) -> None:

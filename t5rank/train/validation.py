@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from t5rank.data.trec import Qrels, Run, read_qrels
 from t5rank.evaluation import evaluate, parse_measures
-from t5rank.inference.scoring import PairScorer
+from t5rank.inference.scoring import ModelScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.text.prompts import PairEncoder
 from t5rank.train import data
@@ -56,7 +56,7 @@ class Validation:
         tasks: Sequence[str],
         split: str,
         encoder: PairEncoder,
-        scorer: PairScorer,
+        scorer: ModelScorer,
         metric_fns: Mapping[str, MetricFn],
         qrels_files: Mapping[str, str] | None = None,
         measures: str = "RR@10 nDCG@10",
@@ -129,7 +129,7 @@ class Validation:
         with tqdm(desc="validation", unit=" documents", leave=False, disable=None) as progress:
             for chunk in _chunks(lists):
                 rows = [row for item in chunk for row in item.rows]
-                scores = self._scorer.score(params, rows, progress)
+                scores = self._scorer.with_params(params).score(rows, progress)
                 parts = np.split(scores, np.cumsum([len(item.rows) for item in chunk])[:-1])
                 yield (
                     chunk,

@@ -1,6 +1,5 @@
 """A model folder in use: scoring, ranking, reranking runs, the command line."""
 
-import functools
 import json
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.inference import reranker as reranker_module
 from t5rank.inference import reranking
 from t5rank.inference.batching import BatchShapes
-from t5rank.inference.scoring import PairScorer
+from t5rank.inference.scoring import ModelScorer
 from t5rank.models import heads, network, ranking
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
@@ -120,8 +119,8 @@ def test_scores_that_are_not_finite_are_an_error(model_dir):
 
 def test_nothing_is_compiled_after_the_warm_up(tmp_path, vocabulary_file):
     model, encoder, params = save_model(tmp_path, vocabulary_file)
-    scorer = PairScorer(model.score, 64)
-    reranker = Reranker(encoder, functools.partial(scorer, params), scorer.shapes)
+    scorer = ModelScorer(model, params, 64)
+    reranker = Reranker(encoder, lambda tokens: scorer(tokens), scorer.shapes)
     assert reranker.warm_up() == scorer.compiled > 1
     before = scorer.compiled
     reranker.score("list", ["a list " * n for n in range(40)])

@@ -6,14 +6,23 @@ import pytest
 
 from t5rank.inference import scoring
 from t5rank.inference.batching import BatchShapes
-from t5rank.inference.scoring import PairScorer, prefetched, score_chunks
+from t5rank.inference.scoring import ModelScorer, prefetched, run_chunks
 
 LENGTHS = [5, 200, 33, 1, 64, 5, 130, 90, 31, 17, 48]
 
 
-def mean_sine(params, tokens):
-    real = tokens != 0
-    return params * jnp.sum(jnp.sin(tokens) * real, -1) / jnp.maximum(real.sum(-1), 1)
+class MeanSine:
+    """A model that takes one number as its parameters."""
+
+    computes = None
+
+    def score(self, params, tokens):
+        real = tokens != 0
+        return params * jnp.sum(jnp.sin(tokens) * real, -1) / jnp.maximum(real.sum(-1), 1)
+
+
+def make_scorer(batch_tokens=None):
+    return ModelScorer(MeanSine(), jnp.float32(2.0), batch_tokens)
 
 
 def in_numpy(tokens):
@@ -33,38 +42,49 @@ def expected_scores(rows):
 @pytest.mark.parametrize("batch_tokens", [1, 64, 500, 5000])
 def test_scores_are_in_the_order_of_the_inputs_whatever_the_batches(batch_tokens):
     rows = make_rows(LENGTHS)
-    scores = PairScorer(mean_sine, batch_tokens).score(2.0, rows)
+    scores = make_scorer(batch_tokens).score(rows)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected_scores(rows), atol=1e-5, rtol=0)
 
 
 def test_order_of_the_inputs_changes_no_score():
-    rows, scorer = make_rows(LENGTHS), PairScorer(mean_sine, 200)
+    rows, scorer = make_rows(LENGTHS), make_scorer(200)
     order = np.random.default_rng(1).permutation(len(rows))
-    shuffled = scorer.score(2.0, [rows[i] for i in order])
-    np.testing.assert_allclose(shuffled, scorer.score(2.0, rows)[order], atol=1e-5, rtol=0)
+    shuffled = scorer.score([rows[i] for i in order])
+    np.testing.assert_allclose(shuffled, scorer.score(rows)[order], atol=1e-5, rtol=0)
 
 
 def test_any_function_of_tokens_is_a_backend():
     rows = make_rows(LENGTHS)
-    (scores,) = score_chunks(in_numpy, BatchShapes(100, closed=False), [rows])
+    (scores,) = run_chunks(in_numpy, BatchShapes(100, closed=False), [rows])
     np.testing.assert_allclose(scores, expected_scores(rows), atol=1e-5, rtol=0)
 
 
+def test_a_backend_may_give_a_vector_for_each_input():
+    def vectors(tokens):
+        return np.stack([tokens[:, 0], in_numpy(tokens)], axis=-1)
+
+    rows = make_rows(LENGTHS)
+    first, none = run_chunks(vectors, BatchShapes(64), [rows, []])
+    assert first.dtype == np.float32 and none.shape == (0,)
+    expected = np.stack([[row[0] for row in rows], expected_scores(rows)], axis=-1)
+    np.testing.assert_allclose(first, expected, atol=1e-5, rtol=0)
+
+
 def test_no_input_has_no_score():
-    assert PairScorer(mean_sine).score(2.0, []).shape == (0,)
+    assert make_scorer().score([]).shape == (0,)
 
 
 def test_empty_row_is_scored_as_padding():
     rows = [np.array([7, 8], np.int32), np.array([], np.int32)]
-    scores = PairScorer(mean_sine).score(2.0, rows)
+    scores = make_scorer().score(rows)
     np.testing.assert_allclose(scores, [expected_scores(rows[:1])[0], 0.0], atol=1e-6)
 
 
 def test_each_shape_is_compiled_once_whatever_the_inputs():
-    scorer = PairScorer(mean_sine, 256)
+    scorer = make_scorer(256)
     for seed in range(3):
-        scorer.score(2.0, make_rows(range(1, 140), seed))
+        scorer.score(make_rows(range(1, 140), seed))
     assert 0 < scorer.compiled <= len(scorer.shapes.all(140))
 
 
@@ -76,7 +96,7 @@ def test_progress_counts_every_input():
             self.done += count
 
     progress = Progress()
-    PairScorer(mean_sine, 200).score(2.0, make_rows(LENGTHS), progress)
+    make_scorer(200).score(make_rows(LENGTHS), progress)
     assert progress.done == len(LENGTHS)
 
 
@@ -89,7 +109,7 @@ def test_chunks_come_in_order_as_they_are_done():
             yield make_rows(lengths, seed)
 
     shapes = BatchShapes(64)
-    for i, scores in enumerate(score_chunks(in_numpy, shapes, chunks())):
+    for i, scores in enumerate(run_chunks(in_numpy, shapes, chunks())):
         rows = make_rows([LENGTHS, [], [3], LENGTHS * 9, [4] * 9][i], i)
         np.testing.assert_allclose(scores, expected_scores(rows), atol=1e-5, rtol=0)
         assert i < 3 or asked[-1] <= i + 1  # the first three have few batches
@@ -111,7 +131,7 @@ def test_batches_that_are_not_waited_for_are_bounded():
         assert len(given) - len(taken) <= scoring.IN_FLIGHT
         return Result(tokens)
 
-    list(score_chunks(backend, BatchShapes(32), [make_rows(LENGTHS * 3)] * 2))
+    list(run_chunks(backend, BatchShapes(32), [make_rows(LENGTHS * 3)] * 2))
     assert given == taken
 
 

@@ -19,7 +19,7 @@ from t5rank.train import optimizers
 from t5rank.models import partitioning
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
-from t5rank.inference.scoring import PairScorer
+from t5rank.inference.scoring import ModelScorer
 
 records = []
 class Handler(logging.Handler):
@@ -48,8 +48,8 @@ found = partitioning.shardings(optimizer, optimizer_def.derive_logical_axes(opti
 shardings, state_shardings = found.target, found.state.param_states
 split = partitioning.shardings(optimizer.target, axes, mesh, partitioning.logical_axis_rules(2))
 rows = [np.arange(3, 3 + n, dtype=np.int32) for n in (5, 9, 2, 7, 30, 12, 1)]
-alone = PairScorer(model.score, 128).score(params, rows)
-together = PairScorer(model.score, 96, mesh).score(jax.device_put(params, shardings), rows)
+alone = ModelScorer(model, params, 128).score(rows)
+together = ModelScorer(model, jax.device_put(params, shardings), 96, mesh).score(rows)
 try:
     partitioning.make_mesh(3)
     refused = ""

@@ -60,9 +60,10 @@ def test_every_request_gets_its_own_scores(replicas, finished):
         ask(engine, finished, *range(i, i + 10))
     done = [finished.get(timeout=10) for _ in range(20)]
     engine.close()
-    assert sorted(request.scores[0] for request in done) == list(range(20))
+    assert sorted(request.results.array[0] for request in done) == list(range(20))
     for request in done:
-        np.testing.assert_array_equal(request.scores, request.scores[0] + np.arange(10))
+        scores = request.results.array
+        np.testing.assert_array_equal(scores, scores[0] + np.arange(10))
 
 
 def test_closing_scores_what_was_accepted(finished):
@@ -80,7 +81,7 @@ def test_closing_scores_what_was_accepted(finished):
         ask(engine, finished, i)
     threading.Timer(0.05, gate.set).start()
     engine.close()
-    assert sorted(finished.get_nowait().scores[0] for _ in range(5)) == [0, 1, 2, 3, 4]
+    assert sorted(finished.get_nowait().results.array[0] for _ in range(5)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("when", ["while it is given to the device", "when it is waited for"])

@@ -36,7 +36,7 @@ def test_validation_scores_equal_the_rerankers(trained, task):
     found = list(data.validation_lists(task, trainer.encoder))
     rows = [row for item in found for row in item.rows]
     params = params_of(trainer, 6)
-    ours = trainer.scorer.score(params, rows)
+    ours = trainer.scorer.with_params(params).score(rows)
     reranker = Reranker.from_pretrained(trainer.model_dir, step=6)
     theirs = [
         reranker.score(item.query, item.documents)
