@@ -8,6 +8,7 @@ import tensorstore
 from etils import epath
 
 from t5rank.formats.json_files import read_object
+from t5rank.process.packages import check_installed
 
 PREFIX = "checkpoint"
 BEST = "best.json"
@@ -17,8 +18,14 @@ _NAME = re.compile(rf"^{PREFIX}_(\d+)$")
 
 
 def path(location: str | os.PathLike[str]) -> epath.Path:
-    """An absolute path, local or remote; `file://` is local."""
+    """An absolute path, local or remote; `file://` is local.
+
+    Raises:
+      MissingExtra: what reads `gs://` is not installed.
+    """
     name = os.fspath(location).removeprefix("file://")
+    if name.startswith("gs://"):
+        check_installed("gcs")
     return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
 
 

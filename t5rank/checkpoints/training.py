@@ -48,13 +48,7 @@ class Checkpointer:
             ),
         )
         self._keep = keep
-        try:
-            self._manager = ocp.CheckpointManager(path(directory), options=options)
-        except ImportError as error:
-            raise ImportError(
-                f"Model folder '{directory}' has a remote path, for which orbax needs a package "
-                f"that is missing ({error}). Install t5rank[gcs]."
-            ) from error
+        self._manager = ocp.CheckpointManager(path(directory), options=options)
 
     def __enter__(self) -> "Checkpointer":
         return self

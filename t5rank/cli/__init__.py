@@ -17,6 +17,7 @@ from t5rank.cli.streams import set_up_stdout
 from t5rank.cli.terminal import set_up_logging
 from t5rank.cli.training import add_quickstart, add_train
 from t5rank.data.errors import DataError
+from t5rank.process.packages import MissingExtra
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DataError as error:
         print(f"t5rank: {error.said(getattr(arguments, 'data_options', {}))}", file=sys.stderr)
         return 1
-    except (ValueError, RuntimeError, OSError) as error:
+    except (MissingExtra, ValueError, RuntimeError, OSError) as error:
         print(f"t5rank: {error}", file=sys.stderr)
         return 1
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
 from t5rank.cli.streams import check_text, new_folder
+from t5rank.process.packages import check_installed
 
 
 def add_convert(commands) -> None:
@@ -119,6 +120,7 @@ def add_export(commands) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    check_installed("onnx")
     from t5rank.data import trec
     from t5rank.data.passages import read_passage_lists
     from t5rank.evaluation import DEFAULT_MEASURES

@@ -8,6 +8,7 @@ from typing import Any
 
 from t5rank.cli import environment
 from t5rank.cli.options import add_command
+from t5rank.process.packages import check_installed
 
 _PREFIX = "T5RANK_SERVE_"
 _VALUES = {
@@ -93,7 +94,9 @@ def _defaults() -> dict[str, Any]:
 
 
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    check_installed("serve")
     from t5rank.inference.compilation_cache import keep_programs
+    from t5rank.serve.server import serve
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
     unknown = environment.fill(parser, arguments, _PREFIX)
@@ -106,7 +109,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     settings = _settings(arguments)
     keep_programs()
     host = "127.0.0.1" if arguments.host is None else arguments.host
-    return _server()(settings, host, 8000 if arguments.port is None else arguments.port)
+    return serve(settings, host, 8000 if arguments.port is None else arguments.port)
 
 
 def _settings(arguments: argparse.Namespace):
@@ -120,13 +123,3 @@ def _settings(arguments: argparse.Namespace):
         **{name: value for name, value in given.items() if value is not None},
     )
 
-
-def _server():
-    try:
-        from t5rank.serve.server import serve
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"Package '{error.name}' has no installation here; expected one, for the server. "
-            "Install it with: pip install 't5rank[serve]'"
-        ) from error
-    return serve

@@ -1,13 +1,14 @@
 """What is written to the terminal besides results: the log, and nothing of TensorFlow's."""
 
 import contextlib
-import importlib
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from t5rank.process.packages import require
 
 
 def set_up_logging() -> None:
@@ -28,7 +29,7 @@ def import_tensorflow() -> None:
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _stderr_to(said):
         try:
-            tensorflow = importlib.import_module("tensorflow")
+            tensorflow = require("train", "tensorflow")
             # It only reads data: accelerators belong to JAX.
             tensorflow.config.set_visible_devices([], "GPU")
         except Exception:

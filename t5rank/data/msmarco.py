@@ -23,6 +23,7 @@ from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
 from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
+from t5rank.process.packages import require
 
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
@@ -121,8 +122,7 @@ def read_qna_tfds(path: str, **options: Any) -> Iterator[RankedList]:
     Raises:
       ValueError: the dataset has no such split.
     """
-    import tensorflow_datasets as tfds  # TensorFlow, which nothing else here needs
-
+    tfds = require("train", "tensorflow_datasets")  # TensorFlow, which nothing else here needs
     folder, _, split = path.rpartition(":")
     builder = tfds.builder_from_directory(folder)
     if split not in builder.info.splits:
@@ -220,9 +220,8 @@ def _row(line: bytes, where: str) -> Any:
 
 
 def _parquet_rows(path: PathLike) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow = require("parquet", "pyarrow")
+    parquet = require("parquet", "pyarrow.parquet")
     try:
         with parquet.ParquetFile(path) as file:
             columns = [name for name in file.schema_arrow.names if name in _COLUMNS]

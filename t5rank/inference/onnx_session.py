@@ -27,11 +27,12 @@ class OnnxScorer:
     file that is written over later would change the scores, or end the process where it is cut.
 
     Raises:
-      ValueError: ONNX Runtime is not installed, cannot read the file, or it is being written.
+      MissingExtra: ONNX Runtime is not installed.
+      ValueError: it cannot read the file, or the file is being written.
     """
 
     def __init__(self, file: str | os.PathLike[str], threads: int | None = None):
-        onnxruntime = require("onnxruntime")
+        onnxruntime = require("onnx", "onnxruntime")
         options = onnxruntime.SessionOptions()
         # Left to itself, ONNX Runtime also takes the cores that this process is kept from.
         options.intra_op_num_threads = threads or core_count()

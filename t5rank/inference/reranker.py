@@ -94,8 +94,8 @@ class Reranker:
             only the parameters differ.
 
         Raises:
-          ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
-            folder was exported and ONNX Runtime is not installed.
+          ValueError: the folder, its configuration or its checkpoint is missing or wrong.
+          MissingExtra: the folder was exported, and ONNX Runtime is not installed.
         """
         model, encoder = model_folder.load_config(model_dir)
         weights = model_folder.weights_path(model_dir, step)

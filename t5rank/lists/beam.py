@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from t5rank.lists.shards import Writer
+from t5rank.process.packages import check_installed
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,17 @@ class BeamRunner:
       options: Beam's own, such as `("--runner=DirectRunner", "--direct_num_workers=4")`.
 
     Raises:
-      ValueError: Beam is not installed.
+      MissingExtra: Beam is not installed.
     """
 
     options: tuple[str, ...] = ()
 
     def __call__(self, writer: Writer) -> None:
         """Writes all blocks."""
-        try:
-            import apache_beam as beam
-            from apache_beam.options.pipeline_options import PipelineOptions
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"Package '{error.name}' is not installed; expected Apache Beam. "
-                "Install it in an environment of its own: pip install 't5rank[beam]'"
-            ) from None
+        check_installed("beam")
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+
         with beam.Pipeline(options=PipelineOptions(list(self.options))) as pipeline:
             _ = (
                 pipeline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -27,10 +28,12 @@ from t5rank.lists.shards import (
     write_json,
 )
 from t5rank.lists.trec_files import KINDS, join_parts
+from t5rank.process.packages import MissingExtra
 
 # Not fork: who calls this may have threads, those of JAX for one.
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 WriteAll = Callable[[Writer], None]
+_log = logging.getLogger(__name__)
 
 
 def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
         manifest = read_manifest(folder)
         _check_same(folder, made_of, {**manifest, "files": manifest.get("fingerprints", {})})
         shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
+        _draw(manifest, folder / SUMMARY)
         return manifest
     _claim(writer, made_of)
     write_all(writer)
@@ -206,12 +210,21 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
         "trec": sorted(trec_files),
         "fingerprints": made_of["files"],
     }
-    draw_histograms(manifest["histograms"], folder / SUMMARY)
+    _draw(manifest, folder / SUMMARY)
     unfinished = unfinished_folder(writer.folder)
     write_json(unfinished / MANIFEST, manifest)
     os.replace(unfinished / MANIFEST, folder / MANIFEST)
     shutil.rmtree(unfinished)
     return manifest
+
+
+def _draw(manifest: dict[str, Any], picture: Path) -> None:
+    """Draws the picture, if it is not there; lists without one are lists all the same."""
+    try:
+        if not picture.is_file():
+            draw_histograms(manifest["histograms"], picture)
+    except MissingExtra as error:
+        _log.warning("The lists get no %s. %s", picture.name, error)
 
 
 def _joined(writer: Writer, number: int, statistics: Statistics) -> dict[str, Path]:

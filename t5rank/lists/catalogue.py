@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from t5rank.data.trec import Qrels, sort_run
+from t5rank.process.packages import require
 
 _BLOCK = 1 << 16
 _KINDS = {"collection": "docs", "queries": "queries", "qrels": "qrels", "run": "scoreddocs"}
@@ -97,13 +98,7 @@ class CatalogueDataset:
 
     @cached_property
     def _dataset(self) -> Any:
-        try:
-            import ir_datasets
-        except ModuleNotFoundError:
-            raise ValueError(
-                f"Dataset '{self.dataset_id}' has no reader here; expected ir_datasets. "
-                "Install it: pip install 't5rank[ir-datasets]'"
-            ) from None
+        ir_datasets = require("ir-datasets", "ir_datasets")
         try:
             return ir_datasets.load(self.dataset_id)
         except KeyError:

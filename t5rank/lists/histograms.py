@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from etils import epath
 
+from t5rank.process.packages import require
+
 
 def draw_histograms(
     values: Mapping[str, Mapping[str, int]], output: str | os.PathLike[str], bins: int = 60
@@ -17,9 +19,11 @@ def draw_histograms(
         numbers, those of a bin are added up; they should be whole.
       output: the picture's file.
       bins: the most bars of a panel; more numbers share them.
-    """
-    import matplotlib
 
+    Raises:
+      MissingExtra: matplotlib is not installed.
+    """
+    matplotlib = require("report", "matplotlib")
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

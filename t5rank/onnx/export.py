@@ -50,7 +50,8 @@ def export(
       step: which checkpoint; the best by default, or else the latest.
 
     Raises:
-      ValueError: the folder is wrong, something is in `output`, or the package onnx is missing.
+      ValueError: the folder is wrong, or something is in `output`.
+      MissingExtra: the package onnx is not installed.
     """
     model, encoder, params = _loaded(model_dir, step)
     folder = _new_folder(output)

@@ -19,7 +19,7 @@ _ALIGNMENT = 4096  # so that the file can be mapped into memory
 
 def tensor_type(dtype: Any) -> int:
     """ONNX's number for a type of numpy."""
-    return require("onnx").helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return require("onnx", "onnx").helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
 class Graph:
@@ -33,7 +33,7 @@ class Graph:
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
-        self._onnx = require("onnx")
+        self._onnx = require("onnx", "onnx")
         self._folder = Path(folder)
         self._nodes: list[Any] = []
         self._constants: list[Any] = []

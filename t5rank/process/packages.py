@@ -1,19 +1,62 @@
-"""The packages of the extra `onnx`, imported when they are needed."""
+"""The packages of the extras: imported when they are needed, and named where they are missing."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
+# What an extra is for, and the packages of it that are imported.
+EXTRAS = {
+    "beam": ("Apache Beam (give it an environment of its own)", ("apache_beam",)),
+    "gcs": ("gs:// paths", ("google.cloud.storage",)),
+    "ir-datasets": ("datasets of ir_datasets", ("ir_datasets",)),
+    "onnx": ("models in ONNX's format", ("onnx", "onnxruntime")),
+    "parquet": ("parquet files", ("pyarrow",)),
+    "report": ("pictures", ("matplotlib",)),
+    "serve": ("the server", ("msgspec", "prometheus_client", "starlette", "uvicorn")),
+    "train": (
+        "training",
+        ("clu", "gin", "matplotlib", "optax", "seqio", "tensorboard", "tensorflow"),
+    ),
+}
 
-def require(name: str) -> ModuleType:
-    """Imports `onnx` or `onnxruntime`.
+
+class MissingExtra(ImportError):
+    """A package of an extra cannot be imported; the message says what to install."""
+
+
+def require(extra: str, package: str) -> ModuleType:
+    """Imports a package of an extra.
 
     Raises:
-      ValueError: it is not installed; says how to install it.
+      MissingExtra: it cannot be imported.
     """
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(package)
     except ImportError as error:
-        raise ValueError(
-            f"Package '{name}' has no installation here ({error}); expected one, for models in "
-            "ONNX's format. Install it with: pip install 't5rank[onnx]'"
-        ) from error
+        raise _missing(extra, package, f"cannot be imported ({error})") from error
+
+
+def check_installed(extra: str) -> None:
+    """Looks for the packages of an extra, and imports none: that can take seconds.
+
+    Raises:
+      MissingExtra: one is not installed.
+    """
+    for package in EXTRAS[extra][1]:
+        if not is_installed(package):
+            raise _missing(extra, package, "is not installed")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there to be imported."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # nor is the package that it is in
+        return False
+
+
+def _missing(extra: str, package: str, has: str) -> MissingExtra:
+    return MissingExtra(
+        f"Package '{package}' {has}; expected it for {EXTRAS[extra][0]}. "
+        f"Install it with: pip install 't5rank[{extra}]'"
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from t5rank.process.packages import check_installed
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Details, Document, Heading, Items, Paragraph, Pictures
 from t5rank.report.experiment import read_experiment
@@ -53,7 +54,9 @@ def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Wri
 
     Raises:
       ValueError: a file is malformed, or no run is whole.
+      MissingExtra: matplotlib is not installed.
     """
+    check_installed("report")
     found = results(read_experiment(folder))
     document = Document(found.experiment.title, [*_blocks(found, with_texts)])
     output = Path(folder) / "report"

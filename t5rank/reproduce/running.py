@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def reproduce(design: Design, options: Options, command: str, *, dry_run: bool =
 
     Raises:
       ValueError: inputs are missing or wrong, or the folder has an experiment of other settings.
+      MissingExtra: what training needs is not installed; `dry_run` does without.
     """
     experiment = _experiment(design, options, command)
     steps = plan(design, experiment, options)
@@ -83,7 +84,11 @@ def _experiment(design: Design, options: Options, command: str) -> Experiment:
 
 
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+    versions = {}
+    for name in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):  # of no use to a dry run
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _checked_inputs(design: Design, options: Options) -> list[dict[str, Any]]:

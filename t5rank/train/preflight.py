@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import uuid
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import numpy as np
 
 from t5rank.checkpoints.paths import path
 from t5rank.losses.combinations import takes
+from t5rank.process.packages import require
 from t5rank.tasks import checks, lists
 from t5rank.tasks.checks import CheckedLists
 from t5rank.tasks.preprocessors import list_size
@@ -31,10 +31,11 @@ def check_run(trainer: Trainer) -> None:
 
     Raises:
       ValueError: files that are missing or malformed, lists that a loss or a validation cannot use,
-        a folder that cannot be written, a library that is missing.
+        a folder that cannot be written.
+      MissingExtra: matplotlib cannot be imported.
     """
     check_writable(trainer.model_dir)
-    _check_libraries()
+    require("train", "matplotlib")  # the picture is drawn at the end
     trained = [
         checks.check_lists(task, lists.TRAIN, trainer.encoder, trainer.use_cached_tasks)
         for task in lists.task_names(trainer.mixture_or_task_name)
@@ -70,17 +71,6 @@ def check_teaches(loss_fn: LossFn, size: int | None) -> None:
             f"LIST_SIZE has 1; expected at least 2 for the loss '{_name(loss_fn)}': it compares "
             "the documents of a list, and its gradient is always 0."
         )
-
-
-def _check_libraries() -> None:
-    for library in ("matplotlib", "clu.metric_writers"):
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            raise ValueError(
-                f"Library '{library}' cannot be imported ({error}); expected it for the learning "
-                "curve and TensorBoard. Install t5rank with its dependencies."
-            ) from None
 
 
 def _warn(checked: CheckedLists, loss_fn: LossFn, size: int | None) -> None:

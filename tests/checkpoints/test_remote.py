@@ -1,6 +1,7 @@
 """`gs://` paths: TensorFlow, tensorstore and orbax ask an emulator as they would ask Google."""
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from etils import epath
 from t5rank import Reranker, checkpoints, cli
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
+from t5rank.process.packages import MissingExtra
 from t5rank.train.config import configured_trainer
 
 
@@ -129,10 +131,7 @@ def test_half_a_checkpoint_is_none(bucket, local):
     assert checkpoints.steps(folder) == [1]
 
 
-def test_what_orbax_needs_is_named_where_it_is_missing(monkeypatch):
-    def without_google_cloud(*arguments, **settings):
-        raise ImportError("No module named 'google.cloud'")
-
-    monkeypatch.setattr(checkpoints.training.ocp, "CheckpointManager", without_google_cloud)
-    with pytest.raises(ImportError, match=r"'gs://bucket/new' .* Install t5rank\[gcs\]"):
+def test_what_remote_paths_need_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    with pytest.raises(MissingExtra, match=r"for gs:// paths\. .*'t5rank\[gcs\]'"):
         checkpoints.Checkpointer("gs://bucket/new")
