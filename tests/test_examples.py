@@ -33,19 +33,21 @@ def lambdarank():
     """The modules of the example, which import each other as scripts do."""
     sys.path.insert(0, str(EXAMPLES / "lambdarank"))
     import compare
+    import feature_rows
     import groupwise
     import ltr_losses
     import training
 
     yield {
         "compare": compare,
+        "feature_rows": feature_rows,
         "groupwise": groupwise,
         "losses": ltr_losses.LOSSES,
         "training": training,
     }
     sys.path.remove(str(EXAMPLES / "lambdarank"))
-    for name in ("compare", "groupwise", "training", "ltr_losses", "lightgbm_lambdarank"):
-        sys.modules.pop(name, None)
+    for file in (EXAMPLES / "lambdarank").glob("*.py"):
+        sys.modules.pop(file.stem, None)
 
 
 RANDOM = np.random.default_rng(0)
@@ -154,16 +156,29 @@ def test_no_query_trains_and_validates(lambdarank):
 
 
 def test_features_are_standardized_over_documents_only(lambdarank):
-    from t5rank.data.libsvm import FeatureLists
-
     features = np.array([[[np.e - 1, 7], [1 - np.e, 7]], [[0, 7], [100, 0]]], np.float32)
     where = np.array([[True, True], [True, False]])
-    lists = FeatureLists(features, np.zeros((2, 2)), where)
+    lists = lambdarank["feature_rows"].FeatureLists(features, np.zeros((2, 2)), where)
     result = lambdarank["training"].Standardizer(lists)(lists).features
     # log1p makes 1, -1 and 0 of the first feature; the second is constant.
     expected = np.array([1, -1, 0]) / np.sqrt(2 / 3)
     np.testing.assert_allclose(result[where][:, 0], expected, atol=1e-6)
     np.testing.assert_allclose(result[where][:, 1], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "fails"), [("1\n2\n", False), ("1\n1\n", True)])
+def test_rows_are_read_with_their_groups(lambdarank, tmp_path, sizes, fails):
+    (tmp_path / "rank").write_text("2 1:0.5 3:-1e2\n0 2:1\n1\n")
+    (tmp_path / "rank.query").write_text(sizes)
+    read = lambdarank["feature_rows"].read_rows
+    if fails:
+        with pytest.raises(ValueError, match="features, labels and grouped documents"):
+            read(tmp_path / "rank")
+        return
+    lists = read(tmp_path / "rank", num_features=4).padded()
+    assert lists.features.tolist() == [[[0.5, 0, -100, 0], [0] * 4], [[0, 1, 0, 0], [0] * 4]]
+    assert lists.labels.tolist() == [[2, 0], [0, 1]]
+    assert lists.where.tolist() == [[True, False], [True, True]]
 
 
 def test_every_compared_loss_has_a_gradient(lambdarank):

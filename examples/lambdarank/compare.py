@@ -16,12 +16,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from feature_rows import FeatureLists, FeatureRows, read_rows
 from groupwise import Scorer
 from ltr_losses import LOSSES
 from tqdm import tqdm
 from training import TOPN, Fitted, Settings, Standardizer, fit, ndcg, ndcg_of_rows, scores_of
-
-from t5rank.data.libsvm import FeatureLists, FeatureRows, read_libsvm
 
 GROUPWISE = ("softmax", "logistic, DCG weights (LambdaRank)")
 LIGHTGBM = "LightGBM lambdarank"
@@ -89,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read(folder: Path) -> tuple[FeatureRows, FeatureRows]:
-    train = read_libsvm(folder / "rank.train")
-    return train, read_libsvm(folder / "rank.test", num_features=train.features.shape[-1])
+    train = read_rows(folder / "rank.train")
+    return train, read_rows(folder / "rank.test", num_features=train.features.shape[-1])
 
 
 def compare(train: FeatureRows, test: FeatureRows, options: argparse.Namespace) -> list[Row]:

@@ -1,9 +1,8 @@
 """LightGBM's lambdarank, with the splits and the NDCG of the networks."""
 
 import numpy as np
+from feature_rows import FeatureRows
 from training import TOPN, ndcg_of_rows, split_queries
-
-from t5rank.data.libsvm import FeatureRows
 
 PARAMETERS = {
     "objective": "lambdarank",

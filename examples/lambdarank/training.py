@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from feature_rows import FeatureLists, FeatureRows
 from groupwise import Scorer
 from ltr_losses import LtrLoss
 
-from t5rank.data.libsvm import FeatureLists, FeatureRows
 from t5rank.metrics import ndcg_metric
 from t5rank.types import Array
 

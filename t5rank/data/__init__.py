@@ -1,1 +1,1 @@
-"""Readers of judged lists: MS MARCO QnA, passage ranking, JSON lines, and libsvm's features."""
+"""Readers of judged lists: MS MARCO QnA, passage ranking, and JSON lines."""

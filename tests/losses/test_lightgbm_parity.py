@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from feature_rows import FeatureRows, read_rows
 
-from t5rank.data.libsvm import FeatureRows, read_libsvm
 from t5rank.losses.lambdaweights import dcg_lambdaweight
 from t5rank.losses.pairwise import pairwise_logistic_loss
 
@@ -104,7 +104,7 @@ def test_two_documents_by_hand():
 @pytest.mark.parametrize("part", ["rank.test", "rank.train"])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 5.0])
 def test_real_lists(shared_data, part, spread):
-    rows = read_libsvm(shared_data / "ltr_lightgbm" / part)
+    rows = read_rows(shared_data / "ltr_lightgbm" / part)
     scores = np.random.default_rng(0).normal(0, spread, len(rows.labels)).astype(np.float32)
     expected = lightgbm_gradients(scores, rows)
     assert np.abs(expected).max() > 0.1
