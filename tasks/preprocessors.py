@@ -56,7 +56,7 @@ def check_lengths(sequence_length: Mapping[str, Any]) -> None:
 
 
 def feature_lengths(list_size: int = 10, input_length: int = 256) -> dict[str, tuple[int, ...]]:
-    """TASK_FEATURE_LENGTHS of training lists of `list_size` documents, each of `input_length` tokens.
+    """TASK_FEATURE_LENGTHS: documents of a training list, and tokens of an input.
 
     >>> feature_lengths(8, 48)
     {'inputs': (8, 48), 'targets': (8, 1), 'label': (8,), 'mask': (8,)}

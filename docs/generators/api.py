@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import operator
 import re
 import sys
 import types
@@ -11,13 +12,25 @@ SHARED = {"scores", "labels", "where", "segments", "weights", "reduce_fn", "topn
 SECTION = re.compile(r"^(Args|Attributes|Raises|Returns):\n((?:(?:  .*)?\n)*)", re.M)
 EXAMPLE = re.compile(r"^(>>> .*(?:\n(?!\n).*)*)", re.M)
 FOR_LISTS = {
-    "losses": "Which loss to take is a page of its own: [choosing a loss](../guides/choosing_a_loss.md).",
-    "metrics": "For figures by the official rules over files see [evaluation](../guides/evaluation.md).",
-    "transformations": "They make a loss of a metric, and a noisy loss of a loss.",
+    "losses": "[Choosing a loss](../guides/choosing_a_loss.md) says which to take.",
+    "metrics": "[Evaluation](../guides/evaluation.md) has figures of run files, by the official rules.",
+    "transformations": "A transformation makes a loss of a metric, or a noisy loss of a loss.",
 }
-RERANKER = {"t5rank.inference.reranker": ["Reranker", "RankedDocument"]}
+RERANKER = {
+    "t5rank.inference.reranker": [
+        "Reranker",
+        "Reranker.from_pretrained",
+        "Reranker.from_model",
+        "Reranker.score",
+        "Reranker.score_stream",
+        "Reranker.rank",
+        "Reranker.probability",
+        "Reranker.warm_up",
+        "RankedDocument",
+    ]
+}
 TRAINING = {
-    "t5rank.train.loop": ["Trainer"],
+    "t5rank.train.loop": ["Trainer", "Trainer.train"],
     "t5rank.train.run": ["TrainResult"],
     "t5rank.models.ranking": ["RankingModel"],
     "t5rank.models.config": ["T5Config"],
@@ -51,15 +64,13 @@ def transformations() -> str:
 
 def reranker() -> str:
     """The page of `Reranker`."""
-    use = "A model in use is a tutorial: [rerank with a published model](../tutorials/rerank.md)."
+    use = "[Rerank with a published model](../tutorials/rerank.md) shows it in use."
     return _of_names("Reranker", use, RERANKER)
 
 
 def training() -> str:
     """The page of what training from Python takes."""
-    use = (
-        "How they fit together is a tutorial: [train from Python](../tutorials/train_in_python.md)."
-    )
+    use = "[Train from Python](../tutorials/train_in_python.md) shows how they fit together."
     return _of_names("Training", use, TRAINING)
 
 
@@ -85,23 +96,8 @@ def _of_names(title: str, use: str, modules: dict[str, list[str]]) -> str:
     for module_name, names in modules.items():
         module = importlib.import_module(module_name)
         parts += [f"## `{module_name}`", first_line(module) + "."]
-        for name in names:
-            member = getattr(module, name)
-            parts += [entry(name, member), *methods(name, member)]
+        parts += [entry(name, operator.attrgetter(name)(module)) for name in names]
     return joined(parts)
-
-
-def methods(name: str, member: Any) -> list[str]:
-    """The public functions of a class that say what they do."""
-    if not inspect.isclass(member):
-        return []
-    own = [item for item in vars(member).items() if not item[0].startswith("_")]
-    found = [(method, getattr(member, method)) for method, _ in own]
-    return [
-        entry(f"{name}.{method}", function)
-        for method, function in found
-        if inspect.isroutine(function) and inspect.getdoc(function)
-    ]
 
 
 def joined(parts: list[str]) -> str:
@@ -146,7 +142,7 @@ def shown_parameter(parameter: inspect.Parameter) -> str:
     if default is inspect.Parameter.empty:
         return parameter.name
     shown = getattr(default, "__name__", repr(default))
-    return f"{parameter.name}={'...' if ' at 0x' in shown or len(shown) > 40 else shown}"
+    return f"{parameter.name}={'...' if '<' in shown else shown}"
 
 
 def first_line(member: Any) -> str:

@@ -20,8 +20,8 @@ SECTIONS = {
 FILES = ("models", "losses", "optimizers", "layouts", "tasks", "recipes", "runs")
 INTRO = """# Gin macros
 
-A recipe sets a macro as `BATCH_SIZE = 16`, the command line as `--gin.BATCH_SIZE=16`. A macro that is
-required has no default. The tables say what stands in the files of `t5rank/configs/` (`gin/` in the
+A recipe sets a macro as `BATCH_SIZE = 16`, the command line as `--gin.BATCH_SIZE=16`. A macro that
+is required has no default. The tables hold what the files of `t5rank/configs/` say (`gin/` in the
 source), and what the checks accept."""
 _EXPECTED = re.compile(r"expected (.*?)\.?$", re.S)
 _COMMENT = re.compile(r"(?<!['\"\w])#\s*(.*)$")

@@ -97,7 +97,9 @@ class Trainer:
     )
     batch_size: int = 16
     train_steps: int = 1000
-    learning_rate_fn: Callable[[Any], Any] = schedules.constant(1e-4)
+    learning_rate_fn: Callable[[Any], Any] = dataclasses.field(
+        default_factory=lambda: schedules.constant(1e-4)
+    )
     initial_checkpoint_path: str | None = None
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
