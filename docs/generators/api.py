@@ -13,7 +13,7 @@ SECTION = re.compile(r"^(Args|Attributes|Raises|Returns):\n((?:(?:  .*)?\n)*)", 
 EXAMPLE = re.compile(r"^(>>> .*(?:\n(?!\n).*)*)", re.M)
 FOR_LISTS = {
     "losses": "[Choosing a loss](../guides/choosing_a_loss.md) says which to take.",
-    "metrics": "[Evaluation](../guides/evaluation.md) has figures of run files, by the official rules.",
+    "metrics": "[Evaluation](../guides/evaluation.md) is about the figures of run files.",
     "transformations": "A transformation makes a loss of a metric, or a noisy loss of a loss.",
 }
 RERANKER = {

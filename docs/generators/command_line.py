@@ -6,8 +6,8 @@ import inspect
 from t5rank import cli
 
 TITLE = "# Command line"
-INTRO = """`t5rank COMMAND --help` prints the same. A command exits with 0 if it did its work, with 1 after an
-error, and with 2 if an option is unknown."""
+INTRO = """`t5rank COMMAND --help` prints the same. A command exits with 0 after its work, with 1
+after an error, and with 2 for an unknown option."""
 
 
 def page() -> str:
