@@ -2,7 +2,7 @@
 
     python benchmarks/lists.py --folder FOLDER [--passages 100000 1000000 10000000]
         [--candidates 100] [--most_queries 150000] [--negatives 35] [--workers 1]
-        [--output results/lists]
+        [--output docs/pages/results/lists]
 
 For each size: a collection of made-up passages with MS MARCO's lengths, queries in proportion to it
 (503 for 8,842 passages, at most `--most_queries`), each with one relevant passage and a run of
@@ -170,7 +170,7 @@ def main() -> None:
     )
     parser.add_argument("--negatives", type=int, default=35)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path("results/lists"))
+    parser.add_argument("--output", type=Path, default=Path("docs/pages/results/lists"))
     options = parser.parse_args()
     figures: dict[int, dict[str, float]] = {}
     for passages in options.passages:

@@ -1,7 +1,7 @@
 """Memory of a training step under every setting that trades it, as XLA plans it.
 
     python benchmarks/memory.py [--size small] [--devices 8] [--lists 16] [--list_size 10]
-        [--row_length 256] [--output results/memory]
+        [--row_length 256] [--output docs/pages/results/memory]
 
 Programs are compiled for simulated devices and not run: any machine will do. Packed rows, AdamW.
 What a device keeps is parameters, optimizer and batch; temporaries come on top in the step.

@@ -1,7 +1,7 @@
 """How the cost of scoring grows: with the list, with the length of its documents, with the batch.
 
     python benchmarks/scaling.py --data DATA/msmarco_passage_dev --vocabulary spiece.model
-        [--size small] [--turns 3] [--output results/scaling]
+        [--size small] [--turns 3] [--output docs/pages/results/scaling]
 
 T5 1.1 of random weights. Lists are real passages through `Reranker`, tokenization included; lengths
 are single rows of random tokens, batches are rows of 128. For each: the median time, and the

@@ -1,7 +1,7 @@
 """Pairs a second of every way to score with a T5 reranker, in one run.
 
     python benchmarks/scoring.py --data DATA/msmarco_passage_dev --vocabulary spiece.model
-        [--sizes small base] [--pairs 100] [--turns 5] [--output results/scoring]
+        [--sizes small base] [--pairs 100] [--turns 5] [--output docs/pages/results/scoring]
 
 T5 1.1 shapes with random weights that are made on the spot, the same in all systems; queries and
 passages of MS MARCO's lengths; tokenization included. Each system has a process of its own and its

@@ -1,7 +1,8 @@
 """The rerank server under load, beside a naive one and beside scoring without a server.
 
     python benchmarks/serving.py --data DATA/msmarco_passage_dev --vocabulary spiece.model
-        [--size small] [--parts load overload sizes] [--seconds 45] [--output results/serving]
+        [--size small] [--parts load overload sizes] [--seconds 45]
+        [--output docs/pages/results/serving]
 
 T5 1.1 of random weights, real queries and passages. Servers are pinned to core 0 and the load
 generator to core 1. Needs `pip install fastapi` for the naive server (`naive_server.py`); a system

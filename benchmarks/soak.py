@@ -1,6 +1,6 @@
 """Ten minutes of everything at once against the rerank server: its memory must not grow.
 
-    python benchmarks/soak.py --model MODEL_DIR [--minutes 10] [--output results/soak]
+    python benchmarks/soak.py --model MODEL_DIR [--minutes 10] [--output docs/pages/results/soak]
 
 Rerank requests of 1 to 300 documents in every dialect, clients that leave before the answer, wrong
 bodies, metrics and pages, all the time. The resident memory is read every second. It fails if that
@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--model", required=True)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=6)
-    parser.add_argument("--output", default="results/soak", help="writes .json and .png")
+    parser.add_argument("--output", default="docs/pages/results/soak", help="writes .json and .png")
     arguments = parser.parse_args()
     random.seed(0)
     command = [sys.executable, "-m", "t5rank", "serve", "--port=0", "--model", arguments.model]

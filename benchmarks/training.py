@@ -1,7 +1,8 @@
 """Training steps of every way to fine-tune a T5 reranker, in one run.
 
     python benchmarks/training.py --data DATA/msmarco_passage_train --vocabulary spiece.model
-        [--sizes small base] [--lists 4] [--list_size 10] [--turns 5] [--output results/training]
+        [--sizes small base] [--lists 4] [--list_size 10] [--turns 5]
+        [--output docs/pages/results/training]
 
 T5 1.1 shapes with random weights that are made on the spot, the same in all systems; queries and
 passages of MS MARCO's lengths, tokens ready before the step (transformers tokenizes in it, a

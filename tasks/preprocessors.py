@@ -55,6 +55,21 @@ def check_lengths(sequence_length: Mapping[str, Any]) -> None:
         )
 
 
+def feature_lengths(list_size: int = 10, input_length: int = 256) -> dict[str, tuple[int, ...]]:
+    """TASK_FEATURE_LENGTHS: documents of a training list, and tokens of an input.
+
+    >>> feature_lengths(8, 48)
+    {'inputs': (8, 48), 'targets': (8, 1), 'label': (8,), 'mask': (8,)}
+    """
+    per_list = (list_size,)
+    return {
+        "inputs": (list_size, input_length),
+        "targets": (list_size, 1),
+        "label": per_list,
+        "mask": per_list,
+    }
+
+
 @seqio.map_over_dataset(num_seeds=1)
 def sample_documents(
     example: Example,

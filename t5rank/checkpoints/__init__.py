@@ -17,7 +17,7 @@ vocabularies    whether a vocabulary is a checkpoint's
 paths           local and remote paths
 """
 
-from t5rank.checkpoints.opening import open_checkpoint
+from t5rank.checkpoints.opening import architecture_of, open_checkpoint
 from t5rank.checkpoints.paths import steps
 from t5rank.checkpoints.restoring import (
     AssignmentMap,
@@ -36,6 +36,7 @@ __all__ = [
     "LazyArray",
     "RestoreReport",
     "Source",
+    "architecture_of",
     "check_vocabulary",
     "merge",
     "open_checkpoint",

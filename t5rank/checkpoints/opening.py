@@ -5,9 +5,10 @@ import os
 
 from etils import epath
 
-from t5rank.checkpoints import found, huggingface, paths, t5x
+from t5rank.checkpoints import architecture, found, huggingface, paths, t5x
 from t5rank.checkpoints.sources import Source
 from t5rank.formats.json_files import read_object, read_object_if_any
+from t5rank.models.network import T5Config
 
 VOCABULARY = "vocabulary.model"  # of a model folder, see t5rank.model_folder
 _FORMATS = (
@@ -34,6 +35,20 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
             "out --step."
         )
     return _with_vocabulary(_open(folder, step))
+
+
+def architecture_of(location: str | os.PathLike[str], step: int | None = None) -> T5Config:
+    """The sizes of the T5 in a checkpoint, for a network that takes its parameters.
+
+    Args:
+      location: see `open_checkpoint`.
+      step: see `open_checkpoint`.
+
+    Raises:
+      ValueError: there is no checkpoint, or it is no T5.
+    """
+    source = open_checkpoint(location, step)
+    return source.config or architecture.infer(source.shapes, f"Checkpoint '{source.path}'")
 
 
 def _with_vocabulary(source: Source) -> Source:

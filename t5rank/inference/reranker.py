@@ -46,9 +46,11 @@ class RankedDocument:
 class Reranker:
     """Scores documents for a query with a T5 reranker.
 
-    reranker = Reranker.from_pretrained("MODEL_DIR")
-    reranker.score("what is a list", ["A list is ...", "A tuple is ..."])
-    reranker.rank("what is a list", documents, topn=10)
+    A model folder is all that it needs:
+
+        reranker = Reranker.from_pretrained("MODEL_DIR")
+        reranker.score("what is a list", ["A list is ...", "A tuple is ..."])
+        reranker.rank("what is a list", documents, topn=10)
     """
 
     def __init__(

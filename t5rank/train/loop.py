@@ -17,10 +17,16 @@ from t5rank.inference.scoring import ModelScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
 from t5rank.tasks import lists
-from t5rank.tasks.preprocessors import UNCUT, check_lengths, input_length, list_size
+from t5rank.tasks.preprocessors import (
+    UNCUT,
+    check_lengths,
+    feature_lengths,
+    input_length,
+    list_size,
+)
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import data, optimizers, preflight, records, resuming, settings
+from t5rank.train import data, optimizers, preflight, records, resuming, schedules, settings
 from t5rank.train.interrupt import Interrupt
 from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked
@@ -48,8 +54,8 @@ class Trainer:
       model: network, head, loss, metrics and optimizer.
       model_dir: where everything is written; see `t5rank.model_folder`.
       mixture_or_task_name: a seqio task registered by `t5rank.tasks`.
-      task_feature_lengths: `inputs` (list size, tokens), `targets` (list size, 1), `label` and
-        `mask` (list size,).
+      task_feature_lengths: the list size and the tokens of an input, as
+        `t5rank.tasks.preprocessors.feature_lengths` gives them.
       batch_size: lists per step.
       train_steps: the step at which training ends.
       learning_rate_fn: step, from 0, to learning rate; see `t5rank.train.schedules`.
@@ -86,10 +92,14 @@ class Trainer:
     model: RankingModel
     model_dir: str
     mixture_or_task_name: str
-    task_feature_lengths: Mapping[str, Sequence[int]]
-    batch_size: int
-    train_steps: int
-    learning_rate_fn: Callable[[Any], Any]
+    task_feature_lengths: Mapping[str, Sequence[int]] = dataclasses.field(
+        default_factory=feature_lengths
+    )
+    batch_size: int = 16
+    train_steps: int = 1000
+    learning_rate_fn: Callable[[Any], Any] = dataclasses.field(
+        default_factory=lambda: schedules.constant(1e-4)
+    )
     initial_checkpoint_path: str | None = None
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"
@@ -147,6 +157,11 @@ class Trainer:
         check_text("EVAL_MEASURES", self.eval_measures)
         check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
         check_lengths(self.task_feature_lengths)
+        if self.model.optimizer_def is None:
+            raise ValueError(
+                "RankingModel has no 'optimizer_def'; expected one to train with, such as "
+                "t5rank.train.optimizers.adafactor()."
+            )
         preflight.check_teaches(self.model.ranking_loss, list_size(self.task_feature_lengths))
 
     def _check_input_length(self) -> None:
