@@ -259,7 +259,7 @@ def _check_json(body: bytearray, documents: int) -> None:
     lengths = number_lengths(body)
     if (longest := lengths.max()) > _NUMBER:
         raise invalid(f"Body has a number of {longest:,} letters; expected at most {_NUMBER}.")
-    if (count := np.count_nonzero(lengths > _USUAL)) > (most := _LONG_NUMBERS * documents):
+    if (count := int((lengths > _USUAL).sum())) > (most := _LONG_NUMBERS * documents):
         message = f"Body has {count:,} numbers of over {_USUAL} letters; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
 
