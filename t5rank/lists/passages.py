@@ -40,8 +40,8 @@ class PassageSource:
 
     A training list is every relevant document of the query and `negatives` others, drawn uniformly
     from the candidates of all runs together that are not judged relevant, not near-duplicates of a
-    relevant one, and have another id than the query. With a teacher, documents that it did not score are
-    left out of training lists and counted; in evaluation lists they are an error.
+    relevant one, and have another id than the query. With a teacher, documents that it did not
+    score are left out of training lists and counted; in evaluation lists they are an error.
 
     Attributes:
       dataset: texts, queries and judgements.
