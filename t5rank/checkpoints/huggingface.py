@@ -9,6 +9,7 @@ length) and, for the encoder head, `score_head.safetensors` with `weight` `[1, d
 `[1]`; its README.md says how to compute the score.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -97,7 +98,10 @@ def read(folder: epath.Path) -> Source:
     tensors = _read_tensors(folder)
     decoder = any(name.startswith("decoder.block.") for name in tensors)
     t5 = huggingface_config.read(config, decoder, what)
-    _name_embedding(tensors, t5, what)
+    _name_embedding(tensors, what)
+    if t5.logits_via_embedding and _LM_HEAD in tensors and not _equal(tensors, _LM_HEAD, _SHARED):
+        t5 = dataclasses.replace(t5, logits_via_embedding=False)
+        tensors[_LM_HEAD] = _scaled(tensors[_LM_HEAD], t5.emb_dim**-0.5)
     expected = architecture.parameter_shapes(
         network.Transformer(t5) if decoder else network.EncoderScorer(t5)
     )
@@ -178,25 +182,29 @@ def _tensor(
     return array
 
 
-def _name_embedding(tensors: dict[str, LazyArray], config: T5Config, what: str) -> None:
+def _name_embedding(tensors: dict[str, LazyArray], what: str) -> None:
     """Gives the one embedding its first name, whichever it has, as transformers does.
 
     Raises:
-      ValueError: it has several, or logits of its own where the configuration has none.
+      ValueError: it has several.
     """
     names = [name for name in (_SHARED, *_COPIES, _LM_HEAD) if name in tensors]
     if names:
         tensors.setdefault(_SHARED, tensors[names[0]])
     for name in names:
-        if name == _LM_HEAD and config.logits_via_embedding and not _equal(tensors, name, _SHARED):
-            raise ValueError(
-                f"{what} has tied embeddings by {CONFIG} but an '{_LM_HEAD}' of its own; expected "
-                "one or the other. Is 'tie_word_embeddings' wrong?"
-            )
         if name in _COPIES and not _equal(tensors, name, _SHARED):
             raise ValueError(
                 f"{what} has '{name}' other than '{names[0]}'; expected one embedding, as T5's."
             )
+
+
+def _scaled(array: LazyArray, factor: float) -> LazyArray:
+    """An output of its own where the configuration says "tied": transformers 5 scales its input."""
+    return LazyArray(
+        array.shape,
+        np.dtype(np.float32),
+        lambda: array.read().astype(np.float32) * np.float32(factor),
+    )
 
 
 def _equal(tensors: Mapping[str, LazyArray], a: str, b: str) -> bool:

@@ -24,6 +24,7 @@ from t5rank.metrics.gains import (
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
+_SUMMABLE = 1e25
 EPSILON = 1e-10  # the smallest sum of a row or column to divide by
 
 
@@ -39,6 +40,7 @@ class _Relaxed:
     @classmethod
     def of(cls, scores: Array, lists: Lists, temperature: float) -> "_Relaxed":
         """The permutation of scores that are sorted, best first."""
+        scores = _summable(scores, lists)
         scores = jnp.where(lists.where, scores - lists.mean(scores), 0.0)
         rank, count = lists.from_one, lists.count
         slope = (count + 1.0 - 2.0 * rank) / temperature
@@ -69,6 +71,13 @@ class _Pairs:
         log_entry = _log_entry(slope, scores, distances, log_total)
         values = self.function(log_entry, (tuple(mine), tuple(theirs)))
         return values, jnp.ones(values.shape, bool)
+
+
+def _summable(scores: Array, lists: Lists) -> Array:
+    """Scores of which sums are finite: far apart, they sort as hard on a smaller scale."""
+    largest = jax.lax.stop_gradient(lists.max(jnp.abs(jnp.where(lists.where, scores, 0.0))))
+    is_large = (largest > _SUMMABLE) & jnp.isfinite(largest)
+    return jnp.where(is_large, scores * (_SUMMABLE / jnp.maximum(largest, 1.0)), scores)
 
 
 def _log_entry(slope: Array, score: Array, distance: Array, log_total: Array) -> Array:

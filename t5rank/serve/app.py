@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
 from t5rank.serve.errors import Refusal, invalid
-from t5rank.serve.json_size import most_values, number_lengths
+from t5rank.serve.json_size import large_exponents, longest_number, most_values
 from t5rank.serve.keys import ApiKeys, Key
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
@@ -40,9 +40,8 @@ _LOG = logging.getLogger(__name__)
 _KEYS_SECONDS = 1.0  # between looks at the file of API keys
 _SMALL = 1 << 14  # bytes of a body that the event loop reads and answers itself
 _VALUES = 128  # of JSON, for each document that may be sent
-_NUMBER = 64  # letters of a number
-_USUAL = 20  # letters of a number; one of more may take as long as a hundred values
-_LONG_NUMBERS = 2  # for each document that may be sent
+_NUMBER = 40  # letters of a number
+_EXPONENTS = 2  # of three digits, for each document that may be sent
 _MOST_NAMED = 100  # truncated documents that are named in a header
 
 
@@ -255,11 +254,10 @@ def _check_json(body: bytearray, documents: int) -> None:
     if (count := most_values(body)) > (most := _VALUES * documents):
         message = f"Body has {count:,} JSON values; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
-    lengths = number_lengths(body)
-    if (longest := lengths.max()) > _NUMBER:
+    if (longest := longest_number(body)) > _NUMBER:
         raise invalid(f"Body has a number of {longest:,} letters; expected at most {_NUMBER}.")
-    if (count := int((lengths > _USUAL).sum())) > (most := _LONG_NUMBERS * documents):
-        message = f"Body has {count:,} numbers of over {_USUAL} letters; expected at most {most:,}."
+    if (count := large_exponents(body)) > (most := _EXPONENTS * documents):
+        message = f"Body has {count:,} numbers such as 1e300; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
 
 

@@ -22,15 +22,28 @@ def most_values(text: bytes | bytearray) -> int:
     )
 
 
-def number_lengths(text: bytes | bytearray) -> np.ndarray:
-    """Letters of each number that a parser can find; other letters of numbers make some of 1."""
-    found, run = [], 0
+def longest_number(text: bytes | bytearray) -> int:
+    """Letters of the longest number that a parser can find."""
+    longest = run = 0
     for letters, outside in _parts(text):
         others = np.flatnonzero(~(outside & _IN_NUMBER[letters]))
-        lengths = np.diff(others, prepend=-1 - run) - 1
-        found.append(lengths[lengths > 0])
+        longest = max(longest, int(np.diff(others, prepend=-1 - run).max(initial=1)) - 1)
         run = len(letters) - 1 - int(others[-1]) if len(others) else run + len(letters)
-    return np.concatenate([*found, [run]])
+    return max(longest, run)
+
+
+def large_exponents(text: bytes | bytearray) -> int:
+    """About how many numbers have an exponent of three digits, as 1e300: each is read slowly."""
+    return sum(_exponents(letters, outside) for letters, outside in _parts(text))
+
+
+def _exponents(letters: np.ndarray, outside: np.ndarray) -> int:
+    digit = (letters >= ord("0")) & (letters <= ord("9"))
+    three = digit[:-2] & digit[1:-1] & digit[2:]
+    begins = ((letters | 32) == ord("e")) & outside
+    signed = (letters[1:-3] == ord("+")) | (letters[1:-3] == ord("-"))
+    plain = np.count_nonzero(begins[:-3] & three[1:])
+    return int(plain + np.count_nonzero(begins[:-4] & signed & three[2:]))
 
 
 def _parts(text: bytes | bytearray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -100,6 +100,14 @@ def test_kl_is_that_of_the_distributions():
     )
 
 
+@pytest.mark.parametrize("loss_fn", [losses.pairwise_mse_loss, losses.margin_mse_loss])
+def test_squares_of_differences_overflow_to_infinity_and_equal_labels_have_none(loss_fn):
+    scores = jnp.array([0.5, 0.0, 1.0])
+    assert loss_fn(scores, jnp.array([0.0, 1e38, 3e38])) == jnp.inf
+    same = loss_fn(scores, jnp.full(3, 1e38))
+    assert same == pytest.approx(float(loss_fn(scores, jnp.zeros(3))))
+
+
 def test_margin_mse_of_a_longer_list():
     scores, labels = jnp.array([0.5, 2.0, 0.0]), jnp.array([0.0, 3.0, 1.0])
     expected = ((1.5 - 3) ** 2 + (2.0 - 2) ** 2) / 2

@@ -45,3 +45,9 @@ class TestSpreadScores:
         expected = self.alone(loss_fn, scale)
         np.testing.assert_allclose(value, expected[0], rtol=1e-4)
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-3, atol=1e-4)
+
+
+def test_labels_near_the_largest_number_sort_as_hard_as_smaller_ones():
+    scores = jnp.array([0.3, -0.2, 0.9])
+    huge, large = (neural_sort_loss(scores, jnp.array([0.0, 1.0, 3.0]) * x) for x in (1e38, 1e9))
+    assert float(huge) == pytest.approx(float(large))

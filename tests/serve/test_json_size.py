@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t5rank.serve import json_size
-from t5rank.serve.json_size import most_values, number_lengths
+from t5rank.serve.json_size import large_exponents, longest_number, most_values
 
 TEXTS = st.text('\\",:[{a]}', max_size=8)
 VALUES = st.recursive(
@@ -38,10 +38,12 @@ def test_the_longest_number_is_that_outside_of_strings(value, part):
     values = re.sub(r'"([^"\\]|\\.)*"', '""', text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_size, "_PART", part)
-        assert number_lengths(text.encode()).max() == max(
-            map(len, re.findall(r"[\d.eE+-]+", values))
-        )
+        assert longest_number(text.encode()) == max(map(len, re.findall(r"[\d.eE+-]+", values)))
 
 
 def test_no_text_has_no_structure():
     assert most_values(b"") == 1
+
+
+def test_large_exponents_are_counted_outside_of_strings():
+    assert large_exponents(b'[1e300, 2.5E-301, 3e+302, 1e30, "1e300", "e", true, 123]') == 3
