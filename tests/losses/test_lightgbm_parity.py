@@ -70,7 +70,7 @@ def our_gradients(scores, rows):
             reduce_fn=jnp.sum,
         )
 
-    gradients = jax.grad(loss)(jnp.asarray(lists.features[..., 0]))
+    gradients = jax.jit(jax.grad(loss))(jnp.asarray(lists.features[..., 0]))
     return np.asarray(gradients / rows.group_sizes[:, None])[lists.where]  # weights are times n
 
 
