@@ -122,4 +122,3 @@ def _settings(arguments: argparse.Namespace):
         cors_origins=tuple(arguments.cors_origin or ()),
         **{name: value for name, value in given.items() if value is not None},
     )
-
