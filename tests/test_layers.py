@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from t5rank.process.packages import EXTRAS
+
 ROOT = pathlib.Path(__file__).parents[1]
 ROOMS = (  # from the lowest: a room imports itself and those before it
     "types",
@@ -38,19 +40,23 @@ ROOMS = (  # from the lowest: a room imports itself and those before it
     "cli",
     "__main__",
 )
-TRAINING = {"tensorflow", "seqio"}
+# The packages of all extras but the server's.
+EXTRA = {
+    package for extra in EXTRAS if extra not in ("gcs", "serve") for package in EXTRAS[extra][1]
+}
 LAYERS = {
-    ("t5rank", "t5rank.losses", "t5rank.metrics"): TRAINING | {"flax", "orbax"},
-    ("t5rank.models.heads", "t5rank.models.network", "t5rank.models.ranking"): TRAINING
-    | {"t5x", "sentencepiece", "clu"},
-    ("t5rank.text.vocabulary", "t5rank.text.prompts"): TRAINING | {"jax", "flax"},
-    ("t5rank.inference.onnx_session",): TRAINING | {"jax", "flax", "onnx"},
+    ("t5rank", "t5rank.cli"): EXTRA | {"jax", "flax", "numpy", "sentencepiece", "starlette"},
+    ("t5rank.losses", "t5rank.metrics"): EXTRA | {"flax", "orbax"},
+    ("t5rank.models.heads", "t5rank.models.network", "t5rank.models.ranking"): EXTRA
+    | {"t5x", "sentencepiece"},
+    ("t5rank.text.vocabulary", "t5rank.text.prompts"): EXTRA | {"jax", "flax"},
+    ("t5rank.inference.onnx_session",): EXTRA | {"jax", "flax"},
     (
         "t5rank.cli.lists",
         "t5rank.lists.building",
         "t5rank.lists.passages",
         "t5rank.lists.qna",
-    ): TRAINING | {"jax", "flax", "scipy"},
+    ): EXTRA | {"jax", "flax", "scipy"},
     (
         "t5rank.inference.reranker",
         "t5rank.inference.scoring",
@@ -60,8 +66,10 @@ LAYERS = {
         "t5rank.inference.reranking",
         "t5rank.checkpoints",
         "t5rank.model_folder.convert",
+        "t5rank.onnx.export",
+        "t5rank.reproduce",
         "t5rank.serve.server",
-    ): TRAINING | {"t5x", "torch", "transformers", "safetensors", "onnx", "onnxruntime"},
+    ): EXTRA | {"t5x", "torch", "transformers", "safetensors"},
 }
 
 

@@ -59,7 +59,8 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
         manifest = read_manifest(folder)
         _check_same(folder, made_of, {**manifest, "files": manifest.get("fingerprints", {})})
         shutil.rmtree(unfinished_folder(writer.folder), ignore_errors=True)
-        _draw(manifest, folder / SUMMARY)
+        if not (folder / SUMMARY).is_file():
+            _draw(manifest, folder / SUMMARY)
         return manifest
     _claim(writer, made_of)
     write_all(writer)
@@ -219,12 +220,11 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(manifest: dict[str, Any], picture: Path) -> None:
-    """Draws the picture, if it is not there; lists without one are lists all the same."""
+    """Draws the picture, without which lists are complete."""
     try:
-        if not picture.is_file():
-            draw_histograms(manifest["histograms"], picture)
+        draw_histograms(manifest["histograms"], picture)
     except MissingExtra as error:
-        _log.warning("The lists get no %s. %s", picture.name, error)
+        _log.warning("Picture '%s' is not drawn. %s", picture, error)
 
 
 def _joined(writer: Writer, number: int, statistics: Statistics) -> dict[str, Path]:

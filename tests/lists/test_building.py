@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 
 import pytest
 
@@ -96,6 +97,15 @@ def test_the_manifest_says_what_is_there(build, world):
         data = (world["folder"] / source["file"]).read_bytes()
         assert source["sha256"] == hashlib.sha256(data).hexdigest()
     assert (folder / "summary.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_there_is_no_picture_until_it_is_installed(build, monkeypatch, capsys):
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "matplotlib", None)
+        folder = build("out", OPTIONS)
+    assert "pip install 't5rank[report]'" in capsys.readouterr().err
+    assert read_manifest(folder) and not (folder / "summary.png").exists()
+    assert (build("out", OPTIONS) / "summary.png").is_file()
 
 
 def test_a_command_that_failed_at_once_leaves_nothing_that_blocks(build, world, capsys):
