@@ -14,7 +14,6 @@ import numpy as np
 
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.scoring import run_batches
-from t5rank.serve.cutting import Cutter
 from t5rank.serve.queue import Batch, Queue, Request
 from t5rank.text.vocabulary import EOS_ID
 
@@ -55,7 +54,6 @@ class Engine:
         observe: Callable[[Computed], None] = lambda batch: None,
     ):
         self.reranker = replicas[0]
-        self.cutter = Cutter(self.reranker.encoder.vocabulary)
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe

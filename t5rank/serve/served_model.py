@@ -148,7 +148,7 @@ class ServedModel:
         engine, reserved = self._reserve(work)
         most = _CHUNKS * self._settings.max_documents
         try:
-            inputs = yield from encoding(engine.reranker.encoder, engine.cutter, work, most)
+            inputs = yield from encoding(engine.reranker.encoder, work, most)
         except ValueError as error:
             engine.queue.release(reserved)
             raise invalid(str(error)) from error
@@ -164,9 +164,9 @@ class ServedModel:
             engine = self.engine
             if engine is None:
                 raise not_ready(self.name)
-            length = engine.reranker.encoder.max_length
-            tokens = _guess(work, length)
-            tokens += int(engine.rate * _SECONDS_A_LETTER * letters(engine.cutter, length, work))
+            encoder = engine.reranker.encoder
+            tokens = _guess(work, encoder.max_length)
+            tokens += int(engine.rate * _SECONDS_A_LETTER * letters(encoder, work))
             try:
                 engine.queue.reserve(tokens)
             except Full:

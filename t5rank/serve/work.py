@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from t5rank.serve.cutting import Cutter
 from t5rank.serve.workers import Task, run_here
-from t5rank.text.prompts import PairEncoder, Pieces, query_too_long
+from t5rank.text.chunks import Chunking
+from t5rank.text.cutting import Cutter
+from t5rank.text.prompts import PairEncoder
 
 _PORTION = 1 << 16  # letters that are tokenized without a break
-_LONG_QUERY = 16  # letters for each token of the input; beyond that it is looked at with care
-_OVERLAP = 4  # a chunk shares a quarter of its tokens with the one before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +35,11 @@ class Work:
         """How many there are."""
         return sum(len(documents) for _, documents in self.lists)
 
+    def chunking(self, most: int | None = None) -> Chunking:
+        """What is read of each document, in at most so many chunks."""
+        chunks = self.max_chunks if most is None else min(self.max_chunks, most)
+        return Chunking(self.max_document_tokens, chunks, self.keep_end)
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
@@ -56,24 +60,24 @@ class Inputs:
 
 def encode(encoder: PairEncoder, work: Work, most: int) -> Inputs:
     """Tokenizes at once; see `encoding`."""
-    return run_here(encoding(encoder, Cutter(encoder.vocabulary), work, most))
+    return run_here(encoding(encoder, work, most))
 
 
-def letters(cutter: Cutter, max_length: int, work: Work) -> int:
+def letters(encoder: PairEncoder, work: Work) -> int:
     """About how many letters are tokenized for some work."""
-    want = _wanted(min(max_length, work.max_document_tokens or max_length), work.max_chunks)
+    want = work.chunking().wanted(encoder.max_length)
+    count = encoder.cutter.letters
     return sum(
-        cutter.letters(query, max_length) + sum(cutter.letters(text, want) for text in documents)
+        count(query, encoder.max_length) + sum(count(text, want) for text in documents)
         for query, documents in work.lists
     )
 
 
-def encoding(encoder: PairEncoder, cutter: Cutter, work: Work, most: int) -> Task[Inputs]:
+def encoding(encoder: PairEncoder, work: Work, most: int) -> Task[Inputs]:
     """Tokenizes piece by piece, yielding the letters of the next one; see `PairEncoder`.
 
     Args:
       encoder: the model's.
-      cutter: of its vocabulary.
       work: what to tokenize.
       most: rows that are taken.
 
@@ -85,40 +89,24 @@ def encoding(encoder: PairEncoder, cutter: Cutter, work: Work, most: int) -> Tas
     owners: list[int] = []
     cut: list[int] = []
     count = 0
+    chunking = work.chunking(most + 1)  # one more than may be, to know that there are too many
     for query, documents in work.lists:
-        yield cutter.letters(query, encoder.max_length)
-        pieces = _pieces(encoder, cutter, query)
-        room = min(pieces.room, work.max_document_tokens or pieces.room)
-        # One more than may be, so that too many are known before they are made.
-        chunks_wanted = min(work.max_chunks, most + 1)
-        want = _wanted(room, chunks_wanted)
-        for size, some in _portions(documents, cutter, want):
+        yield encoder.cutter.letters(query, encoder.max_length)
+        pieces = encoder.pieces(query)
+        for size, some in _portions(documents, encoder.cutter, chunking.wanted(pieces.room)):
             yield size
-            tokens = (cutter.ends if work.keep_end else cutter.beginnings)(some, want)
-            for document in tokens:
-                chunks = _chunks(
-                    document, room, min(chunks_wanted, most + 1 - len(rows)), work.keep_end
-                )
-                if len(rows) + len(chunks) > most:
+            for document in encoder.encode_documents(pieces, some, chunking):
+                rows.extend(document.rows)
+                owners.extend([count] * len(document.rows))
+                if len(rows) > most:
                     raise ValueError(_too_many(most))
-                if len(document) > (covered := _covered(room, len(chunks))):
+                if document.is_cut:
                     cut.append(count)
                     if not work.may_cut:
+                        covered = chunking.covered(pieces.room, len(document.rows))
                         raise ValueError(_must_not_cut(count, covered))
-                rows.extend(pieces.around(chunk) for chunk in chunks)
-                owners.extend([count] * len(chunks))
                 count += 1
     return Inputs(rows, np.asarray(owners, np.int64), cut, sum(map(len, rows)))
-
-
-def _pieces(encoder: PairEncoder, cutter: Cutter, query: str) -> Pieces:
-    """Tokens around a query's documents; a query that is far too long is not tokenized whole."""
-    text = encoder.prompt.prefix(query)
-    if len(text) > _LONG_QUERY * encoder.max_length:
-        (tokens,) = cutter.beginnings([text], encoder.max_length + 1)
-        if len(tokens) > encoder.max_length:
-            raise ValueError(query_too_long(query, len(tokens), encoder.max_length))
-    return encoder.pieces(query)
 
 
 def _portions(
@@ -138,33 +126,11 @@ def _portions(
         yield size, some
 
 
-def _wanted(room: int, chunks: int) -> int:
-    """Tokens of a document that are looked at: one more tells that something is cut."""
-    return _covered(room, chunks) + 1
-
-
 def best(scores: np.ndarray, inputs: Inputs, documents: int) -> np.ndarray:
     """The best of each document's chunks: `[documents]` of `[rows]`."""
     result = np.full(documents, -np.inf, np.float32)
     np.maximum.at(result, inputs.owners, scores)
     return result
-
-
-def _stride(room: int) -> int:
-    return max(1, room - room // _OVERLAP)
-
-
-def _covered(room: int, chunks: int) -> int:
-    return room + (chunks - 1) * _stride(room)
-
-
-def _chunks(tokens: list[int], room: int, most: int, keep_end: bool) -> list[list[int]]:
-    """Overlapping runs of at most `room` tokens, `most` of them."""
-    needed = 1 + -(-max(0, len(tokens) - room) // _stride(room)) if room else 1
-    count = min(most, needed)
-    start = max(0, len(tokens) - _covered(room, count)) if keep_end else 0
-    starts = (start + i * _stride(room) for i in range(count))
-    return [tokens[i : i + room] for i in starts]
 
 
 def _too_many(most: int) -> str:

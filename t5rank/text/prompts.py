@@ -1,33 +1,37 @@
 """The prompt: how a query and a document become one input, and what is cut when it is too long.
 
-Training, evaluation and serving all take a prompt apart here, so they cannot disagree.
+Training, validation, scoring and the server all make their tokens here.
 """
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from t5rank.data.errors import DataError
 from t5rank.text.added_tokens import OWN
+from t5rank.text.chunks import Chunking
+from t5rank.text.cutting import Cutter
 from t5rank.text.strings import as_text, as_texts
 from t5rank.text.vocabulary import EOS_ID, Vocabulary
 
 RANKT5 = "Query: {query} Document: {document}"
 MONOT5 = "Query: {query} Document: {document} Relevant:"
+ONE_INPUT = Chunking()
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
     """A template with `{query}` before `{document}`, each once.
 
-    The text is tokenized in three parts, split at the spaces around the document, which for a
-    SentencePiece vocabulary gives the tokens of the whole. (In 7 of 30,159 MS MARCO passages the
-    same pieces come in another order: two cuts of a run such as "?????" tie.) Only the document is
-    cut, unless a query that leaves it no room is cut on request. T5's own tokens, such as `</s>`
-    and `<extra_id_10>`, are text to it.
+    The text is tokenized in three parts, split at the spaces around the document, so a document has
+    the same tokens whatever the query. They are the tokens of the whole text, but for the order of
+    pieces where two cuts of a run such as "?????" have the same score (7 of 30,159 MS MARCO
+    passages). Only the document is cut, unless a query that leaves it no room is cut on request.
+    T5's own tokens, such as `</s>` and `<extra_id_10>`, are text to it.
 
     >>> prompt = Prompt("Query: {query} Document: {document} Relevant:")
     >>> prompt.before_query, prompt.before_document, prompt.after_document
@@ -78,22 +82,30 @@ class Prompt:
 
 
 class EncodedPair(NamedTuple):
-    """Tokens of one input, end-of-sequence included, and how many document tokens were cut."""
+    """Tokens of one input, end-of-sequence included, and whether its document was cut."""
 
     tokens: np.ndarray
-    cut: int
+    is_cut: bool
+
+
+class EncodedDocument(NamedTuple):
+    """A document's inputs, and whether some of its tokens are in none of them."""
+
+    rows: list[np.ndarray]
+    is_cut: bool
 
 
 class Pieces(NamedTuple):
-    """Tokens before and after a document, and how many the document may have."""
+    """Tokens before and after a document, how many it may have, and whether the query was cut."""
 
     prefix: list[int]
     suffix: list[int]
     room: int
+    is_query_cut: bool = False
 
     def around(self, document: Sequence[int]) -> np.ndarray:
-        """Int32 tokens of the input, the document cut to its room."""
-        return np.asarray([*self.prefix, *document[: self.room], *self.suffix], np.int32)
+        """Int32 tokens of the input."""
+        return np.asarray([*self.prefix, *document, *self.suffix], np.int32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +131,11 @@ class PairEncoder:
     strict: bool = True
     counts: Counter[str] | None = dataclasses.field(default=None, compare=False)
 
+    @functools.cached_property
+    def cutter(self) -> Cutter:
+        """Tokenizes no more of a long text than is needed."""
+        return Cutter(self.vocabulary)
+
     def encode(self, query: str, documents: Sequence[str]) -> list[EncodedPair]:
         """One int32 array `[length]` per document.
 
@@ -128,29 +145,51 @@ class PairEncoder:
           TypeError: the query is no string, or the documents are no list of strings.
         """
         documents = as_texts(documents, "Document")
-        pieces = self.pieces(query)
-        return [
-            EncodedPair(pieces.around(document), max(len(document) - pieces.room, 0))
-            for document in self.vocabulary.encode_batch(documents)
-        ]
+        encoded = self.encode_documents(self.pieces(query), documents)
+        return [EncodedPair(rows[0], is_cut) for rows, is_cut in encoded]
 
-    def pieces(self, query: str) -> Pieces:
+    def encode_documents(
+        self, pieces: Pieces, documents: Sequence[str], chunking: Chunking = ONE_INPUT
+    ) -> Iterator[EncodedDocument]:
+        """The inputs of each document.
+
+        Args:
+          pieces: what stands around them.
+          documents: their texts, tokenized together.
+          chunking: what is read of a document that is too long.
+        """
+        tokenized = self.cutter.ends if chunking.keep_end else self.cutter.beginnings
+        for tokens in tokenized(documents, chunking.wanted(pieces.room)):
+            chunks = chunking.chunks(tokens, pieces.room)
+            is_cut = len(tokens) > chunking.covered(pieces.room, len(chunks))
+            yield EncodedDocument([pieces.around(chunk) for chunk in chunks], is_cut)
+
+    def pieces(self, query: str, name: str | None = None) -> Pieces:
         """What stands around each document of a query.
+
+        Args:
+          query: the query.
+          name: what errors call it, such as its id; by default its first letters.
 
         Raises:
           ValueError: as `encode`.
         """
-        prefix = self.vocabulary.encode(self.prompt.prefix(as_text(query, "Query")))
+        text = self.prompt.prefix(as_text(query, "Query"))
+        prefix = self._beginning(text, self.max_length)
         suffix = [*self.vocabulary.encode(self.prompt.after_document), EOS_ID]
         room = self.max_length - len(prefix) - len(suffix)
         if room >= 1:
             return Pieces(prefix, suffix, room)
         cut = None if self.strict else self._cut_prefix(query, len(suffix))
         if cut is None:
-            raise query_too_long(query, len(prefix) + len(suffix), self.max_length)
+            more = "" if self.cutter.is_short(text, self.max_length) else " or more"
+            raise cut_query_error(
+                f"Query '{name or query[:80]}' has {self.max_length - room}{more} tokens with its "
+                f"prompt; expected at most {self.max_length - 1}."
+            )
         if self.counts is not None:
             self.counts["queries_cut"] += 1
-        return Pieces(cut, suffix, self.max_length - len(cut) - len(suffix))
+        return Pieces(cut, suffix, self.max_length - len(cut) - len(suffix), is_query_cut=True)
 
     def _cut_prefix(self, query: str, suffix: int) -> list[int] | None:
         """The tokens up to the document, the query cut; None where the prompt leaves no room."""
@@ -159,21 +198,16 @@ class PairEncoder:
         left = self.max_length - len(before) - len(after) - suffix
         if left < 2:
             return None
-        with_query = self.vocabulary.encode(self.prompt.before_query + query)
-        return [*with_query[: len(before) + left // 2], *after]
+        kept = len(before) + left // 2
+        return [*self._beginning(self.prompt.before_query + query, kept)[:kept], *after]
+
+    def _beginning(self, text: str, want: int) -> list[int]:
+        return self.cutter.beginnings([text], want)[0]
 
 
 NO_ROOM = "Only documents are cut: shorten the query or raise the input length"
 
 
-def query_too_long(query: str, length: int, max_length: int) -> DataError:
-    """The error for a query that leaves its documents no room."""
-    query, most = query[:80], max_length - 1
-    return cut_query_error(
-        f"Query '{query}' has {length} tokens with its prompt; expected at most {most}."
-    )
-
-
 def cut_query_error(fact: str) -> DataError:
-    """The error of `query_too_long`, from its first sentence."""
+    """The error of a query that leaves its documents no room, from its first sentence."""
     return DataError(fact, "strict", "cut it", NO_ROOM, in_python=False)

@@ -1,9 +1,9 @@
 """A T5 SentencePiece vocabulary without TensorFlow.
 
-It tokenizes as `seqio.SentencePieceVocabulary` does but for T5's own tokens: `</s>`, `<pad>`,
-`<unk>` or `<extra_id_10>` in a text are text, so that no query or document can write such a token
-into a prompt. TensorFlow's own SentencePiece picks another order of pieces in runs such as "_____",
-where cuts tie (33 of 30,159 MS MARCO passages).
+It tokenizes as `seqio.SentencePieceVocabulary` does, with two differences. T5's own tokens, such as
+`</s>`, `<pad>`, `<unk>` or `<extra_id_10>`, are text in a text, so that no query or document can
+write such a token into a prompt. In runs such as "_____" several cuts have the same score, and
+tensorflow-text takes another one (33 of 30,159 MS MARCO passages); nothing here uses it.
 """
 
 import functools
@@ -25,6 +25,7 @@ PAD_ID = 0
 EOS_ID = 1
 EXTRA_IDS = 100
 _WORD_START = "\u2581"
+_TEXTS_A_THREAD = 64  # to start a thread takes as long as to tokenize one or two
 _Piece = protos.ModelProto.SentencePiece
 
 
@@ -131,17 +132,17 @@ class Vocabulary:
         return self.processor.encode(text) if self._split is None else self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of each text, on all cores.
+        """`encode` of each text; many are spread over the cores.
 
         Raises:
           TypeError: these are no strings, or one string.
         """
         texts = as_texts(texts, "Text")
         if self._split is None:
-            return self.processor.encode(texts, num_threads=core_count())
+            return self._encode(texts)
         parts = [self._split(text) for text in texts]
         plain = [part for split in parts for part in split if isinstance(part, str)]
-        tokens = iter(self.processor.encode(plain, num_threads=core_count()))
+        tokens = iter(self._encode(plain))
         return [
             [
                 token
@@ -150,6 +151,10 @@ class Vocabulary:
             ]
             for split in parts
         ]
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        threads = min(core_count(), -(-len(texts) // _TEXTS_A_THREAD))
+        return self.processor.encode(texts, num_threads=max(1, threads))
 
     def keeps_words_apart(self) -> bool:
         """Whether no piece reaches over a space, so that words are tokenized one by one."""

@@ -16,12 +16,6 @@ class Letters:
     def __len__(self):
         return 2
 
-    def keeps_words_apart(self):
-        return True
-
-    def longest_piece(self):
-        return 1
-
 
 class Encoder:
     max_length = 32

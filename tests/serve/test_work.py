@@ -29,7 +29,7 @@ def test_without_options_inputs_are_those_of_offline_scoring(encoder):
     expected = encoder.encode("q", documents)
     for row, pair in zip(inputs.rows, expected, strict=True):
         np.testing.assert_array_equal(row, pair.tokens)
-    assert inputs.cut == [2] == [i for i, pair in enumerate(expected) if pair.cut]
+    assert inputs.cut == [2] == [i for i, pair in enumerate(expected) if pair.is_cut]
     assert inputs.tokens == sum(len(pair.tokens) for pair in expected)
 
 

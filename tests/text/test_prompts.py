@@ -80,7 +80,7 @@ def test_only_the_document_is_cut(vocabulary, template, words, room):
     encoded = vocabulary.encode(document)
     assert pair.tokens.tolist() == [*alone[:prefix], *encoded[:room], *alone[prefix:]]
     assert len(pair.tokens) == min(length, len(alone) + len(encoded))
-    assert pair.cut == max(len(encoded) - room, 0)
+    assert pair.is_cut == (len(encoded) > room)
 
 
 def test_each_document_is_cut_by_itself(vocabulary):

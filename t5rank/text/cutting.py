@@ -9,6 +9,7 @@ Normalization may lengthen a text and put spaces into it (U+FDFA becomes 18 lett
 is looked at normalized as well. A text for which none of this helps is tokenized whole.
 """
 
+import functools
 from collections.abc import Sequence
 
 from t5rank.text.vocabulary import Vocabulary
@@ -27,19 +28,30 @@ class Cutter:
 
     def __init__(self, vocabulary: Vocabulary):
         self._vocabulary = vocabulary
-        self._keeps_words = vocabulary.keeps_words_apart()
-        self._longest = vocabulary.longest_piece()
+
+    # Both look at the whole vocabulary, and only a long text asks for them.
+    @functools.cached_property
+    def _keeps_words(self) -> bool:
+        return self._vocabulary.keeps_words_apart()
+
+    @functools.cached_property
+    def _longest(self) -> int:
+        return self._vocabulary.longest_piece()
 
     def letters(self, text: str, want: int) -> int:
         """About how many letters are tokenized where `want` tokens are needed."""
         size = _LETTERS * want
-        has_space = self._space_before(text, size) > 0
-        return min(len(text), 2 * size) if has_space else len(text)
+        is_cut = not self.is_short(text, want) and self._space_before(text, size) > 0
+        return 2 * size if is_cut else len(text)
+
+    def is_short(self, text: str, want: int) -> bool:
+        """Whether a text is tokenized whole, so that its tokens are all there."""
+        return len(text) <= 2 * _LETTERS * want
 
     def beginnings(self, texts: Sequence[str], want: int) -> list[list[int]]:
         """The first tokens of each text: at least `want` of them, or all."""
         size = _LETTERS * want
-        cut = [text if len(text) <= 2 * size else self._words(text, size) for text in texts]
+        cut = [text if self.is_short(text, want) else self._words(text, size) for text in texts]
         tokens = self._vocabulary.encode_batch(cut)
         for i, text in enumerate(texts):
             if len(tokens[i]) < want and len(cut[i]) < len(text):

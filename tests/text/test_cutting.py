@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from t5rank.serve.cutting import Cutter
+from t5rank.text.cutting import Cutter
 from t5rank.text.vocabulary import Vocabulary
 
 SHARED = Path(os.environ.get("T5RANK_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
