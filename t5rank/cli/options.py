@@ -5,6 +5,8 @@ import dataclasses
 import logging
 import textwrap
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import t5rank
 from t5rank.data.ranked_list import irregular
@@ -12,7 +14,24 @@ from t5rank.data.ranked_list import irregular
 _log = logging.getLogger(__name__)
 
 
-def add_command(commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a sub-command.
+
+    Attributes:
+      add_late: adds options that take long to know, only once the command is used.
+    """
+
+    add_late: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Reads arguments, after `add_late` has added its options."""
+        add, self.add_late = self.add_late, None
+        if add is not None:
+            add(self)
+        return super().parse_known_args(args, namespace)
+
+
+def add_command(commands, name: str, summary: str, text: str) -> CommandParser:
     """A sub-command with a summary and a longer text."""
     return commands.add_parser(
         name,

@@ -21,7 +21,7 @@ from t5rank.inference.scoring import (
     score_chunks,
 )
 from t5rank.models import partitioning
-from t5rank.models.heads import EncoderHead, Head
+from t5rank.models.heads import sigmoid
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import EncodedPair, PairEncoder
 from t5rank.text.strings import as_text, as_texts
@@ -55,6 +55,10 @@ class Reranker:
     reranker = Reranker.from_pretrained("MODEL_DIR")
     reranker.score("what is a list", ["A list is ...", "A tuple is ..."])
     reranker.rank("what is a list", documents, topn=10)
+
+    Attributes:
+      probability: a function that gives scores from 0 to 1, float64, of scores, in the same order:
+        the sigmoid; of monoT5 the exponential, the probability of "true".
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class Reranker:
         encoder: PairEncoder,
         score_tokens: ScoreTokens,
         shapes: BatchShapes,
-        head: Head | None = None,
+        probability: Callable[[np.ndarray], np.ndarray] = sigmoid,
     ):
         """A reranker of any backend.
 
@@ -70,12 +74,12 @@ class Reranker:
           encoder: makes tokens of texts.
           score_tokens: scores `[batch]` of int32 tokens `[batch, length]`.
           shapes: the batches that suit it.
-          head: says how scores become scores from 0 to 1; by the sigmoid where there is none.
+          probability: gives scores from 0 to 1 of scores.
         """
         self.encoder = encoder
         self.score_tokens = score_tokens
         self.shapes = shapes
-        self._head = head or EncoderHead()
+        self.probability = probability
 
     @classmethod
     def from_pretrained(
@@ -107,14 +111,14 @@ class Reranker:
         weights = model_folder.weights_path(model_dir, step)
         if weights.name == model_folder.ONNX:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            return cls(encoder, OnnxScorer(weights), shapes, model.head)
+            return cls(encoder, OnnxScorer(weights), shapes, model.head.probability)
         step = model_folder.chosen_step(model_dir, step)
         params = model_folder.load_params(model_dir, model, step, mesh)
         model = _for_devices(model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         scorer = like._scorer_of(model) if like is not None and same_shapes else None
         if like is not None and scorer is not None:
-            return cls(encoder, scorer.with_params(params), like.shapes, model.head)
+            return cls(encoder, scorer.with_params(params), like.shapes, model.head.probability)
         return cls.from_model(model, params, encoder, batch_tokens, mesh)
 
     @classmethod
@@ -128,7 +132,7 @@ class Reranker:
     ) -> "Reranker":
         """A model in memory, run by JAX; see `from_pretrained`."""
         scorer = ModelScorer(model, params, batch_tokens, mesh)
-        return cls(encoder, scorer, scorer.shapes, model.head)
+        return cls(encoder, scorer, scorer.shapes, model.head.probability)
 
     def __repr__(self) -> str:
         scorer = self.score_tokens
@@ -140,13 +144,6 @@ class Reranker:
         """How many programs have been compiled so far, or read where they are kept."""
         scorer = self.score_tokens
         return scorer.compiled if isinstance(scorer, ModelScorer) else 0
-
-    def probability(self, scores: np.ndarray) -> np.ndarray:
-        """Scores from 0 to 1, float64, in the same order.
-
-        The sigmoid of the score; for monoT5 its exponential, the probability of "true".
-        """
-        return self._head.probability(scores)
 
     def _scorer_of(self, model: RankingModel) -> ModelScorer | None:
         """This reranker's scorer, if it computes what the model does."""

@@ -20,7 +20,6 @@ from typing import Any
 import flax
 import jax
 from etils import epath
-from flax import linen as nn
 from jax.sharding import Mesh
 
 from t5rank import checkpoints
@@ -30,7 +29,8 @@ from t5rank.checkpoints.paths import BEST, load_best, path, write_text
 from t5rank.checkpoints.paths import chosen_step as chosen_step
 from t5rank.formats.json_files import read_object, read_object_if_any
 from t5rank.model_folder import model_card
-from t5rank.models import heads, network, partitioning
+from t5rank.models import kinds, partitioning
+from t5rank.models.config import T5Config
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens
 from t5rank.text.prompts import PairEncoder, Prompt
@@ -45,15 +45,6 @@ FORMAT = 1
 _log = logging.getLogger(__name__)
 _WRITTEN_ANEW = "Delete it: training in this folder writes it anew."
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
-_NETWORKS: dict[str, Any] = {
-    "Transformer": network.Transformer,
-    "EncoderScorer": network.EncoderScorer,
-}
-_HEADS: dict[str, Any] = {
-    "RankT5Head": heads.RankT5Head,
-    "MonoT5Head": heads.MonoT5Head,
-    "EncoderHead": heads.EncoderHead,
-}
 
 
 def save_config(
@@ -82,12 +73,12 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
     """What `config.json` holds.
 
     Raises:
-      ValueError: the network is not one of ours.
+      ValueError: the network is not that of the model's kind.
     """
-    name = type(model.module).__name__
-    if not isinstance(model.module, tuple(_NETWORKS.values())):
-        raise ValueError(f"Network '{name}' has no written form; expected one of {[*_NETWORKS]}.")
-    config = {
+    name, kind = type(model.module).__name__, model.kind
+    if type(model.module) is not kind.network:
+        raise ValueError(f"Network '{name}' has no written form; expected {kind.network.__name__}.")
+    return {
         "format": FORMAT,
         "network": name,
         "architecture": model.module.config.architecture(),
@@ -96,10 +87,8 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
         "prompt": encoder.prompt.template,
         "max_length": encoder.max_length,
         "extra_ids": encoder.vocabulary.extra_ids,
+        **{setting: getattr(model.module, setting) for setting in kind.network_settings},
     }
-    if isinstance(model.module, network.EncoderScorer):
-        config["pooling"] = model.module.pooling
-    return config
 
 
 def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: Vocabulary) -> None:
@@ -159,7 +148,15 @@ def from_written_form(
                 f"Model folder '{path(file).parent}' has format {config['format']}; "
                 f"expected {FORMAT}."
             )
-        model = RankingModel(_network(config), _HEADS[config["head"]](**config["head_settings"]))
+        kind = kinds.of_head_named(config["head"])
+        settings = {name: config[name] for name in kind.network_settings if name in config}
+        if config["network"] != kind.network.__name__:
+            raise ValueError(
+                f"Model folder '{path(file).parent}' has the network '{config['network']}'; "
+                f"expected '{kind.network.__name__}' with the head '{config['head']}'."
+            )
+        module = kind.network(T5Config(**config["architecture"]), **settings)
+        model = RankingModel(module, kind.head(**config["head_settings"]))
         pieces = Vocabulary(vocabulary, extra_ids=config["extra_ids"])
         pieces.check_rows(model.module.config.vocab_size)
         return model, PairEncoder(pieces, Prompt(config["prompt"]), config["max_length"])
@@ -174,11 +171,6 @@ def is_model_folder(directory: str | os.PathLike[str]) -> bool:
       ValueError: that file is damaged.
     """
     return "network" in read_object_if_any(path(directory) / CONFIG)
-
-
-def _network(config: Mapping[str, Any]) -> nn.Module:
-    settings = {"pooling": config["pooling"]} if "pooling" in config else {}
-    return _NETWORKS[config["network"]](network.T5Config(**config["architecture"]), **settings)
 
 
 def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:

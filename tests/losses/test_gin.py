@@ -10,7 +10,8 @@ import pytest
 
 from t5rank import losses
 from t5rank.losses.combinations import takes
-from t5rank.models import heads, network
+from t5rank.models import monot5, network
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
 CONFIG = network.T5Config(
@@ -34,9 +35,12 @@ def model_of(name):
     gin.parse_config(RECIPE.format(name))
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
-    network_and_head = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
+    network_and_head = (
+        EncoderScorer(CONFIG, pooling="mean"),
+        EncoderHead(),
+    )
     if name == "log_probability":  # of scores that are such
-        network_and_head = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
+        network_and_head = network.Transformer(CONFIG), monot5.MonoT5Head(true_id=3, false_id=4)
     return gin.get_configurable("ranking.RankingModel")(*network_and_head)
 
 
@@ -61,7 +65,7 @@ def test_loss_has_a_gradient_and_microbatches_add_up_to_it(name):
     sizes = [float(jnp.max(jnp.abs(g))) for g in jax.tree.leaves(gradient)]
     assert np.all(np.isfinite(sizes))
     assert max(sizes) > 0
-    if not takes(model.ranking_loss, "key"):  # noise belongs to the place in a batch
+    if not takes(model.loss_fn, "key"):  # noise belongs to the place in a batch
         parts = [{n: x[part] for n, x in batch.items()} for part in (slice(0, 2), slice(2, 4))]
         total = sum(float(loss(params["params"], part, normalizer)) for part in parts)
         assert total == pytest.approx(float(value), rel=1e-4, abs=1e-6)

@@ -96,7 +96,7 @@ def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     result = trainer.train()
     assert result.step == 1
     losses = {"softmax": "softmax_loss", "sigmoid": "sigmoid_loss", "mono": "log_probability_loss"}
-    assert trainer.model.ranking_loss.__name__ in [
+    assert trainer.model.loss_fn.__name__ in [
         name for kind, name in losses.items() if kind in recipe
     ]
 
@@ -115,7 +115,7 @@ def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
     bindings = [*SHRUNK, f"MODEL_DIR={tmp_path / 'm'}", f"DATA_DIR={files}"]
     bindings += [f"VOCABULARY_FILE={vocabulary_file}"]
     if head == "monot5":
-        bindings += ["heads.monot5_head.true='list'", "heads.monot5_head.false='int'"]
+        bindings += ["monot5.monot5_head.true='list'", "monot5.monot5_head.false='int'"]
     assert config.configured_trainer([str(recipe)], bindings).train().step == 1
 
 
