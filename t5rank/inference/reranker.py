@@ -20,6 +20,7 @@ from t5rank.inference.scoring import (
     prefetched,
     score_chunks,
 )
+from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
 from t5rank.models.heads import sigmoid
 from t5rank.models.ranking import RankingModel
@@ -107,18 +108,29 @@ class Reranker:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
             folder was exported and ONNX Runtime is not installed.
         """
-        model, encoder = model_folder.load_config(model_dir)
-        weights = model_folder.weights_path(model_dir, step)
-        if weights.name == model_folder.ONNX:
+        opened = model_folder.open_folder(model_dir, step)
+        return cls.from_folder(opened, batch_tokens, mesh, like)
+
+    @classmethod
+    def from_folder(
+        cls,
+        opened: ModelFolder,
+        batch_tokens: int | None = None,
+        mesh: Mesh | None = None,
+        like: "Reranker | None" = None,
+    ) -> "Reranker":
+        """An open model folder's model; see `from_pretrained`."""
+        encoder = opened.encoder
+        if opened.is_exported:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            return cls(encoder, OnnxScorer(weights), shapes, model.head.probability)
-        step = model_folder.chosen_step(model_dir, step)
-        params = model_folder.load_params(model_dir, model, step, mesh)
-        model = _for_devices(model, mesh)
+            scorer = OnnxScorer(opened.weights)
+            return cls(encoder, scorer, shapes, opened.model.head.probability)
+        params = opened.params(mesh)
+        model = _for_devices(opened.model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
-        scorer = like._scorer_of(model) if like is not None and same_shapes else None
-        if like is not None and scorer is not None:
-            return cls(encoder, scorer.with_params(params), like.shapes, model.head.probability)
+        same = like._scorer_of(model) if like is not None and same_shapes else None
+        if like is not None and same is not None:
+            return cls(encoder, same.with_params(params), like.shapes, model.head.probability)
         return cls.from_model(model, params, encoder, batch_tokens, mesh)
 
     @classmethod

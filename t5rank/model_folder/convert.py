@@ -171,15 +171,14 @@ def _is_new_head(source: Source, kind: Kind, settings: Settings) -> bool:
 
 def _open(source: str | os.PathLike[str], step: int | None) -> Source:
     folder = path(source)
-    if not model_folder.is_model_folder(folder):
-        opened = open_checkpoint(folder, step)
-        if not model_folder.is_model_folder(folder.parent):
-            return opened
-        folder = folder.parent
+    if model_folder.is_model_folder(folder):
+        whole = model_folder.open_folder(folder, step)
+        opened, model, encoder = open_checkpoint(whole.checkpoint()), whole.model, whole.encoder
     else:
-        step = model_folder.chosen_step(folder, step)
-        opened = open_checkpoint(folder / f"checkpoint_{step}")
-    model, encoder = model_folder.load_config(folder)
+        opened, folder = open_checkpoint(folder, step), folder.parent
+        if not model_folder.is_model_folder(folder):
+            return opened
+        model, encoder = model_folder.load_config(folder)
     return dataclasses.replace(
         opened,
         config=model.module.config,

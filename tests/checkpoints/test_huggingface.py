@@ -153,11 +153,9 @@ def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file
     np.testing.assert_allclose(found, scores, atol=1e-4, rtol=0)
 
     convert(tmp_path / "theirs", tmp_path / "back", "t5rank")
-    back, encoder = model_folder.load_config(tmp_path / "back")
-    assert back.module.pooling == pooling and encoder.max_length == 48
-    step = model_folder.chosen_step(tmp_path / "back")
-    restored = model_folder.load_params(tmp_path / "back", back, step)
-    jax.tree.map(np.testing.assert_array_equal, restored, params)
+    back = model_folder.open_folder(tmp_path / "back")
+    assert back.model.module.pooling == pooling and back.encoder.max_length == 48
+    jax.tree.map(np.testing.assert_array_equal, back.params(), params)
 
 
 def test_shards_are_read(saved):

@@ -92,7 +92,7 @@ def curve(trainer: Trainer) -> list[float]:
 
 
 def params_of(trainer: Trainer, step: int):
-    return model_folder.load_params(trainer.model_dir, trainer.model, step)
+    return model_folder.open_folder(trainer.model_dir, step).params()
 
 
 def assert_same_params(left, right):

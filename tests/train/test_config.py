@@ -156,7 +156,7 @@ def test_the_learning_rate_macro_reaches_the_optimizer(
     trainer = trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
     before = jax.device_get(jax.jit(trainer._variables)()["params"])
     trainer.train()
-    after = model_folder.load_params(trainer.model_dir, trainer.model, 1)
+    after = model_folder.open_folder(trainer.model_dir, 1).params()
     same = jax.tree.map(np.array_equal, after, before)
     assert all(jax.tree.leaves(same)) == (learning_rate == 0.0)
 

@@ -6,7 +6,7 @@ import flax
 import jax
 import pytest
 
-from t5rank.model_folder import folder
+from t5rank.model_folder import opening
 from t5rank.models import network, partitioning, ranking, rankt5
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
@@ -37,6 +37,6 @@ def test_shapes_and_axes_are_those_of_the_whole_network(module):
     model = ranking.RankingModel(module, head)
     batch = {"encoder_input_tokens": (1, 1, 8)}
     whole = jax.eval_shape(lambda: model.get_initial_variables(jax.random.key(0), batch))
-    params, axes = folder._shapes_and_axes(model)
+    params, axes = opening._shapes_and_axes(model)
     assert params == flax.core.unfreeze(whole["params"])
     assert axes == partitioning.axis_names(whole["params_axes"])
