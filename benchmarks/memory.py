@@ -40,7 +40,7 @@ def planned(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[int,
     import jax
     import models
 
-    from t5rank.models import heads, network, partitioning
+    from t5rank.models import network, partitioning, rankt5
     from t5rank.models.ranking import RankingModel
     from t5rank.train import optimizers
     from t5rank.train.step import make_train_step
@@ -55,7 +55,7 @@ def planned(options: argparse.Namespace, settings: dict[str, Any]) -> tuple[int,
     cached = settings.get("cached_parts")
     model = RankingModel(
         network.Transformer(config),
-        heads.RankT5Head(7),
+        rankt5.RankT5Head(7),
         num_microbatches=parts,
         gradient_cache_rows=None if cached is None else -(-groups * rows // cached),
     )

@@ -13,7 +13,7 @@ from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.data.passages import read_passage_lists
 from t5rank.model_folder.convert import convert
-from t5rank.models import heads, network
+from t5rank.models import network, rankt5
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
@@ -49,7 +49,7 @@ MAX_LENGTH = 256
 
 def ranking_model(config: network.T5Config, vocabulary: Vocabulary) -> RankingModel:
     """Our network with RankT5's head."""
-    return RankingModel(network.Transformer(config), heads.rankt5_head(vocabulary))
+    return RankingModel(network.Transformer(config), rankt5.rankt5_head(vocabulary))
 
 
 def random_params(model: RankingModel, seed: int = 0) -> dict:

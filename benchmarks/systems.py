@@ -51,8 +51,8 @@ def rax_example(folder: Path, lists: Lists) -> Run:
     from t5rank.t5x.plugin import t5x_config
 
     use_compilation_cache()
-    model, encoder = model_folder.load_config(folder / "ours")
-    params = model_folder.load_params(folder / "ours", model, 1)
+    opened = model_folder.open_folder(folder / "ours", 1)
+    model, encoder, params = opened.model, opened.encoder, opened.params()
     config = t5x_config(t5x_network.T5Config, model.module.config)  # type: ignore[attr-defined]
     theirs = ModelScorer(RankingModel(t5x_network.Transformer(config), model.head), params)
 

@@ -91,8 +91,8 @@ def _ours(
     change: Callable[[RankingModel], RankingModel] = lambda model: model,
 ) -> Run:
     use_compilation_cache()
-    model, encoder = model_folder.load_config(training.folder / "ours")
-    params = model_folder.load_params(training.folder / "ours", model, 1)
+    opened = model_folder.open_folder(training.folder / "ours", 1)
+    model, encoder, params = opened.model, opened.encoder, opened.params()
     config = dataclasses.replace(model.module.config, dropout_rate=0.0)  # type: ignore[attr-defined]
     model = change(RankingModel(model.module.clone(config=config), model.head))
     optimizer = _ADAM.create(params)

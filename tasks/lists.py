@@ -19,8 +19,8 @@ import tensorflow as tf
 from t5rank.checks import check_boolean, check_choice, check_integer, check_number
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.ranked_list import RankedList, irregular
+from t5rank.metrics.defaults import DEFAULT_METRIC_FNS
 from t5rank.metrics.means import MeanMetrics, ScoredList
-from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.tasks import preprocessors
 from t5rank.tasks.errors import ReadErrors
 from t5rank.tasks.seqio_vocabulary import TextVocabulary

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from t5rank.models import network
 from t5rank.models.network import T5Config
 
 EMBEDDING = "token_embedder/embedding"
@@ -20,11 +19,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Shapes by name of one of our networks' parameters."""
-    inputs: tuple[Any, ...] = (jnp.ones((1, 8), jnp.int32),)
-    if isinstance(module, network.Transformer):
-        inputs += (jnp.zeros((1,), jnp.int32),)
-    params = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))["params"]
+    """Shapes by name of the parameters of a network of a model kind."""
+    tokens = jnp.ones((1, 8), jnp.int32)
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), tokens))["params"]
     flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(params), sep="/")
     return {name: tuple(leaf.shape) for name, leaf in flat.items()}
 

@@ -5,8 +5,8 @@ layer. T5 1.0 reads its logits off the embedding, scaled by `d_model**-0.5`; T5 
 have an `lm_head`.
 
 Beside what transformers reads, a folder that we write holds `t5rank.json` (head, prompt, input
-length) and, for the encoder head, `score_head.safetensors` with `weight` `[1, d_model]` and `bias`
-`[1]`; its README.md says how to compute the score.
+length) and, where T5 lacks parameters of the model's kind, `score_head.safetensors`: of the encoder
+head `weight` `[1, d_model]` and `bias` `[1]`. Its README.md says how to compute the score.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from t5rank.checkpoints import architecture, huggingface_config, safetensors_fil
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.checkpoints.sources import LazyArray, Source
 from t5rank.formats.json_files import read_object, read_object_if_any
-from t5rank.models import network
+from t5rank.models import kinds, network
 from t5rank.models.network import T5Config
 from t5rank.text import added_tokens
 
@@ -75,12 +75,18 @@ def their_name(name: str) -> str:
         return _SHARED
     if name == architecture.LOGITS:
         return _LM_HEAD
-    stack, first, rest = name.split("/", 2)
+    stack, first, rest = (*name.split("/", 2), "", "")[:3]
     if rest == "rel_embedding":
         return f"{stack}.{_RELPOS}.weight"
     if first == f"{stack}_norm":
         return f"{stack}.final_layer_norm.weight"
-    return f"{stack}.block.{first.removeprefix('layers_')}.{_PARTS[stack][rest]}.weight"
+    part = _PARTS.get(stack, {}).get(rest)
+    if part is None:
+        raise ValueError(
+            f"Parameter '{name}' has no name in a T5 of Hugging Face; expected it among the "
+            "new_parameters of its model kind."
+        )
+    return f"{stack}.block.{first.removeprefix('layers_')}.{part}.weight"
 
 
 def _is_transposed(name: str) -> bool:
@@ -102,17 +108,13 @@ def read(folder: epath.Path) -> Source:
     if t5.logits_via_embedding and _LM_HEAD in tensors and not _equal(tensors, _LM_HEAD, _SHARED):
         t5 = dataclasses.replace(t5, logits_via_embedding=False)
         tensors[_LM_HEAD] = _scaled(tensors[_LM_HEAD], t5.emb_dim**-0.5)
-    expected = architecture.parameter_shapes(
-        network.Transformer(t5) if decoder else network.EncoderScorer(t5)
-    )
     arrays, used = {}, {*_COPIES, _LM_HEAD, _SHARED}
-    for name, shape in expected.items():
-        if not name.startswith("score_head/"):
+    for name, shape in architecture.parameter_shapes(network.Transformer(t5)).items():
+        if decoder or not name.startswith("decoder/"):
             arrays[name] = _tensor(tensors, name, shape, what)
             used.add(their_name(name))
-    if (folder / SCORE_HEAD).is_file():
-        head = safetensors_files.read(folder / SCORE_HEAD)
-        arrays |= {"score_head/kernel": head["weight"].T, "score_head/bias": head["bias"]}
+    settings = read_object_if_any(folder / SETTINGS)
+    arrays |= _new_parameters(folder, settings, what)
     vocabularies = [folder / VOCABULARY, folder / added_tokens.TOKENIZER]
     found = [str(file) for file in vocabularies if file.is_file()]
     return Source(
@@ -121,9 +123,32 @@ def read(folder: epath.Path) -> Source:
         arrays=arrays,
         others=tuple(name for name in tensors if name not in used),
         config=t5,
-        settings=read_object_if_any(folder / SETTINGS),
+        settings=settings,
         vocabulary=found[0] if found else None,
         tokenizer=str(folder) if added_tokens.is_tokenizer(folder) else None,
+    )
+
+
+def _new_parameters(
+    folder: epath.Path, settings: Mapping[str, Any], what: str
+) -> dict[str, LazyArray]:
+    """Parameters that T5 lacks, under the names of the model's kind."""
+    if not (folder / SCORE_HEAD).is_file():
+        return {}
+    tensors = safetensors_files.read(folder / SCORE_HEAD)
+    if "head" in settings:
+        candidates = [kinds.of_head_named(settings["head"])]
+    else:
+        candidates = [*kinds.known().values()]
+    for kind in candidates:
+        if {*kind.new_parameters.values()} == {*tensors}:
+            return {
+                name: tensors[theirs].T if _is_transposed(name) else tensors[theirs]
+                for name, theirs in kind.new_parameters.items()
+            }
+    raise ValueError(
+        f"{what} has {SCORE_HEAD} with {[*tensors]}; expected "
+        f"{' or '.join(str([*kind.new_parameters.values()]) for kind in candidates)}."
     )
 
 
@@ -219,9 +244,17 @@ def write_weights(
     folder: epath.Path,
     config: T5Config,
     arrays: Mapping[str, LazyArray],
+    new_parameters: Mapping[str, str] | None = None,
     shard_bytes: int = _SHARD_BYTES,
 ) -> None:
     """Writes `config.json` and the weights, in float32 and in shards, one tensor at a time.
+
+    Args:
+      folder: where.
+      config: the architecture.
+      arrays: the parameters, in the names of T5X's tree.
+      new_parameters: those that T5 lacks, to their names in a file of their own.
+      shard_bytes: of one file.
 
     Raises:
       ValueError: transformers' T5 has no such architecture.
@@ -229,15 +262,15 @@ def write_weights(
     decoder = any(name.startswith("decoder/") for name in arrays)
     settings = huggingface_config.written_form(config, decoder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors, head = {}, {}
+    tensors, new = {}, {}
     for name, array in arrays.items():
         theirs = array.as_float32().T if _is_transposed(name) else array.as_float32()
-        if name.startswith("score_head/"):
-            head["weight" if name.endswith("kernel") else "bias"] = theirs
+        if new_parameters and name in new_parameters:
+            new[new_parameters[name]] = theirs
         else:
             tensors[their_name(name)] = theirs
-    if head:
-        safetensors_files.write(folder / SCORE_HEAD, head)
+    if new:
+        safetensors_files.write(folder / SCORE_HEAD, new)
     _write_shards(folder, tensors, shard_bytes)
     write_json(folder / CONFIG, settings)
     if decoder:

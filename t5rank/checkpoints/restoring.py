@@ -30,13 +30,13 @@ import jax.numpy as jnp
 from t5rank.checkpoints import architecture
 from t5rank.checkpoints.opening import open_checkpoint
 from t5rank.checkpoints.sources import LazyArray, Source
+from t5rank.models import kinds
 from t5rank.types import PyTree
 
 _log = logging.getLogger(__name__)
 
 AssignmentMap = Sequence[tuple[str, str | None]]
 _TARGET = "target/"
-_SCORE_HEAD = "score_head/"
 _READERS = 4  # arrays in memory at once, beside those already restored
 
 
@@ -166,11 +166,11 @@ def _message(source: Source, wanted: architecture.Shapes, problems: list[str]) -
     ]
     more = f" and {len(problems) - 3} more differences" if len(problems) > 3 else ""
     advice = "Is it another size or version of T5?"
-    if all(problem.startswith(f"no parameter '{_SCORE_HEAD}") for problem in problems):
-        advice = (
-            "Start the head from scratch with the assignment map "
-            r"((r'target/score_head/.*', None),)."
-        )
+    new = {f"no parameter '{n}'": n for k in kinds.known().values() for n in k.new_parameters}
+    if all(problem in new for problem in problems):
+        modules = sorted({new[problem].rpartition("/")[0] for problem in problems})
+        rules = ", ".join(f"(r'{_TARGET}{module}/.*', None)" for module in modules)
+        advice = f"Start the head from scratch with the assignment map ({rules},)."
     return (
         f"Checkpoint '{source.path}' has {'; '.join([*sizes, *problems[:3]])}{more}; expected the "
         f"parameters of the configured model. {advice}"

@@ -1,14 +1,17 @@
 """The command `t5rank`; each command is in a module of its own kind."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import t5rank
 from t5rank.cli.converting import add_convert, add_export
 from t5rank.cli.evaluating import add_evaluate
 from t5rank.cli.lists import add_lists
+from t5rank.cli.options import CommandParser
 from t5rank.cli.reporting import add_report
 from t5rank.cli.reproducing import add_reproduce
 from t5rank.cli.scoring import add_merge, add_rerank, add_score
@@ -46,6 +49,16 @@ def _one_word_bindings(argv: Sequence[str]) -> list[str]:
     return [f"--gin={a.removeprefix('--gin.')}" if a.startswith("--gin.") else a for a in argv]
 
 
+class _Import(argparse.Action):
+    """Imports a module at once: the command's options may depend on it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        try:
+            importlib.import_module(values)
+        except (ImportError, ValueError) as error:
+            parser.error(f"Option '--import' has '{values}': {error}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="t5rank",
@@ -53,7 +66,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="New here? Run 't5rank quickstart'.",
     )
     parser.add_argument("--version", action="version", version=f"t5rank {t5rank.__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--import",
+        dest="imported",
+        action=_Import,
+        metavar="MODULE",
+        help="a Python module that registers a model kind",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     for add in (
         add_quickstart,
         add_lists,

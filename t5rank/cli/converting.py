@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
@@ -32,9 +33,6 @@ def add_convert(commands) -> None:
     )
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--head", choices=("rankt5", "monot5", "encoder"), help="how it scores [what SOURCE says]"
-    )
-    parser.add_argument(
         "--vocabulary", metavar="FILE", help="T5's spiece.model [the one beside SOURCE]"
     )
     parser.add_argument(
@@ -43,21 +41,29 @@ def add_convert(commands) -> None:
     parser.add_argument(
         "--max_length", type=int, metavar="N", help="tokens of the longest input [SOURCE's, or 512]"
     )
-    parser.add_argument(
-        "--pooling", choices=("first", "mean"), help="of the encoder head [SOURCE's, or first]"
-    )
-    parser.add_argument(
-        "--tokens",
-        metavar="FALSE,TRUE",
-        help="of the monot5 head: its two answers, as words or ids, that for irrelevant first "
-        "[SOURCE's, or those of a model known by its name, or false,true]",
-    )
     parser.set_defaults(command=_convert)
+    parser.add_late = _add_kinds
+
+
+def _add_kinds(parser: argparse.ArgumentParser) -> None:
+    """Adds what the model kinds say. To know them takes JAX and Flax."""
+    from t5rank.models import kinds
+
+    known = kinds.known()
+    parser.add_argument("--head", choices=[*known], help="how it scores [what SOURCE says]")
+    for name, (kind, option) in _kind_options(known).items():
+        said = f"of the {kind.name} head: {option.help}"
+        parser.add_argument(f"--{name}", choices=option.choices, metavar=option.metavar, help=said)
+
+
+def _kind_options(known: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Options by name, each with a kind that has it."""
+    return {option.name: (kind, option) for kind in known.values() for option in kind.options}
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from t5rank.model_folder.answer_words import parse
     from t5rank.model_folder.convert import Settings, convert
+    from t5rank.models import kinds
 
     check_at_least_one(arguments, "max_length")
     check_text(arguments, "prompt")
@@ -70,8 +76,11 @@ def _convert(arguments: argparse.Namespace) -> int:
             vocabulary=arguments.vocabulary,
             prompt=arguments.prompt,
             max_length=arguments.max_length,
-            pooling=arguments.pooling,
-            tokens=None if arguments.tokens is None else parse(arguments.tokens),
+            options={
+                name: option.parse(getattr(arguments, name))
+                for name, (_, option) in _kind_options(kinds.known()).items()
+                if getattr(arguments, name) is not None
+            },
         ),
         step=arguments.step,
     )

@@ -5,14 +5,36 @@ import dataclasses
 import logging
 import textwrap
 from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import t5rank
 from t5rank.data.ranked_list import irregular
 
+if TYPE_CHECKING:
+    from t5rank.model_folder import ModelFolder
+
 _log = logging.getLogger(__name__)
 
 
-def add_command(commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a sub-command.
+
+    Attributes:
+      add_late: adds options that take long to know, only once the command is used.
+    """
+
+    add_late: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Reads arguments, after `add_late` has added its options."""
+        add, self.add_late = self.add_late, None
+        if add is not None:
+            add(self)
+        return super().parse_known_args(args, namespace)
+
+
+def add_command(commands, name: str, summary: str, text: str) -> CommandParser:
     """A sub-command with a summary and a longer text."""
     return commands.add_parser(
         name,
@@ -56,15 +78,24 @@ def say_irregular(counts: Counter[str]) -> None:
 
 
 def load_model(
-    arguments: argparse.Namespace, counts: Counter[str] | None = None
+    arguments: argparse.Namespace,
+    counts: Counter[str] | None = None,
+    opened: "ModelFolder | None" = None,
 ) -> "t5rank.Reranker":
-    """The model that the options choose; with --lenient it cuts queries, and adds to `counts`."""
+    """The model that the options choose; with --lenient it cuts queries, and adds to `counts`.
+
+    Args:
+      arguments: the command's.
+      counts: of what is irregular.
+      opened: the model's folder, where the command has opened it.
+    """
     from t5rank.inference.compilation_cache import keep_programs
+    from t5rank.model_folder import open_folder
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()
-    reranker = t5rank.Reranker.from_pretrained(
-        arguments.model, step=arguments.step, batch_tokens=arguments.batch_tokens
+    reranker = t5rank.Reranker.from_folder(
+        opened or open_folder(arguments.model, arguments.step), arguments.batch_tokens
     )
     reranker.encoder = dataclasses.replace(
         reranker.encoder, strict=not arguments.lenient, counts=counts

@@ -1,7 +1,6 @@
 """`t5rank score`, `t5rank rerank` and `t5rank merge`."""
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -111,13 +110,12 @@ def _rerank(arguments: argparse.Namespace) -> int:
         with opened(output) as file:
             written = rerank_stream(load_model(arguments, counts), lists, file, **options)
     else:
-        files += [
-            os.path.join(arguments.model, model_folder.CONFIG),
-            model_folder.weights_path(arguments.model, arguments.step),
-        ]
+        opened_folder = model_folder.open_folder(arguments.model, arguments.step)
+        files += [opened_folder.path / model_folder.CONFIG, opened_folder.weights]
         settings = fingerprint(files, arguments.depth)
         options |= {"settings": settings, "lenient": arguments.lenient}
-        written = rerank_run(load_model(arguments, counts), lists, output, **options)
+        reranker = load_model(arguments, counts, opened_folder)
+        written = rerank_run(reranker, lists, output, **options)
     say_irregular(counts)
     say(
         f"Wrote {written.documents:,} documents of {written.queries:,} queries to {output}.", output

@@ -14,8 +14,9 @@ from t5rank import model_folder
 from t5rank.inference.batching import BatchShapes, padded
 from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.inference.scoring import Compute, ModelScorer, prefetched, run_batches, run_chunks
+from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
-from t5rank.models.heads import EncoderHead, Head
+from t5rank.models.heads import sigmoid
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import EncodedPair, PairEncoder
 from t5rank.text.strings import as_text, as_texts
@@ -51,6 +52,10 @@ class Reranker:
         reranker = Reranker.from_pretrained("MODEL_DIR")
         reranker.score("what is a list", ["A list is ...", "A tuple is ..."])
         reranker.rank("what is a list", documents, topn=10)
+
+    Attributes:
+      probability: a function that gives scores from 0 to 1, float64, of scores, in the same order:
+        the sigmoid; of monoT5 the exponential, the probability of "true".
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Reranker:
         encoder: PairEncoder,
         score_tokens: Compute,
         shapes: BatchShapes,
-        head: Head | None = None,
+        probability: Callable[[np.ndarray], np.ndarray] = sigmoid,
     ):
         """A reranker of any backend.
 
@@ -66,12 +71,12 @@ class Reranker:
           encoder: makes tokens of texts.
           score_tokens: scores `[batch]` of int32 tokens `[batch, length]`.
           shapes: the batches that suit it.
-          head: says how scores become scores from 0 to 1; by the sigmoid where there is none.
+          probability: gives scores from 0 to 1 of scores.
         """
         self.encoder = encoder
         self.score_tokens = score_tokens
         self.shapes = shapes
-        self._head = head or EncoderHead()
+        self.probability = probability
 
     @classmethod
     def from_pretrained(
@@ -99,18 +104,29 @@ class Reranker:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong.
           MissingExtra: the folder was exported, and ONNX Runtime is not installed.
         """
-        model, encoder = model_folder.load_config(model_dir)
-        weights = model_folder.weights_path(model_dir, step)
-        if weights.name == model_folder.ONNX:
+        opened = model_folder.open_folder(model_dir, step)
+        return cls.from_folder(opened, batch_tokens, mesh, like)
+
+    @classmethod
+    def from_folder(
+        cls,
+        opened: ModelFolder,
+        batch_tokens: int | None = None,
+        mesh: Mesh | None = None,
+        like: "Reranker | None" = None,
+    ) -> "Reranker":
+        """An open model folder's model; see `from_pretrained`."""
+        encoder = opened.encoder
+        if opened.is_exported:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            return cls(encoder, OnnxScorer(weights), shapes, model.head)
-        step = model_folder.chosen_step(model_dir, step)
-        params = model_folder.load_params(model_dir, model, step, mesh)
-        model = _for_devices(model, mesh)
+            scorer = OnnxScorer(opened.weights)
+            return cls(encoder, scorer, shapes, opened.model.head.probability)
+        params = opened.params(mesh)
+        model = _for_devices(opened.model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
-        scorer = like._scorer_of(model) if like is not None and same_shapes else None
-        if like is not None and scorer is not None:
-            return cls(encoder, scorer.with_params(params), like.shapes, model.head)
+        same = like._scorer_of(model) if like is not None and same_shapes else None
+        if like is not None and same is not None:
+            return cls(encoder, same.with_params(params), like.shapes, model.head.probability)
         return cls.from_model(model, params, encoder, batch_tokens, mesh)
 
     @classmethod
@@ -124,7 +140,7 @@ class Reranker:
     ) -> "Reranker":
         """A model in memory, run by JAX; see `from_pretrained`."""
         scorer = ModelScorer(model, params, batch_tokens, mesh)
-        return cls(encoder, scorer, scorer.shapes, model.head)
+        return cls(encoder, scorer, scorer.shapes, model.head.probability)
 
     def __repr__(self) -> str:
         scorer = self.score_tokens
@@ -136,13 +152,6 @@ class Reranker:
         """How many programs have been compiled so far, or read where they are kept."""
         scorer = self.score_tokens
         return scorer.compiled if isinstance(scorer, ModelScorer) else 0
-
-    def probability(self, scores: np.ndarray) -> np.ndarray:
-        """Scores from 0 to 1, float64, in the same order.
-
-        The sigmoid of the score; for monoT5 its exponential, the probability of "true".
-        """
-        return self._head.probability(scores)
 
     def _scorer_of(self, model: RankingModel) -> ModelScorer | None:
         """This reranker's scorer, if it computes what the model does."""

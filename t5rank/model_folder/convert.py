@@ -3,14 +3,16 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax
+import jax.numpy as jnp
 from etils import epath
-from flax import linen as nn
 
 from t5rank import model_folder
 from t5rank.checkpoints import (
+    LazyArray,
     RestoreReport,
     Source,
     architecture,
@@ -22,17 +24,17 @@ from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.restoring import match
 from t5rank.checkpoints.vocabularies import check_vocabulary
 from t5rank.model_folder import huggingface_files
-from t5rank.model_folder.answer_words import MONOT5 as MONOT5_WORDS
-from t5rank.model_folder.answer_words import Words, known_words
-from t5rank.model_folder.probe import warn_of_unlikely_answers
-from t5rank.models import heads, network
+from t5rank.model_folder.published import published_names
+from t5rank.models import kinds, network
+from t5rank.models.heads import Head
+from t5rank.models.kinds import Kind
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens
-from t5rank.text.prompts import MONOT5, RANKT5, PairEncoder, Prompt
+from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
+from t5rank.types import PyTree
 
 TARGETS = ("t5rank", "t5x", "huggingface")
-HEADS = ("rankt5", "monot5", "encoder")
 MAX_LENGTH = 512
 _log = logging.getLogger(__name__)
 
@@ -42,21 +44,19 @@ class Settings:
     """What a checkpoint alone does not say; None takes the source's own, or a default.
 
     Attributes:
-      head: "rankt5", "monot5" or "encoder".
+      head: the name of a model kind: "rankt5", "monot5", "encoder".
       vocabulary: a SentencePiece file.
-      prompt: with `{query}` and `{document}`; by default that of the head's paper.
+      prompt: with `{query}` and `{document}`; by default that of the kind.
       max_length: tokens of the longest input; 512 by default.
-      pooling: of the encoder head, "first" by default.
-      tokens: of the monot5 head, its answers for a document that is not relevant and for one that
-        is, as words or ids; by default those of `t5rank.model_folder.answer_words`.
+      options: those of the kind: {"pooling": "mean"} of "encoder", {"tokens": Words("no", "yes")}
+        of "monot5" (see `t5rank.models.answer_words`).
     """
 
     head: str | None = None
     vocabulary: str | os.PathLike[str] | None = None
     prompt: str | None = None
     max_length: int | None = None
-    pooling: str | None = None
-    tokens: Words | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def convert(
@@ -89,71 +89,96 @@ def convert(
         raise ValueError(f"Destination '{destination}' has files; expected a new or empty folder.")
     opened = _open(source, step)
     config = opened.config or architecture.infer(opened.shapes, f"Checkpoint '{opened.path}'")
-    head = settings.head or _known_head(opened, config)
-    if head is None and to == "t5rank":
+    kind = _kind(opened, config, settings)
+    if kind is None and to == "t5rank":
         raise ValueError(
             f"Checkpoint '{opened.path}' has no word about its score head; expected one of "
-            f"{HEADS}. Give --head."
+            f"{[*kinds.known()]}. Give --head."
         )
-    _check_settings(head, to, settings)
-    module = _module(opened, config, head, settings)
+    _check_settings(kind, to, settings)
+    module = _module(opened, config, kind, settings)
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
     if to == "t5x":
         t5x.write_orbax(target, opened.step, arrays)
         return report
-    made = None if head is None else _model_and_encoder(opened, module, head, settings)
+    made = None if kind is None else _model_and_encoder(opened, module, kind, settings)
     if to == "huggingface":
-        huggingface.write_weights(target, config, arrays)
+        huggingface.write_weights(target, config, arrays, kind.new_parameters if kind else {})
         if made is not None:
             run = model_folder.load_run(path(opened.path).parent) if opened.settings else None
             _write_beside(target, *made, run)
     elif made is not None:
         model_folder.save_config(target, *made)
         t5x.write_orbax(target, opened.step, arrays)
-    if made is not None and _is_new_head(opened, settings):
-        warn_of_unlikely_answers(*made, arrays)
+    if made is not None:
+        _check_head(opened, *made, settings, arrays)
     return report
 
 
-def _check_settings(head: str | None, to: str, settings: Settings) -> None:
+def _check_head(
+    source: Source,
+    model: RankingModel,
+    encoder: PairEncoder,
+    settings: Settings,
+    arrays: Mapping[str, LazyArray],
+) -> None:
+    """Lets the kind look at a model whose head is new."""
+    if model.kind.check is not None and _is_new_head(source, model.kind, settings):
+        model.kind.check(model, encoder, _in_memory(arrays))
+
+
+def _in_memory(arrays: Mapping[str, LazyArray]) -> PyTree:
+    values = {name: jnp.asarray(array.as_float32().read()) for name, array in arrays.items()}
+    return flax.traverse_util.unflatten_dict(values, sep="/")
+
+
+def _check_settings(kind: Kind | None, to: str, settings: Settings) -> None:
     """Refuses settings that would have no effect."""
-    given = [
-        field.name
-        for field in dataclasses.fields(settings)
-        if getattr(settings, field.name) is not None
-    ]
-    idle = [name for name in given if name != "head"]
-    if idle and (head is None or to == "t5x"):
-        why = "weights alone are written" if head is None else "T5X's layout holds weights alone"
+    fields = [field.name for field in dataclasses.fields(settings)]
+    given = [name for name in fields if getattr(settings, name) is not None]
+    idle = [name for name in given if name not in ("head", "options")] + [*settings.options]
+    if idle and (kind is None or to == "t5x"):
+        why = "weights alone are written" if kind is None else "T5X's layout holds weights alone"
         raise ValueError(f"Options {_options(idle)} have no effect: {why}. Leave them out.")
-    for name, needed in (("pooling", "encoder"), ("tokens", "monot5")):
-        if name in given and head != needed:
+    for name in settings.options:
+        having = [k.name for k in kinds.known().values() if name in _option_names(k)]
+        if kind is None or kind.name not in having:
             raise ValueError(
-                f"Option '--{name}' has no effect on the head '{head}'; expected head '{needed}'. "
-                "Leave it out."
+                f"Option '--{name}' has no effect on the head '{kind and kind.name}'; expected "
+                f"head {' or '.join(map(repr, having)) or 'none'}. Leave it out."
             )
+
+
+def _option_names(kind: Kind) -> list[str]:
+    return [option.name for option in kind.options]
 
 
 def _options(names: Sequence[str]) -> str:
     return ", ".join(f"'--{name}'" for name in names)
 
 
-def _is_new_head(source: Source, settings: Settings) -> bool:
-    return not source.settings or settings.head is not None or settings.tokens is not None
+def _head_options(kind: Kind, settings: Settings) -> dict[str, Any]:
+    """The options that are not the network's."""
+    ours = kind.network_settings
+    return {name: value for name, value in settings.options.items() if name not in ours}
+
+
+def _is_new_head(source: Source, kind: Kind, settings: Settings) -> bool:
+    given = settings.head is not None or bool(_head_options(kind, settings))
+    return not source.settings or given
 
 
 def _open(source: str | os.PathLike[str], step: int | None) -> Source:
     folder = path(source)
-    if not model_folder.is_model_folder(folder):
-        opened = open_checkpoint(folder, step)
-        if not model_folder.is_model_folder(folder.parent):
-            return opened
-        folder = folder.parent
+    if model_folder.is_model_folder(folder):
+        whole = model_folder.open_folder(folder, step)
+        opened, model, encoder = open_checkpoint(whole.checkpoint()), whole.model, whole.encoder
     else:
-        step = model_folder.chosen_step(folder, step)
-        opened = open_checkpoint(folder / f"checkpoint_{step}")
-    model, encoder = model_folder.load_config(folder)
+        opened, folder = open_checkpoint(folder, step), folder.parent
+        if not model_folder.is_model_folder(folder):
+            return opened
+        model, encoder = model_folder.load_config(folder)
     return dataclasses.replace(
         opened,
         config=model.module.config,
@@ -163,24 +188,31 @@ def _open(source: str | os.PathLike[str], step: int | None) -> Source:
     )
 
 
-def _known_head(source: Source, config: network.T5Config) -> str | None:
+def _kind(source: Source, config: network.T5Config, settings: Settings) -> Kind | None:
+    """The kind that is asked for, or else that of the source, where it tells."""
+    known = kinds.known()
+    if settings.head is not None:
+        if settings.head not in known:
+            raise ValueError(f"Setting 'head' has '{settings.head}'; expected one of {[*known]}.")
+        return known[settings.head]
     if source.settings:
-        return source.settings["head"].removesuffix("Head").lower()
-    encoder = not config.num_decoder_layers or "score_head/kernel" in source.arrays
-    return "encoder" if encoder else None
+        return kinds.of_head_named(source.settings["head"])
+    found = kinds.with_parameters(source.arrays)
+    if found is None and not config.num_decoder_layers:
+        without = [kind for kind in known.values() if not kind.has_decoder]
+        return without[0] if len(without) == 1 else None
+    return found
 
 
-def _module(
-    source: Source, config: network.T5Config, head: str | None, settings: Settings
-) -> nn.Module:
-    if head == "encoder":
-        pooling = settings.pooling or source.settings.get("pooling", "first")
-        return network.EncoderScorer(config, pooling=pooling)
-    return network.Transformer(config)
+def _module(source: Source, config: network.T5Config, kind: Kind | None, settings: Settings) -> Any:
+    if kind is None:
+        return network.Transformer(config)
+    given = {**source.settings, **settings.options}
+    return kind.network(config, **{n: given[n] for n in kind.network_settings if n in given})
 
 
 def _model_and_encoder(
-    source: Source, module: Any, head: str, settings: Settings
+    source: Source, module: Any, kind: Kind, settings: Settings
 ) -> tuple[RankingModel, PairEncoder]:
     file = settings.vocabulary or source.vocabulary
     if file is None:
@@ -188,48 +220,28 @@ def _model_and_encoder(
             f"Checkpoint '{source.path}' has no vocabulary beside it; expected a SentencePiece "
             "file such as T5's spiece.model. Give --vocabulary."
         )
-    vocabulary = _vocabulary(source, module.config, file)
-    if _is_new_head(source, settings):
-        chosen = _head(head, vocabulary, settings.tokens or _answer_words(source))
-    else:
-        chosen = model_folder.from_written_form(source.settings, file, source.path)[0].head
-    prompt = settings.prompt or source.settings.get("prompt") or _prompt(head)
-    max_length = settings.max_length or source.settings.get("max_length") or MAX_LENGTH
-    return RankingModel(module, chosen), PairEncoder(vocabulary, Prompt(prompt), max_length)
-
-
-def _prompt(head: str) -> str:
-    return MONOT5 if head == "monot5" else RANKT5
-
-
-def _vocabulary(
-    source: Source, config: network.T5Config, file: str | os.PathLike[str]
-) -> Vocabulary:
     vocabulary = Vocabulary(file, source.settings.get("extra_ids"), source.tokenizer)
-    check_vocabulary(source, vocabulary, config.vocab_size)
-    return vocabulary
+    check_vocabulary(source, vocabulary, module.config.vocab_size)
+    if _is_new_head(source, kind, settings):
+        head = _new_head(source, kind, vocabulary, settings)
+    else:
+        head = model_folder.from_written_form(source.settings, file, source.path)[0].head
+    prompt = settings.prompt or source.settings.get("prompt") or kind.prompt
+    max_length = settings.max_length or source.settings.get("max_length") or MAX_LENGTH
+    return RankingModel(module, head), PairEncoder(vocabulary, Prompt(prompt), max_length)
 
 
-def _head(name: str, vocabulary: Vocabulary, words: Words) -> heads.Head:
-    if name not in HEADS:
-        raise ValueError(f"Setting 'head' has '{name}'; expected one of {HEADS}.")
-    if name == "encoder":
-        return heads.EncoderHead()
-    if name == "rankt5":
-        return heads.rankt5_head(vocabulary)
-    try:
-        return heads.monot5_head(vocabulary, words.true, words.false)
-    except ValueError as error:
-        raise ValueError(f"{error} The answers are '--tokens FALSE,TRUE'.") from error
-
-
-def _answer_words(source: Source) -> Words:
-    known = known_words(path(source.path)) if source.format == huggingface.FORMAT else None
-    if known is None:
-        return MONOT5_WORDS
-    name, words = known
-    _log.info("Answers are %r and %r, as those of '%s'.", *words, name)
-    return words
+def _new_head(source: Source, kind: Kind, vocabulary: Vocabulary, settings: Settings) -> Head:
+    options = _head_options(kind, settings)
+    names = published_names(path(source.path)) if source.format == huggingface.FORMAT else ()
+    for name in names if not options else ():
+        known = kind.published_options(name)
+        if known is not None:
+            said = ", ".join(f"{option} {value}" for option, value in known.items())
+            _log.info("Options are those of '%s': %s.", name, said)
+            options = dict(known)
+            break
+    return kind.new_head(vocabulary, **options)
 
 
 def _write_beside(

@@ -9,7 +9,6 @@ from etils import epath
 from t5rank.checkpoints import huggingface
 from t5rank.checkpoints.paths import write_text
 from t5rank.model_folder import model_card
-from t5rank.models import heads
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens, tokenizer_json
 from t5rank.text.prompts import PairEncoder
@@ -72,44 +71,24 @@ def write_head(
 
 
 def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
-    """README.md: how to compute this model's score with transformers."""
-    head = model.head
-    if isinstance(head, heads.EncoderHead):
-        loader, load, score = "T5EncoderModel", _LOAD_HEAD, _POOLED[model.module.pooling]
-    elif isinstance(head, heads.MonoT5Head):
-        loader, load = "T5ForConditionalGeneration", ""
-        score = _LOGITS + f"    return logits[:, [{head.true_id}, {head.false_id}]].log_softmax(-1)"
-        score += f"[:, 0]  # {', '.join(map(repr, encoder.vocabulary.words(head.token_ids)))}"
-    else:
-        loader, load = "T5ForConditionalGeneration", ""
-        score = _LOGITS + f"    return logits[:, {head.token_id}]"
-    untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
+    """README.md: how to compute this model's score."""
+    head = model_card.head("transformers")
+    if model.kind.transformers is None:
+        return _CARD_WITHOUT_CODE.format(head=head, score=model.kind.describe(model, encoder))
+    code = model.kind.transformers(model, encoder)
     card = _CARD.format(
-        head=model_card.head("transformers"),
-        loader=loader,
-        load=load,
-        score=score,
+        head=head,
+        loader=code.loader,
+        load=code.load,
+        score=code.score,
         prompt=encoder.prompt.template,
         max_length=encoder.max_length,
     )
+    config = model.module.config  # type: ignore[attr-defined]
+    untied = model.kind.has_decoder and not config.logits_via_embedding
     return card + _CTRANSLATE2 if untied else card
 
 
-_LOAD_HEAD = '\nhead = load_file(f"{folder}/score_head.safetensors")'
-_LOGITS = """\
-        start = torch.zeros((len(texts), 1), dtype=torch.long)
-        logits = model(**batch, decoder_input_ids=start).logits[:, 0]
-"""
-_POOLED = {
-    "first": """\
-        pooled = model(**batch).last_hidden_state[:, 0]
-    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
-    "mean": """\
-        hidden = model(**batch).last_hidden_state
-    real = batch["attention_mask"][..., None]
-    pooled = (hidden * real).sum(1) / real.sum(1)
-    return (pooled @ head["weight"].T + head["bias"])[:, 0]""",
-}
 _CARD = """\
 {head}
 
@@ -141,6 +120,14 @@ t5rank cuts a document that is too long for {max_length} tokens, and keeps what 
 prompt and the end-of-sequence token; the tokenizer's own truncation cuts the text's end instead.
 `</s>`, `<pad>`, `<unk>` and `<extra_id_0>` in a text are text to this tokenizer, not tokens. (Load
 it with `AutoTokenizer`: `T5Tokenizer` reads tokens.)
+"""
+_CARD_WITHOUT_CODE = """\
+{head}
+
+A T5 reranker, trained with t5rank. Higher scores are better. Its score: {score}.
+
+The weights are in the layout of transformers, which has no code for this score. To use the model,
+convert it: `t5rank convert . MODEL_DIR --to t5rank`.
 """
 _CTRANSLATE2 = """
 For CTranslate2: transformers 5 calls every T5 tied, and the converter (4.8 at least) then scales

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.formats.numbers import shown
-from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder
 
@@ -79,7 +78,7 @@ def _state(run: Run) -> str:
 def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     config = model.module.config  # type: ignore[attr-defined]
     layers = f"encoder of {config.num_encoder_layers} layers"
-    if not isinstance(model.module, network.EncoderScorer):
+    if model.kind.has_decoder:
         layers = (
             f"{config.num_encoder_layers} encoder and {config.num_decoder_layers} decoder layers"
         )
@@ -88,25 +87,12 @@ def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
         "parameters": f"{run['parameters']:,}",
         "sizes": f"width {config.emb_dim}, {config.num_heads} heads of {config.head_dim}, MLP "
         f"{config.mlp_dim} ({', '.join(config.mlp_activations)})",
-        "score": _score(model, encoder),
+        "score": model.kind.describe(model, encoder),
         "input": f"`{encoder.prompt.template}`",
         "longest input": f"{encoder.max_length} tokens; of longer ones the document is cut",
         "vocabulary": f"{len(encoder.vocabulary):,} tokens, `vocabulary.model`",
     }
     return _table(["", ""], rows.items())
-
-
-def _score(model: RankingModel, encoder: PairEncoder) -> str:
-    if isinstance(model.head, heads.EncoderHead):
-        return f"a linear layer on the encoder's output, pooling: {model.module.pooling}"  # type: ignore[attr-defined]
-    if isinstance(model.head, heads.MonoT5Head):
-        ids = model.head.token_ids
-        true, false = encoder.vocabulary.words(ids)
-        return (
-            f"log-probability of token {ids[0]} ({true}) against {ids[1]} ({false}) at the first "
-            "decoder step"
-        )
-    return f"logit of token {model.head.token_id} at the first decoder step"
 
 
 def _data(run: Run) -> str:

@@ -154,12 +154,16 @@ class Transformer(nn.Module):
     def __call__(
         self,
         encoder_input_tokens: Int[Array, "batch length"],
-        token_ids: Int[Array, " tokens"],
+        token_ids: Int[Array, " tokens"] | None = None,
         enable_dropout: bool = False,
         encoder_segment_ids: Int[Array, "batch length"] | None = None,
         slots: int = 1,
     ) -> Float[Array, "batch slots tokens"]:
-        """Float32 logits `[batch, slots, tokens]` of `token_ids`; token 0 is padding."""
+        """Float32 logits `[batch, slots, tokens]` of `token_ids`, by default of all rows of the
+        embedding; token 0 is padding.
+        """
+        if token_ids is None:
+            token_ids = jnp.arange(self.config.vocab_size)
         seen = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
         encoded = self.encoder(
             self.token_embedder(encoder_input_tokens),
@@ -168,62 +172,3 @@ class Transformer(nn.Module):
             not enable_dropout,
         )
         return self.decoder(encoded, seen, self.token_embedder, token_ids, not enable_dropout)
-
-
-POOLINGS = ("first", "mean")
-
-
-class EncoderScorer(nn.Module):
-    """Encoder-only T5 with one dense score: RankT5's encoder variant (Zhuang et al. 2022, 4.2).
-
-    Attributes:
-      config: the architecture; its decoder is not built.
-      pooling: "first" scores an input's first token, "mean" the mean of all its real tokens.
-    """
-
-    config: T5Config
-    pooling: str = "first"
-
-    def setup(self) -> None:
-        if self.pooling not in POOLINGS:
-            raise ValueError(
-                f"EncoderScorer 'pooling' has {self.pooling!r}; expected one of {POOLINGS}."
-            )
-        self.token_embedder = Embedding(self.config)
-        self.encoder = Encoder(self.config)
-        self.score_head = ScoreHead()
-
-    def __call__(
-        self,
-        encoder_input_tokens: Int[Array, "batch length"],
-        enable_dropout: bool = False,
-        encoder_segment_ids: Int[Array, "batch length"] | None = None,
-        slots: int = 1,
-    ) -> Float[Array, "batch slots"]:
-        """Float32 scores `[batch, slots]`; token 0 is padding."""
-        seen = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
-        encoded = self.encoder(
-            self.token_embedder(encoder_input_tokens),
-            encoder_input_tokens != PAD_ID,
-            encoder_segment_ids,
-            not enable_dropout,
-        ).astype(jnp.float32)
-        if self.pooling == "first":
-            first = jnp.argmax(seen, axis=-1)
-            return self.score_head(jnp.take_along_axis(encoded, first[..., None], axis=1))
-        total = jnp.einsum("bsl,bld->bsd", seen.astype(jnp.float32), encoded)
-        return self.score_head(total / jnp.maximum(seen.sum(-1, keepdims=True), 1))
-
-
-class ScoreHead(nn.Module):
-    """A dense layer with one output, in float32."""
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        shape = (x.shape[-1], 1)
-        # "stack" is the axis name that T5X's Adafactor knows for an axis that is never factored.
-        kernel = param_with_axes(
-            "kernel", fan_in_truncated, shape, jnp.float32, axes=("embed", "stack")
-        )
-        bias = param_with_axes("bias", nn.initializers.zeros, (1,), jnp.float32, axes=("stack",))
-        return (x @ kernel + bias)[..., 0]

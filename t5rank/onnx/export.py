@@ -50,10 +50,10 @@ def export(
       step: which checkpoint; the best by default, or else the latest.
 
     Raises:
-      ValueError: the folder is wrong, or something is in `output`.
+      ValueError: the folder is wrong, its model's kind has no graph, or something is in `output`.
       MissingExtra: the package onnx is not installed.
     """
-    model, encoder, params = _loaded(model_dir, step)
+    model, encoder, params = _opened(model_dir, step)
     folder = _new_folder(output)
     graph = Graph(folder)
     graph.save(_INPUTS, {network.score_graph(graph, model, params): _SCORES})
@@ -90,7 +90,7 @@ def export_int8(
     """
     parse_measures(measures)
     calibration, held_out = _split(lists)
-    model, encoder, params = _loaded(model_dir, step)
+    model, encoder, params = _opened(model_dir, step)
     encoder = _checked(dataclasses.replace(encoder, strict=strict, counts=counts), lists)
     folder = _new_folder(output)
     largest = _calibrated(model, params, _tokens(encoder, calibration))
@@ -114,13 +114,12 @@ def _checked(encoder: PairEncoder, lists: Sequence[RankedList]) -> PairEncoder:
     return dataclasses.replace(encoder, counts=None)
 
 
-def _loaded(
+def _opened(
     model_dir: str | os.PathLike[str], step: int | None
 ) -> tuple[RankingModel, PairEncoder, PyTree]:
-    model, encoder = model_folder.load_config(model_dir)
-    step = model_folder.chosen_step(model_dir, step)
-    params = model_folder.load_params(model_dir, model, step)
-    return model, encoder, jax.tree.map(np.asarray, params)
+    opened = model_folder.open_folder(model_dir, step)
+    network.check_has_graph(opened.model)
+    return opened.model, opened.encoder, jax.tree.map(np.asarray, opened.params())
 
 
 def _new_folder(output: str | os.PathLike[str]) -> Path:

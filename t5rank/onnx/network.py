@@ -1,5 +1,7 @@
 """The scoring graph of a T5: what `t5rank.models.network` computes, in ONNX's operators.
 
+The score itself is added by the model's kind (see `t5rank.models.kinds`).
+
 Everything that depends on parameters alone is computed here: the relative position bias by
 distance, the decoder's self-attention (of one position: value and output are one matrix), and the
 first decoder layer up to its attention to the encoder, since its input is always the pad token.
@@ -7,11 +9,12 @@ first decoder layer up to its attention to the encoder, since its input is alway
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from t5rank.models import heads, layers, network
+from t5rank.models import kinds, layers, network
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx.graph import Graph, tensor_type
 from t5rank.onnx.products import Product, float32_product
@@ -30,7 +33,7 @@ def score_graph(
 
     Args:
       graph: where; its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
-      model: our network, either one, and a head.
+      model: a model of a kind that has a graph.
       params: the network's parameters.
       product: how the encoder's projections are computed.
 
@@ -38,19 +41,54 @@ def score_graph(
       The name of the scores, float32 `[batch]`.
 
     Raises:
-      ValueError: the network is not one of ours.
+      ValueError: see `check_has_graph`.
     """
-    if not isinstance(model.module, network.Transformer | network.EncoderScorer):
-        name = type(model.module).__name__
+    add_score = check_has_graph(model)
+    return add_score(_ScoreGraph(graph, model.module.config, params, product), model, params)  # type: ignore[attr-defined]
+
+
+def check_has_graph(model: RankingModel) -> Any:
+    """The function that adds the score of the model's kind to a graph.
+
+    Raises:
+      ValueError: the kind has none, or the network is T5X's.
+    """
+    having = [name for name, kind in kinds.known().items() if kind.onnx is not None]
+    if model.kind.onnx is None:
         raise ValueError(
-            f"Network '{name}' has no ONNX graph; expected Transformer or EncoderScorer of t5rank."
+            f"Model kind '{model.kind.name}' has no ONNX graph; expected one of {having}. "
+            "JAX scores it as it is."
         )
-    tokens = _Tokens(graph)
-    encoded = _Encoder(graph, model.module.config, params, product)(tokens)
-    if isinstance(model.head, heads.EncoderHead):
-        return _encoder_score(graph, model.module.pooling, params["score_head"], encoded, tokens)
-    decoded = _Decoder(graph, model.module.config, params)(encoded, tokens)
-    return _token_score(graph, model, params, decoded)
+    if type(model.module) is not model.kind.network:
+        raise ValueError(
+            f"Network '{type(model.module).__name__}' has no ONNX graph; expected "
+            f"{model.kind.network.__name__} of t5rank."
+        )
+    return model.kind.onnx
+
+
+class _ScoreGraph:
+    """What a kind adds its score to; see `t5rank.models.kinds.ScoreGraph`."""
+
+    def __init__(self, graph: Graph, config: network.T5Config, params: PyTree, product: Product):
+        self.op, self.constant = graph.op, graph.constant
+        self._graph, self._config, self._params = graph, config, params
+        self._tokens = _Tokens(graph)
+        self.encoded = _Encoder(graph, config, params, product)(self._tokens)
+
+    @property
+    def real(self) -> str:
+        return self.op("Cast", self._tokens.real, to=tensor_type(np.float32))
+
+    def logits(self, token_ids: Sequence[int]) -> str:
+        """Logits `[batch, tokens]` after the first decoder step."""
+        decoded = _Decoder(self._graph, self._config, self._params)(self.encoded, self._tokens)
+        ids = list(token_ids)
+        if self._config.logits_via_embedding:
+            columns = _embedding(self._params)[ids].T / math.sqrt(self._config.emb_dim)
+        else:
+            columns = _float32(self._params["decoder"]["logits_dense"]["kernel"])[:, ids]
+        return self.op("MatMul", decoded, self.constant(_float32(columns)))
 
 
 class _Tokens:
@@ -183,40 +221,6 @@ class _Decoder(_Layers):
         shape = constant(np.array([0, self.config.joined_kv]))
         y = op("Reshape", op("Transpose", y, perm=[1, 0, 2]), shape)
         return op("MatMul", y, constant(_float32(weights["out"]["kernel"])))
-
-
-def _encoder_score(
-    graph: Graph, pooling: str, weights: PyTree, encoded: str, tokens: _Tokens
-) -> str:
-    op, constant = graph.op, graph.constant
-    if pooling == "first":
-        pooled = op("Gather", encoded, constant(0), axis=1)
-    else:
-        axis = constant(np.array([1]))
-        real = op("Cast", tokens.real, to=tensor_type(np.float32))
-        total = op(
-            "ReduceSum", op("Mul", encoded, op("Unsqueeze", real, constant(np.array([2])))), axis
-        )
-        count = op("Max", op("ReduceSum", real, axis), constant(np.float32(1)))
-        pooled = op("Div", op("Squeeze", total, axis), count)
-    score = op("MatMul", pooled, constant(_float32(weights["kernel"])))
-    return _flat(graph, op("Add", score, constant(_float32(weights["bias"]))))
-
-
-def _token_score(graph: Graph, model: RankingModel, params: PyTree, decoded: str) -> str:
-    token_ids = list(model.head.token_ids)  # type: ignore[union-attr]
-    if model.module.config.logits_via_embedding:
-        columns = _embedding(params)[token_ids].T / math.sqrt(model.module.config.emb_dim)
-    else:
-        columns = _float32(params["decoder"]["logits_dense"]["kernel"])[:, token_ids]
-    logits = graph.op("MatMul", decoded, graph.constant(_float32(columns)))
-    if isinstance(model.head, heads.MonoT5Head):
-        logits = graph.op("LogSoftmax", logits, axis=-1)
-    return graph.op("Gather", logits, graph.constant(0), axis=1)
-
-
-def _flat(graph: Graph, x: str) -> str:
-    return graph.op("Reshape", x, graph.constant(np.array([-1])))
 
 
 def _after_self_attention(x: np.ndarray, layer: PyTree) -> np.ndarray:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.inference.reranker import Reranker
+from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
 from t5rank.serve.settings import Settings
 
@@ -49,10 +50,11 @@ def load_replicas(
       ValueError: the model cannot be loaded, or there are too few devices.
       Stopped: the server is ending.
     """
+    opened = model_folder.open_folder(folder)
     replicas = []
-    for i, mesh in enumerate(_meshes(folder, settings)):
-        replica = Reranker.from_pretrained(
-            folder,
+    for i, mesh in enumerate(_meshes(opened, settings)):
+        replica = Reranker.from_folder(
+            opened,
             batch_tokens=settings.batch_tokens,
             mesh=mesh,
             like=like[i] if i < len(like) else None,
@@ -62,9 +64,9 @@ def load_replicas(
     return replicas
 
 
-def _meshes(folder: str, settings: Settings) -> list[partitioning.Mesh | None]:
+def _meshes(opened: ModelFolder, settings: Settings) -> list[partitioning.Mesh | None]:
     """Devices of each replica; None is the one of a backend that is not JAX."""
-    if model_folder.weights_path(folder).name == model_folder.ONNX:
+    if opened.is_exported:
         return [None] * (settings.replicas or 1)
     devices, parts = jax.local_devices(), settings.model_parallel
     replicas = settings.replicas or max(1, len(devices) // parts)

@@ -40,7 +40,7 @@ def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
 
     check_certificate(settings)
     for folder in settings.models.values():
-        model_folder.load_config(folder)  # what is no model folder is told before anything starts
+        model_folder.open_folder(folder)  # what is none is told before anything starts
     app = make_app(settings, failed)
     state = app.state.t5rank
     config = uvicorn.Config(

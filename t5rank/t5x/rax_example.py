@@ -11,8 +11,10 @@ from typing import Any
 from flax import linen as nn
 
 from t5rank import losses
-from t5rank.models import heads
-from t5rank.models.ranking import DEFAULT_METRIC_FNS, RankingModel
+from t5rank.metrics.defaults import DEFAULT_METRIC_FNS
+from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5 import RankT5Head
+from t5rank.t5x.model import T5XModel
 from t5rank.tasks.feature_converters import RankingFeatureConverter
 from t5rank.types import LossFn, MetricFn
 
@@ -23,8 +25,8 @@ class RankingEncDecFeatureConverter(RankingFeatureConverter):
     """The feature converter under its name in the example."""
 
 
-class RankingEncDecModel(RankingModel):
-    """`RankingModel` with the arguments of the example, and RankT5's head.
+class RankingEncDecModel(T5XModel):
+    """`T5XModel` with the arguments of the example, and RankT5's head.
 
     Args:
       module: the network.
@@ -55,13 +57,7 @@ class RankingEncDecModel(RankingModel):
             raise ValueError(
                 f"Vocabulary has no token '{TARGET}'; expected it, one of 100 extra ids."
             )
-        super().__init__(
-            module,
-            heads.RankT5Head(token),
-            input_vocabulary,
-            output_vocabulary,
-            optimizer_def,
-            rax_loss_fn,
-            rax_metric_fns,
-            loss_normalizing_factor,
+        model = RankingModel(
+            module, RankT5Head(token), rax_loss_fn, rax_metric_fns, loss_normalizing_factor
         )
+        super().__init__(model, input_vocabulary, output_vocabulary, optimizer_def)

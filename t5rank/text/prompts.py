@@ -16,10 +16,10 @@ from t5rank.text.added_tokens import OWN
 from t5rank.text.chunks import Chunking
 from t5rank.text.cutting import Cutter
 from t5rank.text.strings import as_text, as_texts
+from t5rank.text.templates import MONOT5 as MONOT5
+from t5rank.text.templates import RANKT5 as RANKT5
 from t5rank.text.vocabulary import EOS_ID, Vocabulary
 
-RANKT5 = "Query: {query} Document: {document}"
-MONOT5 = "Query: {query} Document: {document} Relevant:"
 ONE_INPUT = Chunking()
 
 

@@ -58,8 +58,8 @@ def configured_trainer(gin_files: Sequence[str], bindings: Sequence[str] = ()) -
 def quoted(binding: str) -> str:
     """A binding whose value is quoted if it is a bare word or path, or stands for a path.
 
-    >>> quoted("MODEL_DIR=/models/x"), quoted("TRAIN_STEPS=10"), quoted("HEAD=@heads.EncoderHead()")
-    ("MODEL_DIR='/models/x'", 'TRAIN_STEPS=10', 'HEAD=@heads.EncoderHead()')
+    >>> quoted("MODEL_DIR=/models/x"), quoted("TRAIN_STEPS=10"), quoted("HEAD=@mine.Head()")
+    ("MODEL_DIR='/models/x'", 'TRAIN_STEPS=10', 'HEAD=@mine.Head()')
     >>> quoted("BEST_METRIC=run/RR@10")
     "BEST_METRIC='run/RR@10'"
     >>> quoted("MODEL_DIR=1234567"), quoted("INITIAL_CHECKPOINT_PATH=None")

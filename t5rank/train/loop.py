@@ -51,7 +51,7 @@ class Trainer:
     result as a run that was never interrupted, data order and dropout included.
 
     Attributes:
-      model: network, head, loss, metrics and optimizer.
+      model: network, head, loss and metrics.
       model_dir: where everything is written; see `t5rank.model_folder`.
       mixture_or_task_name: a seqio task registered by `t5rank.tasks`.
       task_feature_lengths: the list size and the tokens of an input, as
@@ -59,6 +59,7 @@ class Trainer:
       batch_size: lists per step.
       train_steps: the step at which training ends.
       learning_rate_fn: step, from 0, to learning rate; see `t5rank.train.schedules`.
+      optimizer_def: how the parameters are trained; see `t5rank.train.optimizers`.
       initial_checkpoint_path: a checkpoint of any format to take the parameters from, see
         `checkpoints.open_checkpoint`; None starts from scratch.
       eval_mixture_or_task_name: what to validate on; the training task by default.
@@ -92,6 +93,7 @@ class Trainer:
     model: RankingModel
     model_dir: str
     mixture_or_task_name: str
+    optimizer_def: Any = dataclasses.field(default_factory=optimizers.adafactor)
     task_feature_lengths: Mapping[str, Sequence[int]] = dataclasses.field(
         default_factory=feature_lengths
     )
@@ -157,12 +159,7 @@ class Trainer:
         check_text("EVAL_MEASURES", self.eval_measures)
         check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
         check_lengths(self.task_feature_lengths)
-        if self.model.optimizer_def is None:
-            raise ValueError(
-                "RankingModel has no 'optimizer_def'; expected one to train with, such as "
-                "t5rank.train.optimizers.adafactor()."
-            )
-        preflight.check_teaches(self.model.ranking_loss, list_size(self.task_feature_lengths))
+        preflight.check_teaches(self.model.loss_fn, list_size(self.task_feature_lengths))
 
     def _check_input_length(self) -> None:
         prompt = self.encoder.prompt
@@ -276,10 +273,10 @@ class Trainer:
         def create(restored: PyTree) -> Any:
             # What was not restored is initialized.
             params = checkpoints.merge(self._variables()["params"], restored)
-            return optimizers.create(self.model.optimizer_def, params, axes)
+            return optimizers.create(self.optimizer_def, params, axes)
 
         shapes = jax.eval_shape(create, {})
-        logical = self.model.optimizer_def.derive_logical_axes(shapes, axes)
+        logical = self.optimizer_def.derive_logical_axes(shapes, axes)
         shardings = partitioning.shardings(shapes, logical, self.mesh, self.axis_rules)
         like = jax.tree.map(_with_sharding, shapes, shardings)
         step = saver.latest_step()

@@ -44,7 +44,7 @@ def check_run(trainer: Trainer) -> None:
     if not any(float(trainer.learning_rate_fn(step)) for step in steps):
         _log.warning("NOTHING TO LEARN: the learning rate is 0 at every step.")
     for checked in filter(None, trained):
-        _warn(checked, trainer.model.ranking_loss, list_size(trainer.task_feature_lengths))
+        _warn(checked, trainer.model.loss_fn, list_size(trainer.task_feature_lengths))
     if trainer.validation is not None:
         _check_validation(trainer, trainer.validation)
 

@@ -64,6 +64,7 @@ def _tasks(trainer: "Trainer") -> set[str]:
 
 def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str, Any]:
     model, eval_split = trainer.model, trainer.eval_split if trainer.eval_period else None
+    optimizer = trainer.optimizer_def
     rates = [record["learning_rate"] for record in logged if "learning_rate" in record]
     return {
         "data": _files(trainer.mixture_or_task_name, lists.TRAIN),
@@ -74,8 +75,8 @@ def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str,
         "validation_topn": trainer.eval_topn,
         "list_size": trainer.task_feature_lengths["inputs"][0],
         "batch_size": trainer.batch_size,
-        "loss": name_of(model.ranking_loss),
-        "optimizer": name_of(getattr(model.optimizer_def, "transformation", model.optimizer_def)),
+        "loss": name_of(model.loss_fn),
+        "optimizer": name_of(getattr(optimizer, "transformation", optimizer)),
         "schedule": name_of(trainer.learning_rate_fn),
         "learning_rate": max(rates, default=None),
         "dropout_rate": model.module.config.dropout_rate,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SETTINGS = "settings.json"
 FORMAT = 1
 # What changes nothing that is learned, or what is compared otherwise: files by what they hold,
-# architecture and vocabulary by `model_folder`.
+# network, head and vocabulary by `model_folder`.
 FREE = {
     *("MODEL_DIR", "RESUME_WITH_CHANGES", "TRAIN_STEPS", "TOTAL_STEPS"),
     *("LOG_PERIOD", "CHECKPOINT_PERIOD", "KEEP_CHECKPOINTS"),
@@ -34,6 +34,7 @@ FREE = {
     *("MODEL_PARALLEL", "PARAMETER_PARTITIONING_DIMS", "EVAL_BATCH_TOKENS"),
     *("NUM_MICROBATCHES", "GRADIENT_CACHE_ROWS", "REMAT_POLICY", "SCAN_LAYERS"),
     *("DATA_DIR", "SPLITS", "EVAL_QRELS", "VOCABULARY_FILE", "ASSIGNMENT_MAP"),
+    *("HEAD", "MODULE"),
 }
 # What the lists of validation depend on, their files apart.
 OF_VALIDATION = {
@@ -130,7 +131,7 @@ def _of_python(trainer: "Trainer") -> dict[str, str]:
     """The settings of a trainer that was made without gin."""
     model = trainer.model
     values = {field.name: getattr(trainer, field.name) for field in dataclasses.fields(trainer)}
-    values |= {"loss": model.ranking_loss, "dropout_rate": model.module.config.dropout_rate}  # type: ignore[attr-defined]
+    values |= {"loss": model.loss_fn, "dropout_rate": model.module.config.dropout_rate}  # type: ignore[attr-defined]
     values |= {"loss_normalizing_factor": model.loss_normalizing_factor}
     del values["model"], values["gin_settings"], values["gin_text"]
     values["initial_checkpoint_path"] = checkpoint_name(trainer.initial_checkpoint_path)

@@ -22,9 +22,8 @@ _log = logging.getLogger(__name__)
 def make_train_step(model: RankingModel, learning_rate_fn: Callable[[Array], Any]) -> TrainStep:
     """A function `(optimizer, batch, rng) -> (optimizer, sums)`, to be compiled.
 
-    The optimizer is one that `model.optimizer_def` made (see `t5rank.train.optimizers`). `sums`
-    holds `[sum, count]` of the loss and the metrics, of `grad_norm` and `learning_rate`, and of
-    what `batch_sums` counts.
+    The optimizer is one of `t5rank.train.optimizers`. `sums` holds `[sum, count]` of the loss and
+    the metrics, of `grad_norm` and `learning_rate`, and of what `batch_sums` counts.
     """
 
     def train_step(optimizer: Any, batch: Mapping[str, Array], rng: Array) -> tuple[Any, Sums]:
@@ -59,9 +58,8 @@ def batch_sums(model: RankingModel, batch: Mapping[str, Array]) -> Sums:
     lengths = network.tokens_of_slots(rows, segment_ids, mask.shape[-1]).sum(-1)
     real = jnp.sum(tokens != PAD_ID, dtype=jnp.float32)
     documents = jnp.sum(mask, dtype=jnp.float32)
-    decoder = not isinstance(model.module, network.EncoderScorer)
     config = model.module.config  # type: ignore[attr-defined]
-    needed = operations.scoring_operations(config, lengths, decoder=decoder)
+    needed = operations.scoring_operations(config, lengths, decoder=model.kind.has_decoder)
     values: dict[str, Any] = {
         "documents": documents,
         "tokens": real,

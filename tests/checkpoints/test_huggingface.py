@@ -14,7 +14,8 @@ from t5rank import Reranker, checkpoints, model_folder
 from t5rank.checkpoints import huggingface
 from t5rank.checkpoints.paths import path
 from t5rank.model_folder.convert import Settings, convert
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking
+from t5rank.models.rankt5_encoder import POOLINGS, EncoderHead, EncoderScorer
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
@@ -132,14 +133,12 @@ def test_scores_are_those_of_transformers_and_the_way_back_is_exact(
     np.testing.assert_allclose(run_model_card(back)(QUERY, DOCUMENTS), scores, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("pooling", network.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file, pooling):
     config = network.T5Config(
         vocab_size=1152, emb_dim=16, num_heads=2, num_encoder_layers=2, head_dim=6, mlp_dim=24
     )
-    model = ranking.RankingModel(
-        network.EncoderScorer(config, pooling=pooling), heads.EncoderHead()
-    )
+    model = ranking.RankingModel(EncoderScorer(config, pooling=pooling), EncoderHead())
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), 48)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
@@ -154,11 +153,9 @@ def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file
     np.testing.assert_allclose(found, scores, atol=1e-4, rtol=0)
 
     convert(tmp_path / "theirs", tmp_path / "back", "t5rank")
-    back, encoder = model_folder.load_config(tmp_path / "back")
-    assert back.module.pooling == pooling and encoder.max_length == 48
-    step = model_folder.chosen_step(tmp_path / "back")
-    restored = model_folder.load_params(tmp_path / "back", back, step)
-    jax.tree.map(np.testing.assert_array_equal, restored, params)
+    back = model_folder.open_folder(tmp_path / "back")
+    assert back.model.module.pooling == pooling and back.encoder.max_length == 48
+    jax.tree.map(np.testing.assert_array_equal, back.params(), params)
 
 
 def test_shards_are_read(saved):

@@ -12,6 +12,7 @@ from t5rank.checkpoints import architecture, t5x
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.models import network
+from t5rank.models.rankt5_encoder import EncoderScorer
 
 SIZES = {"vocab_size": 40, "emb_dim": 8, "num_heads": 2, "head_dim": 4, "mlp_dim": 12}
 LAYERS = {"num_encoder_layers": 2, "num_decoder_layers": 1}
@@ -57,7 +58,7 @@ def written(tmp_path):
 
 
 T5 = network.Transformer(config())
-ENCODER = network.EncoderScorer(config())
+ENCODER = EncoderScorer(config())
 
 
 def test_everything_is_restored_and_reported(written, caplog):

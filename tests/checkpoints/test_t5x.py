@@ -15,7 +15,7 @@ from etils import epath
 from t5rank import checkpoints
 from t5rank.checkpoints import architecture, paths, stacked, t5x
 from t5rank.checkpoints.sources import LazyArray
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking, rankt5
 
 VALUES = {
     "token_embedder/embedding": np.arange(12, dtype=np.float32).reshape(4, 3) + 1,
@@ -117,7 +117,7 @@ def test_t5xs_tiny_checkpoint(shared_data):
         *(32128, 8),
         ("gelu", "linear"),
     )
-    model = ranking.RankingModel(network.Transformer(config), heads.RankT5Head(32089))
+    model = ranking.RankingModel(network.Transformer(config), rankt5.RankT5Head(32089))
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     variables = model.get_initial_variables(jax.random.key(0), shapes)
     params, report = checkpoints.restore(file, variables["params"])

@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from t5rank import checkpoints, model_folder
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
@@ -15,8 +16,8 @@ SIZES = {"emb_dim": 8, "num_heads": 1, "head_dim": 8, "mlp_dim": 8, "num_encoder
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory, vocabulary_file):
     folder = tmp_path_factory.mktemp("model")
-    module = network.EncoderScorer(network.T5Config(vocab_size=1152, **SIZES), pooling="mean")
-    model = ranking.RankingModel(module, heads.EncoderHead())
+    module = EncoderScorer(network.T5Config(vocab_size=1152, **SIZES), pooling="mean")
+    model = ranking.RankingModel(module, EncoderHead())
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(RANKT5), 64)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()

@@ -11,7 +11,7 @@ import pytest
 
 from t5rank import Reranker, checkpoints, model_folder
 from t5rank.model_folder.convert import convert
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking, rankt5
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
@@ -45,7 +45,7 @@ def as_in_the_cache(folder: Path, cache: Path) -> Path:
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory, vocabulary_file) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    model = ranking.RankingModel(network.Transformer(CONFIG), heads.RankT5Head(40))
+    model = ranking.RankingModel(network.Transformer(CONFIG), rankt5.RankT5Head(40))
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(MONOT5), 64)

@@ -14,7 +14,8 @@ from t5rank.inference import program_files
 from t5rank.inference.compilation_cache import keep_programs, program_folder
 from t5rank.inference.programs import Programs
 from t5rank.inference.scoring import ModelScorer
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.process import cores
 
 CONFIG = network.T5Config(
@@ -27,9 +28,9 @@ CONFIG = network.T5Config(
     mlp_dim=32,
 )
 KINDS = {
-    "rankt5": (network.Transformer(CONFIG), heads.RankT5Head(40)),
-    "monot5": (network.Transformer(CONFIG), heads.MonoT5Head(40, 41)),
-    "encoder": (network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()),
+    "rankt5": (network.Transformer(CONFIG), rankt5.RankT5Head(40)),
+    "monot5": (network.Transformer(CONFIG), monot5.MonoT5Head(40, 41)),
+    "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
 }
 TOKENS = np.arange(1, 33, dtype=np.int32).reshape(1, 32)
 

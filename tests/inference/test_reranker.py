@@ -17,7 +17,8 @@ from t5rank.inference import reranker as reranker_module
 from t5rank.inference import reranking
 from t5rank.inference.batching import BatchShapes
 from t5rank.inference.scoring import ModelScorer
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
@@ -36,9 +37,9 @@ CONFIG = network.T5Config(
 
 def make_model(head: str) -> ranking.RankingModel:
     if head == "encoder":
-        module = network.EncoderScorer(CONFIG, pooling="mean")
-        return ranking.RankingModel(module, heads.EncoderHead())
-    chosen = heads.RankT5Head(40) if head == "rankt5" else heads.MonoT5Head(40, 41)
+        module = EncoderScorer(CONFIG, pooling="mean")
+        return ranking.RankingModel(module, EncoderHead())
+    chosen = rankt5.RankT5Head(40) if head == "rankt5" else monot5.MonoT5Head(40, 41)
     return ranking.RankingModel(network.Transformer(CONFIG), chosen)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from t5rank import losses
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
 CONFIG = network.T5Config(
@@ -21,8 +22,8 @@ CONFIG = network.T5Config(
     head_dim=8,
     mlp_dim=16,
 )
-ENCODER = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
-MONOT5 = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
+ENCODER = EncoderScorer(CONFIG, pooling="mean"), EncoderHead()
+MONOT5 = network.Transformer(CONFIG), monot5.MonoT5Head(true_id=3, false_id=4)
 RECIPE = """
 from __gin__ import dynamic_registration
 include 't5rank/configs/losses/{}.gin'

@@ -5,7 +5,8 @@ import json
 import pytest
 from etils import epath
 
-from t5rank.model_folder.answer_words import Words, known_words, parse
+from t5rank.model_folder.published import published_names
+from t5rank.models.answer_words import Words, known_words, parse
 
 PUBLISHED = {
     "unicamp-dl/mt5-base-mmarco-v1": ("no", "yes"),
@@ -41,16 +42,19 @@ def where(root, name, place) -> epath.Path:
     return folder
 
 
+def words_of(folder) -> list[Words]:
+    return [*filter(None, map(known_words, published_names(folder)))]
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("place", ["folder", "cache", "configuration", "card", "code"])
 def test_a_published_name_says_the_words(tmp_path, name, place):
-    found = known_words(where(tmp_path, name, place))
-    assert found is not None and found[1] == PUBLISHED[name]
+    assert words_of(where(tmp_path, name, place))[0] == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_names_say_nothing(tmp_path, name):
-    assert known_words(where(tmp_path, name, "configuration")) is None
+    assert not words_of(where(tmp_path, name, "configuration"))
 
 
 def test_words_of_digits_are_ids():

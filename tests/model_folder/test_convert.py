@@ -13,14 +13,16 @@ from t5rank import Reranker, checkpoints, cli, model_folder
 from t5rank.checkpoints import architecture, t5x
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
-from t5rank.model_folder.answer_words import Words
 from t5rank.model_folder.convert import TARGETS, Settings, convert
-from t5rank.models import heads, network
+from t5rank.models import answer_check, monot5, network
+from t5rank.models.answer_words import Words
+from t5rank.models.rankt5_encoder import EncoderScorer
 from t5rank.text.prompts import MONOT5, RANKT5
 from t5rank.text.vocabulary import Vocabulary
 
 SIZES = {"vocab_size": 1152, "emb_dim": 16, "num_heads": 2, "head_dim": 6, "mlp_dim": 24}
 CONFIG = network.T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=1)
+POOLING, TOKENS = {"pooling": "mean"}, {"tokens": Words("a", "b")}
 DOCUMENTS = ["A list is mutable.", "The tuple is not", "raise an exception"]
 
 
@@ -49,7 +51,7 @@ def t5x_folder(tmp_path):
 def test_every_way_round_is_exact_and_keeps_the_scores(tmp_path, vocabulary_file, head):
     encoder = head == "encoder"
     config = network.T5Config(**SIZES, num_encoder_layers=2, num_decoder_layers=0 if encoder else 1)
-    module = network.EncoderScorer(config) if encoder else network.Transformer(config)
+    module = EncoderScorer(config) if encoder else network.Transformer(config)
     expected = write_t5x(tmp_path / "t5x", module)
     settings = Settings(head=head, vocabulary=vocabulary_file, max_length=64)
     convert(tmp_path / "t5x", tmp_path / "ours", "t5rank", settings)
@@ -73,7 +75,7 @@ def test_the_command_says_what_it_restored_and_wrote(t5x_folder, tmp_path, vocab
         f"Restored 35 of 35 arrays of '{t5x_folder}/checkpoint_7', T5X orbax.\nWrote {ours}.\n"
     )
     model, encoder = model_folder.load_config(ours)
-    assert isinstance(model.head, heads.MonoT5Head)
+    assert isinstance(model.head, monot5.MonoT5Head)
     assert (encoder.prompt.template, encoder.max_length) == (MONOT5, 99)
     assert checkpoints.steps(ours) == [7]
 
@@ -102,7 +104,7 @@ def test_another_head_takes_its_own_prompt_only_where_there_was_none(
     convert(t5x_folder, tmp_path / "a", "t5rank", Settings("rankt5", vocabulary_file))
     convert(tmp_path / "a", tmp_path / "b", "t5rank", Settings("monot5"))
     model, encoder = model_folder.load_config(tmp_path / "b")
-    assert isinstance(model.head, heads.MonoT5Head)
+    assert isinstance(model.head, monot5.MonoT5Head)
     assert encoder.prompt.template == RANKT5
 
 
@@ -113,7 +115,7 @@ def test_weights_alone_need_no_head(t5x_folder, tmp_path):
 
 
 def test_a_decoder_is_left_over_where_the_head_needs_none(tmp_path, vocabulary_file):
-    expected = write_t5x(tmp_path / "t5x", network.EncoderScorer(CONFIG))
+    expected = write_t5x(tmp_path / "t5x", EncoderScorer(CONFIG))
     expected |= write_t5x(tmp_path / "more", network.Transformer(CONFIG))
     arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in expected.items()}
     t5x.write_orbax(path(tmp_path / "both"), 1, arrays)
@@ -202,7 +204,7 @@ def test_answers_are_given_false_first_as_words_or_ids(t5x_folder, tmp_path, voc
     command += ["--head", "monot5", "--vocabulary", vocabulary_file, "--tokens", "list,7"]
     assert cli.main(command) == 0
     model, _ = model_folder.load_config(tmp_path / "ours")
-    assert model.head == heads.MonoT5Head(true_id=7, false_id=vocabulary.token_id("list"))
+    assert model.head == monot5.MonoT5Head(true_id=7, false_id=vocabulary.token_id("list"))
     convert(tmp_path / "ours", tmp_path / "hf", "huggingface")
     convert(tmp_path / "hf", tmp_path / "again", "t5rank")
     assert model_folder.load_config(tmp_path / "again")[0].head == model.head
@@ -253,7 +255,6 @@ def test_a_model_that_answers_with_other_words_is_told(tmp_path, vocabulary_file
 
 def answer_sign(module, values, vocabulary) -> float:
     """The sign of the decoder's first number on the pair of the probe."""
-    from t5rank.model_folder import probe
     from t5rank.text.prompts import PairEncoder, Prompt
 
     ones = values | {
@@ -261,7 +262,7 @@ def answer_sign(module, values, vocabulary) -> float:
     }
     params = flax.traverse_util.unflatten_dict(ones, sep="/")
     encoder = PairEncoder(vocabulary, Prompt(MONOT5), 512)
-    tokens = encoder.encode(probe.QUERY, [probe.DOCUMENT])[0].tokens
+    tokens = encoder.encode(answer_check.QUERY, [answer_check.DOCUMENT])[0].tokens
     logit = module.apply({"params": params}, tokens[None], np.arange(1))
     return float(np.sign(logit[0, 0, 0]))
 
@@ -269,8 +270,16 @@ def answer_sign(module, values, vocabulary) -> float:
 @pytest.mark.parametrize(
     ("to", "settings", "message"),
     [
-        ("t5rank", {"head": "rankt5", "pooling": "mean"}, "'--pooling' has no effect on the head"),
-        ("t5rank", {"head": "rankt5", "tokens": Words("a", "b")}, "'--tokens' has no effect on"),
+        (
+            "t5rank",
+            {"head": "rankt5", "options": POOLING},
+            "'--pooling' has no effect on the head",
+        ),
+        (
+            "t5rank",
+            {"head": "rankt5", "options": TOKENS},
+            "'--tokens' has no effect on",
+        ),
         ("t5x", {"max_length": 9}, "'--max_length' have no effect: weights alone"),
         ("t5x", {"head": "rankt5", "prompt": MONOT5}, "'--prompt' have no effect: T5X's layout"),
         ("huggingface", {"prompt": MONOT5, "max_length": 9}, "'--prompt', '--max_length' have no"),

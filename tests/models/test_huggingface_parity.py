@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.rankt5_encoder import POOLINGS, EncoderHead, EncoderScorer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -116,7 +117,7 @@ def hugging_face_logits(model, tokens) -> np.ndarray:
 def test_rankt5_head_equals_hugging_face(version):
     model, tokens = hugging_face_t5(version), random_tokens()
     ours = ranking.RankingModel(
-        network.Transformer(our_config(version)), heads.RankT5Head(TOKEN)
+        network.Transformer(our_config(version)), rankt5.RankT5Head(TOKEN)
     ).score(our_params(model), tokens)
     expected = hugging_face_logits(model, tokens)[:, TOKEN]
     assert np.std(expected) > 0.1  # the scores differ, so agreement says something
@@ -127,7 +128,7 @@ def test_rankt5_head_equals_hugging_face(version):
 def test_monot5_head_equals_hugging_face(version):
     model, tokens = hugging_face_t5(version), random_tokens()
     ours = ranking.RankingModel(
-        network.Transformer(our_config(version)), heads.MonoT5Head(TRUE, FALSE)
+        network.Transformer(our_config(version)), monot5.MonoT5Head(TRUE, FALSE)
     ).score(our_params(model), tokens)
     logits = hugging_face_logits(model, tokens)[:, [TRUE, FALSE]]
     expected = jax.nn.log_softmax(logits, axis=-1)[:, 0]
@@ -135,15 +136,15 @@ def test_monot5_head_equals_hugging_face(version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("pooling", network.POOLINGS)
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_encoder_head_equals_hugging_face_encoder_and_a_dense_layer(version, pooling):
     model, tokens = hugging_face_t5(version), random_tokens()
     rng = np.random.default_rng(1)
     kernel, bias = rng.normal(size=(48, 1)).astype(np.float32), np.array([0.3], np.float32)
     params = {k: v for k, v in our_params(model).items() if k != "decoder"}
     params["score_head"] = {"kernel": kernel, "bias": bias}
-    module = network.EncoderScorer(our_config(version), pooling=pooling)
-    ours = ranking.RankingModel(module, heads.EncoderHead()).score(params, tokens)
+    module = EncoderScorer(our_config(version), pooling=pooling)
+    ours = ranking.RankingModel(module, EncoderHead()).score(params, tokens)
     ids = torch.tensor(tokens.astype(np.int64))
     with torch.no_grad():
         hidden = model.encoder(input_ids=ids, attention_mask=(ids != 0).long())

@@ -10,9 +10,10 @@ import pytest
 from flax.linen import partitioning as nn_partitioning
 
 from t5rank.models import attention, layers, network
-from t5rank.models.heads import EncoderHead, RankT5Head
 from t5rank.models.partitioning import count_parameters
 from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5 import RankT5Head
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 SMALL = network.T5Config(
     vocab_size=32128,
@@ -124,9 +125,9 @@ def test_relative_position_buckets_are_those_of_hugging_face(length, bidirection
 
 MODELS = {
     "encoder-decoder": lambda config: RankingModel(network.Transformer(config), RankT5Head(7)),
-    "encoder": lambda config: RankingModel(network.EncoderScorer(config), EncoderHead()),
+    "encoder": lambda config: RankingModel(EncoderScorer(config), EncoderHead()),
     "encoder, mean": lambda config: RankingModel(
-        network.EncoderScorer(config, pooling="mean"), EncoderHead()
+        EncoderScorer(config, pooling="mean"), EncoderHead()
     ),
 }
 every_model = pytest.mark.parametrize("kind", MODELS)
@@ -273,7 +274,7 @@ def test_activations_of_a_list_can_be_hashed():
 
 
 def test_other_pooling_is_an_error():
-    module = network.EncoderScorer(TINY, pooling="last")
+    module = EncoderScorer(TINY, pooling="last")
     with pytest.raises(ValueError, match="'pooling' has 'last'; expected one of"):
         module.init(jax.random.key(0), tokens())
 

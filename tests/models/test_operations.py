@@ -5,8 +5,9 @@ import jax
 import numpy as np
 import pytest
 
-from t5rank.models import heads, network, operations
+from t5rank.models import network, operations, rankt5
 from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 SMALL = network.T5Config(
     vocab_size=128,
@@ -22,9 +23,9 @@ SMALL = network.T5Config(
 @pytest.mark.parametrize("decoder", [True, False])
 def test_operations_are_those_that_xla_counts(decoder):
     if decoder:
-        model = RankingModel(network.Transformer(SMALL), heads.RankT5Head(7))
+        model = RankingModel(network.Transformer(SMALL), rankt5.RankT5Head(7))
     else:
-        model = RankingModel(network.EncoderScorer(SMALL), heads.EncoderHead())
+        model = RankingModel(EncoderScorer(SMALL), EncoderHead())
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     variables = jax.eval_shape(lambda: model.get_initial_variables(jax.random.key(0), shapes))
     tokens = jax.ShapeDtypeStruct((2, 128), np.int32)

@@ -10,8 +10,9 @@ import pytest
 
 from t5rank import losses, metrics
 from t5rank.losses import transformations
-from t5rank.models import heads, network, parts
+from t5rank.models import monot5, network, parts, rankt5
 from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.train import layouts
 
 CONFIG = network.T5Config(
@@ -27,10 +28,13 @@ CONFIG = network.T5Config(
 TWO_LAYERS = dataclasses.replace(CONFIG, num_encoder_layers=2, num_decoder_layers=2)
 LENGTH = 24
 MODELS = {
-    "rankt5": (network.Transformer, heads.RankT5Head(7)),
-    "monot5": (network.Transformer, heads.MonoT5Head(5, 6)),
-    "encoder_first": (network.EncoderScorer, heads.EncoderHead()),
-    "encoder_mean": (functools.partial(network.EncoderScorer, pooling="mean"), heads.EncoderHead()),
+    "rankt5": (network.Transformer, rankt5.RankT5Head(7)),
+    "monot5": (network.Transformer, monot5.MonoT5Head(5, 6)),
+    "encoder_first": (EncoderScorer, EncoderHead()),
+    "encoder_mean": (
+        functools.partial(EncoderScorer, pooling="mean"),
+        EncoderHead(),
+    ),
 }
 
 
@@ -120,7 +124,7 @@ def test_packed_scores_are_those_of_each_document_alone(padded):
 def test_microbatches_of_packed_groups_change_nothing(padded):
     packed = layouts.pack(padded, 4, row_length=32, slots=3)
     expected = gradient(make_model(config=no_dropout(CONFIG)), params_of(), packed, rng=KEY)
-    model = make_model(config=no_dropout(CONFIG), num_microbatches=2, batch_size=4)
+    model = make_model(config=no_dropout(CONFIG), num_microbatches=2)
     assert_same(gradient(model, params_of(), packed, rng=KEY), expected)
 
 
@@ -151,7 +155,7 @@ def test_layers_are_run_as_they_are_initialized(padded):
     """A layer called in the usual way of Flax gives what `run_layers` gives."""
     module = network.Transformer(TWO_LAYERS)
     tokens = jnp.asarray(padded["encoder_input_tokens"][0])
-    inputs = heads.RankT5Head(7).inputs(module, tokens)
+    inputs = rankt5.RankT5Head(7).inputs(module, tokens)
     first, variables = module.init_with_output(jax.random.key(0), **inputs)
     np.testing.assert_allclose(first, module.apply(variables, **inputs), rtol=1e-6)
 

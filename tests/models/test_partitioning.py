@@ -36,7 +36,7 @@ def specs(shardings):
 
 config = network.T5Config(vocab_size=50, emb_dim=16, num_heads=3, num_encoder_layers=1,
     num_decoder_layers=1, head_dim=4, mlp_dim=32)
-model = RankingModel(network.Transformer(config), heads.RankT5Head(7))
+model = RankingModel(network.Transformer(config), rankt5.RankT5Head(7))
 variables = jax.jit(lambda key: model.get_initial_variables(key, {"encoder_input_tokens": (2, 8)}))(
     jax.random.key(0)).unfreeze()
 params = variables["params"]
@@ -58,7 +58,7 @@ except ValueError as error:
 wide = network.Transformer(network.T5Config(vocab_size=64, emb_dim=64, num_heads=4,
     num_encoder_layers=2, num_decoder_layers=1, head_dim=16, mlp_dim=128))
 def temporary_bytes(dims, cached=None):
-    model = RankingModel(wide, heads.RankT5Head(7), gradient_cache_rows=cached)
+    model = RankingModel(wide, rankt5.RankT5Head(7), gradient_cache_rows=cached)
     rules, mesh = partitioning.logical_axis_rules(dims), partitioning.make_mesh()
     like = jax.eval_shape(lambda: model.get_initial_variables(
         jax.random.key(0), {"encoder_input_tokens": (2, 8)}).unfreeze())

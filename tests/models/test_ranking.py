@@ -1,5 +1,4 @@
 import functools
-import inspect
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +7,9 @@ import pytest
 import rax
 
 from t5rank import losses, metrics
-from t5rank.models import heads, network
+from t5rank.models import monot5, network, rankt5
 from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 CONFIG = network.T5Config(
     vocab_size=50,
@@ -24,8 +24,8 @@ LISTS, SIZE, LENGTH = 4, 3, 6
 
 
 def make_model(**settings):
-    module = network.EncoderScorer(CONFIG, pooling="mean")
-    return RankingModel(module, heads.EncoderHead(), **settings)
+    module = EncoderScorer(CONFIG, pooling="mean")
+    return RankingModel(module, EncoderHead(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -55,36 +55,6 @@ def part(batch, start, stop):
 
 def scores_of(params, batch):
     return make_model().score(params, batch["encoder_input_tokens"])
-
-
-def test_members_are_those_that_t5x_uses():
-    model = make_model(input_vocabulary="in", output_vocabulary="out", optimizer_def="optimizer")
-    assert (model.input_vocabulary, model.output_vocabulary) == ("in", "out")
-    assert model.optimizer_def == "optimizer"
-    assert model.module is not None
-    assert inspect.ismethod(model.get_initial_variables)
-
-
-@pytest.mark.parametrize(
-    ("name", "positional"),
-    [
-        ("get_initial_variables", ["rng", "input_shapes", "input_types"]),
-        ("loss_fn", ["params", "batch", "dropout_rng", "flax_mutables"]),
-        ("eval_fn", ["params", "batch"]),
-        ("predict_batch", ["params", "batch", "rng"]),
-        ("predict_batch_with_aux", ["params", "batch", "rng"]),
-        ("score_batch", ["params", "batch", "return_intermediates"]),
-    ],
-)
-def test_parameters_are_named_as_t5x_asks(name, positional):
-    assert list(inspect.signature(getattr(make_model(), name)).parameters) == positional
-
-
-def test_feature_converter_is_a_seqio_class_that_t5x_can_call():
-    seqio = pytest.importorskip("seqio")
-    converter = make_model().FEATURE_CONVERTER_CLS
-    assert issubclass(converter, seqio.FeatureConverter)
-    assert isinstance(converter(pack=False, use_custom_packing_ops=False), converter)
 
 
 def test_initial_variables_hold_parameters_and_their_axes(params):
@@ -117,48 +87,29 @@ def test_scores_of_lists_are_those_of_their_documents(params, batch):
     np.testing.assert_allclose(scores_of(params, batch), flat.reshape(LISTS, SIZE), atol=1e-6)
 
 
-def test_every_prediction_is_the_score(params, batch):
-    model, expected = make_model(), scores_of(params, batch)
-    with_aux, aux = model.predict_batch_with_aux(params, batch, jax.random.key(0))
-    found = [
-        model.score_batch(params, batch),
-        model.score_batch(params, batch, True)[0],
-        model.predict_batch(params, batch),
-        model.predict_batch(params, batch, jax.random.key(0)),
-        model.predict_batch(params, batch, rng=jax.random.key(0)),
-        with_aux,
-        aux["scores"],
-    ]
-    for scores in found:
-        np.testing.assert_array_equal(scores, expected)
-
-
 def test_loss_is_the_ranking_loss_of_the_scores(params, batch):
-    loss, _ = make_model().loss_fn(params, batch, None)
+    loss, _ = make_model().loss_and_sums(params, batch, None)
     expected = losses.softmax_loss(scores_of(params, batch), batch["label"], where=batch["mask"])
     assert loss == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_loss_takes_flax_mutables_as_t5x_gives_them(params, batch):
-    model = make_model()
-    assert model.loss_fn(params, batch, None, None)[0] == model.loss_fn(params, batch, None)[0]
-
-
-def test_loss_fn_has_dropout_and_eval_fn_has_none(params, batch):
+def test_training_has_dropout_and_without_an_rng_there_is_none(params, batch):
     model = make_model()
     without, dropped = (
-        model.eval_fn(params, batch)[0],
-        model.loss_fn(params, batch, jax.random.key(0))[0],
+        model.loss_and_sums(params, batch, None)[0],
+        model.training_loss_and_sums(params, batch, jax.random.key(0))[0],
     )
-    assert without == model.loss_fn(params, batch, None)[0]
+    assert without == model.loss_and_sums(params, batch, None)[0]
     assert abs(without - dropped) > 1e-4
 
 
 @pytest.mark.parametrize(("loss_fn", "count"), [("softmax_loss", 4), ("sigmoid_loss", 9)])
 def test_normalizing_factor_divides_the_sum(params, batch, loss_fn, count):
     loss_fn = getattr(losses, loss_fn)  # a value a list, or a value a document
-    mean, _ = make_model(loss_fn=loss_fn).loss_fn(params, batch, None)
-    ours, _ = make_model(loss_fn=loss_fn, loss_normalizing_factor=5.0).loss_fn(params, batch, None)
+    mean, _ = make_model(loss_fn=loss_fn).loss_and_sums(params, batch, None)
+    ours, _ = make_model(loss_fn=loss_fn, loss_normalizing_factor=5.0).loss_and_sums(
+        params, batch, None
+    )
     assert ours == pytest.approx(float(mean) * count / 5)
 
 
@@ -180,20 +131,11 @@ def test_empty_batch_has_no_loss_and_no_gradient(params, batch):
 
 
 def test_metrics_are_those_of_the_scores(params, batch):
-    _, found = make_model().eval_fn(params, batch)
+    _, found = make_model().loss_and_sums(params, batch, None)
     assert found.keys() == {"loss", "ndcg@10", "mrr@10"}
     for name, metric in (("ndcg@10", metrics.ndcg_metric), ("mrr@10", metrics.mrr_metric)):
         expected = metric(scores_of(params, batch), batch["label"], where=batch["mask"], topn=10)
-        assert found[name].compute() == pytest.approx(float(expected), rel=1e-6)
-
-
-def test_metrics_of_uneven_microbatches_merge_into_those_of_the_batch(params, batch):
-    eval_fn = jax.jit(make_model().eval_fn)
-    whole = eval_fn(params, batch)[1]
-    one, two = (eval_fn(params, part(batch, *ends))[1] for ends in ((0, 1), (1, 4)))
-    for name, metric in whole.items():
-        merged = one[name].merge(two[name])
-        assert merged.compute() == pytest.approx(float(metric.compute()), rel=1e-5)
+        assert found[name][0] / found[name][1] == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +168,7 @@ def test_gradients_of_microbatches_add_up_to_that_of_the_batch(params, batch, lo
     ids=lambda f: f.__name__,
 )
 def test_a_loss_of_rax_is_taken_as_it_is(params, batch, loss_fn):
-    loss, _ = make_model(loss_fn=loss_fn).loss_fn(params, batch, None)
+    loss, _ = make_model(loss_fn=loss_fn).loss_and_sums(params, batch, None)
     expected = loss_fn(scores_of(params, batch), batch["label"], where=batch["mask"])
     assert loss == pytest.approx(float(expected), rel=1e-5)
     assert loss > 0
@@ -234,8 +176,10 @@ def test_a_loss_of_rax_is_taken_as_it_is(params, batch, loss_fn):
 
 def test_tokens_of_masked_documents_change_no_loss(params, batch):
     tokens = jnp.where(batch["mask"][..., None], batch["encoder_input_tokens"], 9)
-    ours, _ = make_model().loss_fn(params, batch | {"encoder_input_tokens": tokens}, None)
-    assert ours == pytest.approx(float(make_model().loss_fn(params, batch, None)[0]), rel=1e-6)
+    ours, _ = make_model().loss_and_sums(params, batch | {"encoder_input_tokens": tokens}, None)
+    assert ours == pytest.approx(
+        float(make_model().loss_and_sums(params, batch, None)[0]), rel=1e-6
+    )
 
 
 class Vocabulary:
@@ -244,18 +188,18 @@ class Vocabulary:
 
 
 def test_heads_look_up_their_tokens():
-    assert heads.rankt5_head(Vocabulary()) == heads.RankT5Head(40)
-    assert heads.rankt5_head(Vocabulary(), "other") == heads.RankT5Head(8)
-    assert heads.monot5_head(Vocabulary()) == heads.MonoT5Head(5, 6)
+    assert rankt5.rankt5_head(Vocabulary()) == rankt5.RankT5Head(40)
+    assert rankt5.rankt5_head(Vocabulary(), "other") == rankt5.RankT5Head(8)
+    assert monot5.monot5_head(Vocabulary()) == monot5.MonoT5Head(5, 6)
 
 
 def test_monot5_score_is_the_log_probability_of_true():
     true, false = 1.5, -0.5
-    score = heads.MonoT5Head(5, 6).read(jnp.array([[[true, false]]]))
+    score = monot5.MonoT5Head(5, 6).read(jnp.array([[[true, false]]]))
     assert score[0, 0] == pytest.approx(true - np.logaddexp(true, false))
 
 
-@pytest.mark.parametrize("head", [heads.RankT5Head(7), heads.MonoT5Head(5, 6)])
+@pytest.mark.parametrize("head", [rankt5.RankT5Head(7), monot5.MonoT5Head(5, 6)])
 def test_head_reads_its_tokens_off_all_logits(head):
     """The output of T5X's network, `[batch, slots, vocabulary]`."""
     logits = np.random.default_rng(0).normal(size=(2, 3, 50)).astype(np.float32)
@@ -266,9 +210,9 @@ def test_head_reads_its_tokens_off_all_logits(head):
 @pytest.mark.parametrize(
     ("head", "module"),
     [
-        (heads.EncoderHead(), network.Transformer(CONFIG)),
-        (heads.RankT5Head(7), network.EncoderScorer(CONFIG)),
-        (heads.MonoT5Head(5, 6), network.EncoderScorer(CONFIG)),
+        (EncoderHead(), network.Transformer(CONFIG)),
+        (rankt5.RankT5Head(7), EncoderScorer(CONFIG)),
+        (monot5.MonoT5Head(5, 6), EncoderScorer(CONFIG)),
     ],
 )
 def test_head_of_another_network_is_an_error(head, module):
@@ -277,7 +221,7 @@ def test_head_of_another_network_is_an_error(head, module):
 
 
 @pytest.mark.parametrize(
-    "head", [heads.RankT5Head(50), heads.RankT5Head(-1), heads.MonoT5Head(5, 50)]
+    "head", [rankt5.RankT5Head(50), rankt5.RankT5Head(-1), monot5.MonoT5Head(5, 50)]
 )
 def test_token_outside_the_vocabulary_is_an_error(head):
     with pytest.raises(ValueError, match=r"has token .*; expected a row of the embedding, 0 to 49"):

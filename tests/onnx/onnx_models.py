@@ -3,13 +3,14 @@
 import jax
 import numpy as np
 
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 MODULES = {
-    "rankt5": (network.Transformer, {}, heads.RankT5Head(40)),
-    "monot5": (network.Transformer, {}, heads.MonoT5Head(40, 41)),
-    "first": (network.EncoderScorer, {"pooling": "first"}, heads.EncoderHead()),
-    "mean": (network.EncoderScorer, {"pooling": "mean"}, heads.EncoderHead()),
+    "rankt5": (network.Transformer, {}, rankt5.RankT5Head(40)),
+    "monot5": (network.Transformer, {}, monot5.MonoT5Head(40, 41)),
+    "first": (EncoderScorer, {"pooling": "first"}, EncoderHead()),
+    "mean": (EncoderScorer, {"pooling": "mean"}, EncoderHead()),
 }
 ACTIVATIONS = {"1.0": ("relu",), "1.1": ("gelu", "linear")}
 

@@ -16,7 +16,8 @@ import httpx
 import jax
 
 from t5rank import checkpoints, model_folder
-from t5rank.models import heads, network, ranking
+from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
@@ -31,9 +32,9 @@ CONFIG = network.T5Config(
     mlp_dim=32,
 )
 HEADS = {
-    "rankt5": (network.Transformer(CONFIG), heads.RankT5Head(40)),
-    "monot5": (network.Transformer(CONFIG), heads.MonoT5Head(40, 41)),
-    "encoder": (network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()),
+    "rankt5": (network.Transformer(CONFIG), rankt5.RankT5Head(40)),
+    "monot5": (network.Transformer(CONFIG), monot5.MonoT5Head(40, 41)),
+    "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
 }
 
 

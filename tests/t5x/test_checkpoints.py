@@ -19,7 +19,7 @@ from t5x.examples.t5 import network as minimal
 from t5rank import checkpoints
 from t5rank.checkpoints import architecture, restoring, t5x
 from t5rank.checkpoints.paths import path
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking, rankt5
 
 pytestmark = pytest.mark.t5x
 
@@ -115,7 +115,7 @@ def test_scores_are_those_of_t5xs_network(name, use_orbax, tmp_path):
     source = checkpoints.open_checkpoint(tmp_path)
     config = architecture.infer(source.shapes, "the checkpoint")
     assert config.relpos_bias_per_layer == name.startswith("scalable")
-    model = ranking.RankingModel(network.Transformer(config), heads.RankT5Head(9))
+    model = ranking.RankingModel(network.Transformer(config), rankt5.RankT5Head(9))
     variables = model.get_initial_variables(
         jax.random.key(1), {"encoder_input_tokens": TOKENS.shape}
     )

@@ -24,8 +24,9 @@ from t5rank.data import trec
 from t5rank.data.files import shards
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.models import heads, network, ranking
-from t5rank.t5x import plugin
+from t5rank.models import network, ranking, rankt5
+from t5rank.t5x import model, plugin
+from t5rank.t5x.model import T5XModel
 from t5rank.tasks import lists
 from t5rank.tasks.feature_converters import RankingFeatureConverter
 from t5rank.train import optimizers
@@ -41,9 +42,9 @@ BATCH = {
 }
 
 
-def make_model(**settings):
-    settings = {"optimizer_def": optimizers.adamw(), **settings}
-    return ranking.RankingModel(network.Transformer(CONFIG), heads.RankT5Head(7), **settings)
+def make_model(batch_size=None, **settings):
+    model = ranking.RankingModel(network.Transformer(CONFIG), rankt5.RankT5Head(7), **settings)
+    return T5XModel(model, "in", "out", optimizers.adamw(), batch_size)
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +72,56 @@ def test_steps_are_called_with_positions(variables):
             assert isinstance(metric, clu_metrics.Metric)
             merged = metric.merge(metric)
             np.testing.assert_allclose(merged.compute_value().value, metric.compute())
-    scores = model.score_batch(params, BATCH)
-    assert scores.shape == (4, 3)
-    np.testing.assert_array_equal(model.predict_batch(params, BATCH, rng), scores)
-    predicted, others = model.predict_batch_with_aux(params, BATCH, rng)
-    np.testing.assert_array_equal(predicted, scores)
-    assert isinstance(others, dict)
+    assert model.loss_fn(params, BATCH, rng, None)[0] == model.loss_fn(params, BATCH, rng)[0]
+
+
+def test_every_prediction_is_the_score(variables):
+    model, params, rng = make_model(), variables["params"], jax.random.PRNGKey(1)
+    expected = model.model.score(params, TOKENS)
+    assert expected.shape == (4, 3)
+    with_aux, aux = model.predict_batch_with_aux(params, BATCH, rng)
+    for scores in (
+        model.score_batch(params, BATCH),
+        model.score_batch(params, BATCH, True)[0],
+        model.predict_batch(params, BATCH),
+        model.predict_batch(params, BATCH, rng),
+        model.predict_batch(params, BATCH, rng=rng),
+        with_aux,
+        aux["scores"],
+    ):
+        np.testing.assert_array_equal(scores, expected)
+
+
+def test_metrics_of_uneven_parts_merge_into_those_of_the_batch(variables):
+    eval_fn = jax.jit(make_model().eval_fn)
+    whole = eval_fn(variables["params"], BATCH)[1]
+    parts = [{name: array[s] for name, array in BATCH.items()} for s in (slice(1), slice(1, 4))]
+    one, two = (eval_fn(variables["params"], part)[1] for part in parts)
+    for name, metric in whole.items():
+        merged = one[name].merge(two[name])
+        assert merged.compute() == pytest.approx(float(metric.compute()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "positional"),
+    [
+        ("get_initial_variables", ["rng", "input_shapes", "input_types"]),
+        ("loss_fn", ["params", "batch", "dropout_rng", "flax_mutables"]),
+        ("eval_fn", ["params", "batch"]),
+        ("predict_batch", ["params", "batch", "rng"]),
+        ("predict_batch_with_aux", ["params", "batch", "rng"]),
+        ("score_batch", ["params", "batch", "return_intermediates"]),
+    ],
+)
+def test_parameters_are_named_as_t5x_asks(name, positional):
+    assert list(inspect.signature(getattr(make_model(), name)).parameters) == positional
 
 
 def test_names_and_parameters_that_t5x_looks_at():
-    model = make_model(input_vocabulary="in", output_vocabulary="out")
+    model = make_model()
     assert (model.input_vocabulary, model.output_vocabulary) == ("in", "out")
     assert isinstance(model.module, flax.linen.Module)
-    for name in ("predict_batch", "predict_batch_with_aux"):
-        assert "rng" in inspect.signature(getattr(model, name)).parameters
-    assert "rng" not in inspect.signature(model.score_batch).parameters
-    assert list(inspect.signature(model.loss_fn).parameters)[3] == "flax_mutables"
+    assert model.optimizer_def == optimizers.adamw()
     converter = model.FEATURE_CONVERTER_CLS
     assert issubclass(converter, seqio.FeatureConverter)
     assert not converter(pack=False).pack
@@ -124,6 +159,8 @@ def test_t5xs_own_microbatches_are_refused_and_ours_change_nothing(variables):
         make_model(batch_size=4).loss_fn(params, part, rng)
     make_model(batch_size=4, loss_normalizing_factor=4.0).loss_fn(params, part, rng)
     make_model(batch_size=4).eval_fn(params, part)  # evaluation has batches of its own
+    with pytest.raises(ValueError, match="NUM_MICROBATCHES has 2 for 9 lists; expected a divisor"):
+        make_model(batch_size=9, num_microbatches=2)
     both = [
         jax.value_and_grad(make_model(num_microbatches=n).loss_fn, has_aux=True)(params, BATCH, rng)
         for n in (1, 2)
@@ -135,9 +172,9 @@ def test_t5xs_own_microbatches_are_refused_and_ours_change_nothing(variables):
 def test_gin_names_what_there_is(script):
     """`module.name` of our modules in the files that only T5X can parse."""
     text = (ROOT / f"gin/runs/t5x_{script}.gin").read_text()
-    modules = {"plugin": plugin, "lists": lists, "ranking": ranking}
-    found = set(re.findall(r"@(plugin|lists|ranking)\.(\w+)", text))
-    found |= set(re.findall(r"^(plugin|lists|ranking)\.(\w+)", text, re.MULTILINE))
+    modules = {"plugin": plugin, "lists": lists, "t5x_model": model}
+    found = set(re.findall(r"@(plugin|lists|t5x_model)\.(\w+)", text))
+    found |= set(re.findall(r"^(plugin|lists|t5x_model)\.(\w+)", text, re.MULTILINE))
     assert found
     for module, name in found:
         assert hasattr(modules[module], name), (module, name)

@@ -10,7 +10,7 @@ import numpy as np
 from t5rank import model_folder
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.models import heads, network, ranking
+from t5rank.models import network, ranking, rankt5
 from t5rank.tasks import lists
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import layouts, optimizers, schedules
@@ -58,8 +58,7 @@ def make_model(vocabulary_file, dropout=0.1, width=16, **settings):
         mlp_activations=("gelu", "linear"),
         dropout_rate=dropout,
     )
-    head = heads.rankt5_head(vocabulary)
-    settings = {"optimizer_def": optimizers.adamw(eps=1e-3), **settings}
+    head = rankt5.rankt5_head(vocabulary)
     return ranking.RankingModel(network.Transformer(config), head, **settings)
 
 
@@ -73,6 +72,7 @@ def make_trainer(task: str, vocabulary_file: str, model_dir: Path, **settings) -
             "batch_size": 8,
             "train_steps": 6,
             "learning_rate_fn": schedules.constant(1e-2),
+            "optimizer_def": optimizers.adamw(eps=1e-3),
             "layout": PACKED,
             "eval_period": 3,
             "checkpoint_period": 100,
@@ -92,7 +92,7 @@ def curve(trainer: Trainer) -> list[float]:
 
 
 def params_of(trainer: Trainer, step: int):
-    return model_folder.load_params(trainer.model_dir, trainer.model, step)
+    return model_folder.open_folder(trainer.model_dir, step).params()
 
 
 def assert_same_params(left, right):

@@ -96,7 +96,7 @@ def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     result = trainer.train()
     assert result.step == 1
     losses = {"softmax": "softmax_loss", "sigmoid": "sigmoid_loss", "mono": "log_probability_loss"}
-    assert trainer.model.ranking_loss.__name__ in [
+    assert trainer.model.loss_fn.__name__ in [
         name for kind, name in losses.items() if kind in recipe
     ]
 
@@ -115,7 +115,7 @@ def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
     bindings = [*SHRUNK, f"MODEL_DIR={tmp_path / 'm'}", f"DATA_DIR={files}"]
     bindings += [f"VOCABULARY_FILE={vocabulary_file}"]
     if head == "monot5":
-        bindings += ["heads.monot5_head.true='list'", "heads.monot5_head.false='int'"]
+        bindings += ["monot5.monot5_head.true='list'", "monot5.monot5_head.false='int'"]
     assert config.configured_trainer([str(recipe)], bindings).train().step == 1
 
 
@@ -156,7 +156,7 @@ def test_the_learning_rate_macro_reaches_the_optimizer(
     trainer = trainer_of("msmarco_qna_softmax", files, vocabulary_file, tmp_path, *more)
     before = jax.device_get(jax.jit(trainer._variables)()["params"])
     trainer.train()
-    after = model_folder.load_params(trainer.model_dir, trainer.model, 1)
+    after = model_folder.open_folder(trainer.model_dir, 1).params()
     same = jax.tree.map(np.array_equal, after, before)
     assert all(jax.tree.leaves(same)) == (learning_rate == 0.0)
 

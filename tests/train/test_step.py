@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from t5rank.models import heads, network
+from t5rank.models import network
 from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.train import layouts, optimizers
 from t5rank.train.step import CompiledStep, batch_sums, make_train_step
 
@@ -19,9 +20,7 @@ CONFIG = network.T5Config(
     head_dim=8,
     mlp_dim=8,
 )
-MODEL = RankingModel(
-    network.EncoderScorer(CONFIG), heads.EncoderHead(), optimizer_def=optimizers.adamw()
-)
+MODEL = RankingModel(EncoderScorer(CONFIG), EncoderHead())
 
 
 def padded(lengths, input_length=16):
@@ -50,7 +49,7 @@ def test_a_program_is_compiled_once_a_shape_and_its_memory_is_said(caplog):
     variables = MODEL.get_initial_variables(
         jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)}
     ).unfreeze()
-    optimizer = MODEL.optimizer_def.create(variables["params"])
+    optimizer = optimizers.adamw().create(variables["params"])
     step = CompiledStep(make_train_step(MODEL, lambda _: jnp.float32(0.1)))
     with caplog.at_level("INFO", logger="t5rank"):
         for batch in (LISTS, LISTS, padded([[3, 5]])):

@@ -2,17 +2,16 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import flax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from t5rank.checkpoints import LazyArray
-from t5rank.models.heads import MonoT5Head
-from t5rank.models.ranking import RankingModel
-from t5rank.text.prompts import PairEncoder
+from t5rank.types import PyTree
+
+if TYPE_CHECKING:
+    from t5rank.models.ranking import RankingModel
+    from t5rank.text.prompts import PairEncoder
 
 QUERY = "What is the capital of France?"
 DOCUMENT = "Paris is the capital of France and its largest city."
@@ -21,19 +20,15 @@ _TOKENS = 512
 _log = logging.getLogger(__name__)
 
 
-def warn_of_unlikely_answers(
-    model: RankingModel, encoder: PairEncoder, arrays: Mapping[str, LazyArray]
-) -> None:
+def warn_of_unlikely_answers(model: "RankingModel", encoder: "PairEncoder", params: PyTree) -> None:
     """Warns where the two words of a monoT5 head together get less than a tenth of the softmax.
 
     Args:
       model: the model.
       encoder: its tokenization.
-      arrays: its parameters, which are all read.
+      params: its parameters.
     """
-    if not isinstance(model.head, MonoT5Head):
-        return
-    shares = answer_shares(model, encoder, arrays)
+    shares = answer_shares(model, encoder, params)
     words = encoder.vocabulary.words
     false, true = model.head.false_id, model.head.true_id
     share = float(shares[false] + shares[true])
@@ -51,15 +46,10 @@ def warn_of_unlikely_answers(
         )
 
 
-def answer_shares(
-    model: RankingModel, encoder: PairEncoder, arrays: Mapping[str, LazyArray]
-) -> np.ndarray:
+def answer_shares(model: "RankingModel", encoder: "PairEncoder", params: PyTree) -> np.ndarray:
     """The softmax over the whole vocabulary, float32 `[rows]`, at the first decoder step."""
     config = dataclasses.replace(model.module.config, dtype="float32")  # type: ignore[attr-defined]
-    values = {name: jnp.asarray(array.as_float32().read()) for name, array in arrays.items()}
-    params = flax.traverse_util.unflatten_dict(values, sep="/")
     pair = dataclasses.replace(encoder, max_length=_TOKENS).encode(QUERY, [DOCUMENT])[0]
-    rows = jnp.arange(config.vocab_size)
     network = jax.jit(model.module.clone(config=config).apply)
-    logits = network({"params": params}, pair.tokens[None], rows)
+    logits = network({"params": params}, pair.tokens[None])
     return np.asarray(jax.nn.softmax(logits[0, 0]))

@@ -6,8 +6,9 @@ import flax
 import jax
 import pytest
 
-from t5rank.model_folder import folder
-from t5rank.models import heads, network, partitioning, ranking
+from t5rank.model_folder import opening
+from t5rank.models import network, partitioning, ranking, rankt5
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 CONFIG = network.T5Config(
     vocab_size=64,
@@ -28,14 +29,14 @@ NO_LAYERS = dataclasses.replace(CONFIG, num_encoder_layers=0, num_decoder_layers
         network.Transformer(CONFIG),
         network.Transformer(PER_LAYER),
         network.Transformer(NO_LAYERS),
-        network.EncoderScorer(CONFIG),
+        EncoderScorer(CONFIG),
     ],
 )
 def test_shapes_and_axes_are_those_of_the_whole_network(module):
-    head = heads.EncoderHead() if hasattr(module, "pooling") else heads.RankT5Head(40)
+    head = EncoderHead() if hasattr(module, "pooling") else rankt5.RankT5Head(40)
     model = ranking.RankingModel(module, head)
     batch = {"encoder_input_tokens": (1, 1, 8)}
     whole = jax.eval_shape(lambda: model.get_initial_variables(jax.random.key(0), batch))
-    params, axes = folder._shapes_and_axes(model)
+    params, axes = opening._shapes_and_axes(model)
     assert params == flax.core.unfreeze(whole["params"])
     assert axes == partitioning.axis_names(whole["params_axes"])

@@ -6,13 +6,7 @@ which; TWOLAR's authors name the token ids 6136 and 1176, which are "false" and 
 """
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
-
-from etils import epath
-
-from t5rank.checkpoints.huggingface_config import CONFIG
-from t5rank.formats.json_files import read_object_if_any
 
 
 class Words(NamedTuple):
@@ -50,27 +44,10 @@ def parse(text: str) -> Words:
     return Words(*(int(word) if word.isascii() and word.isdigit() else word for word in words))
 
 
-def known_words(folder: epath.Path) -> tuple[str, Words] | None:
-    """A model's published name and its words, where a Hugging Face folder says that name.
-
-    The folder's own name counts first (that of the hub's cache too), then `_name_or_path` in its
-    `config.json`, then the title of its README.md and what that loads.
-    """
-    for name in _names(folder):
-        for pattern, words in _KNOWN.items():
-            if re.fullmatch(pattern, name.rsplit("/", 1)[-1], re.IGNORECASE):
-                return name, words
+def known_words(name: str) -> Words | None:
+    """The words of a published model, by its name on the hub, with its owner or without."""
+    short = name.rsplit("/", 1)[-1]
+    for pattern, words in _KNOWN.items():
+        if re.fullmatch(pattern, short, re.IGNORECASE):
+            return words
     return None
-
-
-def _names(folder: epath.Path) -> Iterator[str]:
-    yield folder.name
-    if folder.parent.name == "snapshots":  # models--OWNER--NAME/snapshots/COMMIT
-        yield folder.parent.parent.name.rsplit("--", 1)[-1]
-    yield str(read_object_if_any(folder / CONFIG).get("_name_or_path", "")).rstrip("/")
-    card = folder / "README.md"
-    if card.is_file():
-        text = card.read_bytes().decode(errors="replace")
-        yield from re.findall(r"^# +(\S+) *$", text, re.MULTILINE)[:1]
-        yield from re.findall(r"""from_pretrained\(\s*["']([^"']+)["']""", text)
-        yield from re.findall(r"""model_name *= *["']([^"']+)["']""", text)

@@ -1,0 +1,12 @@
+"""The metrics of training and validation, where a recipe names no others."""
+
+import functools
+from collections.abc import Mapping
+
+from t5rank import metrics
+from t5rank.types import MetricFn
+
+DEFAULT_METRIC_FNS: Mapping[str, MetricFn] = {
+    "ndcg@10": functools.partial(metrics.ndcg_metric, topn=10),
+    "mrr@10": functools.partial(metrics.mrr_metric, topn=10),
+}
