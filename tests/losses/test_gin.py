@@ -1,5 +1,6 @@
-"""Every file of gin/losses gives a LOSS_FN that a model trains with."""
+"""Every loss of gin/losses, or of runs/losses.gin, is a LOSS_FN that a model trains with."""
 
+import re
 from pathlib import Path
 
 import gin
@@ -12,7 +13,9 @@ from t5rank import losses
 from t5rank.losses.combinations import takes
 from t5rank.models import heads, network
 
-FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
+GIN = Path(__file__).parents[2] / "gin"
+FILES = sorted((GIN / "losses").glob("*.gin"))
+PLAIN = re.findall(r"@losses\.(\w+),", (GIN / "runs/losses.gin").read_text())
 CONFIG = network.T5Config(
     vocab_size=50,
     emb_dim=8,
@@ -24,23 +27,26 @@ CONFIG = network.T5Config(
 )
 RECIPE = """
 from __gin__ import dynamic_registration
-include 't5rank/configs/losses/{}.gin'
+{}
 from t5rank.models import ranking
 ranking.RankingModel.loss_fn = %LOSS_FN
 """
 
 
 def model_of(name):
-    gin.parse_config(RECIPE.format(name))
+    plain = f"from t5rank import losses\nLOSS_FN = @losses.{name}"
+    gin.parse_config(
+        RECIPE.format(plain if name in PLAIN else f"include 't5rank/configs/losses/{name}.gin'")
+    )
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
     network_and_head = network.EncoderScorer(CONFIG, pooling="mean"), heads.EncoderHead()
-    if name == "log_probability":  # of scores that are such
+    if name == "log_probability_loss":  # of scores that are such
         network_and_head = network.Transformer(CONFIG), heads.MonoT5Head(true_id=3, false_id=4)
     return gin.get_configurable("ranking.RankingModel")(*network_and_head)
 
 
-@pytest.mark.parametrize("name", [file.stem for file in FILES])
+@pytest.mark.parametrize("name", [*PLAIN, *(file.stem for file in FILES)])
 def test_loss_has_a_gradient_and_microbatches_add_up_to_it(name):
     rng = np.random.default_rng(0)
     batch = {
@@ -67,8 +73,8 @@ def test_loss_has_a_gradient_and_microbatches_add_up_to_it(name):
         assert total == pytest.approx(float(value), rel=1e-4, abs=1e-6)
 
 
-def test_there_is_a_file_for_every_loss():
-    texts = " ".join(file.read_text() for file in FILES)
+def test_a_recipe_can_have_every_loss():
+    texts = " ".join(file.read_text() for file in FILES) + "".join(f"losses.{n} " for n in PLAIN)
     names = [n for n in losses.__all__ if n.endswith(("_loss", "_lambdaweight"))]
     missing = {n for n in names if f"losses.{n}" not in texts}
     assert missing == {"pairwise_loss", "metric_lambdaweight"}  # they need a function to be given

@@ -13,8 +13,8 @@ import small_runs
 RECIPE = """
 include 't5rank/configs/models/t5_1_1_tiny.gin'
 include 't5rank/configs/models/rankt5.gin'
-include 't5rank/configs/losses/softmax.gin'
 include 't5rank/configs/tasks/jsonl.gin'
+LOSS_FN = @losses.softmax_loss
 VOCAB_SIZE = 1152
 LIST_SIZE = 5
 INPUT_LENGTH = 48
