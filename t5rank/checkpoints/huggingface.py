@@ -9,9 +9,7 @@ length) and, for the encoder head, `score_head.safetensors` with `weight` `[1, d
 `[1]`; its README.md says how to compute the score.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from etils import epath
@@ -19,7 +17,7 @@ from etils import epath
 from t5rank.checkpoints import architecture, huggingface_config, safetensors_files, torch_files
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.checkpoints.sources import LazyArray, Source
-from t5rank.formats.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object, read_object_if_any, write_json
 from t5rank.models import network
 from t5rank.models.network import T5Config
 from t5rank.text import added_tokens
@@ -257,8 +255,3 @@ def _write_shards(folder: epath.Path, tensors: Mapping[str, LazyArray], shard_by
         where |= dict.fromkeys(shard, file)
     index = {"metadata": {"total_size": total}, "weight_map": where}
     write_json(folder / "model.safetensors.index.json", index)
-
-
-def write_json(file: epath.Path, value: Any) -> None:
-    """Writes JSON for people to read, too."""
-    file.write_text(json.dumps(value, indent=2) + "\n")

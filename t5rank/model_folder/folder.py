@@ -26,9 +26,10 @@ from jax.sharding import Mesh
 from t5rank import checkpoints
 from t5rank.checkpoints import found
 from t5rank.checkpoints.opening import VOCABULARY
-from t5rank.checkpoints.paths import BEST, load_best, path, write_text
+from t5rank.checkpoints.paths import BEST, load_best, path
 from t5rank.checkpoints.paths import chosen_step as chosen_step
-from t5rank.formats.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object, read_object_if_any, write_json
+from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
 from t5rank.models import heads, network, partitioning
 from t5rank.models.ranking import RankingModel
@@ -38,7 +39,6 @@ from t5rank.text.vocabulary import Vocabulary
 from t5rank.types import PyTree
 
 CONFIG = "config.json"
-RUN = "run.json"
 CARD = "README.md"
 ONNX = "model.onnx"
 FORMAT = 1
@@ -74,8 +74,8 @@ def save_config(
         (folder / VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
         tokenizer = folder / added_tokens.CONFIG
         if vocabulary.added_tokens or tokenizer.is_file():
-            _write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
-    _write_json(folder / CONFIG, config)
+            write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
+    write_json(folder / CONFIG, config)
 
 
 def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
@@ -183,22 +183,7 @@ def _network(config: Mapping[str, Any]) -> nn.Module:
 
 def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:
     """Writes down which checkpoint is the best one: `step`, `metric` and `value`."""
-    _write_json(path(directory) / BEST, best)
-
-
-def save_run(directory: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
-    """Writes `run.json`."""
-    _write_json(path(directory) / RUN, run)
-
-
-def load_run(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `run.json` holds; None where no run of `t5rank train` has ended.
-
-    Raises:
-      ValueError: the file is damaged.
-    """
-    file = path(directory) / RUN
-    return read_object(file, advice=_WRITTEN_ANEW) if file.is_file() else None
+    write_json(path(directory) / BEST, best)
 
 
 def save_card(directory: str | os.PathLike[str], card: str) -> None:
@@ -265,7 +250,3 @@ def _shapes_and_axes(model: RankingModel) -> tuple[PyTree, PyTree]:
                 layer = tree[stack]["layers_0"]
                 tree[stack] |= {f"layers_{i}": layer for i in range(count)}
     return params, axes
-
-
-def _write_json(file: epath.Path, value: Any) -> None:
-    write_text(file, json.dumps(value, indent=2) + "\n")

@@ -16,11 +16,12 @@ from t5rank.checks import check_boolean, check_integer, check_text
 from t5rank.inference.scoring import PairScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
+from t5rank.runs import records
 from t5rank.tasks import lists
 from t5rank.tasks.preprocessors import UNCUT, check_lengths, input_length, list_size
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import data, optimizers, preflight, records, resuming, settings
+from t5rank.train import data, optimizers, preflight, resuming, settings
 from t5rank.train.interrupt import Interrupt
 from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked

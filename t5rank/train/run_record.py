@@ -19,8 +19,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.paths import checkpoint_name
+from t5rank.runs import records
 from t5rank.tasks import lists
-from t5rank.train import records
 
 if TYPE_CHECKING:
     from t5rank.train.loop import Trainer

@@ -13,6 +13,7 @@ from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
 from t5rank.model_folder import model_card
 from t5rank.model_folder.convert import convert
+from t5rank.runs.run_file import load_run
 from t5rank.tasks import lists
 from t5rank.train import data
 
@@ -80,14 +81,14 @@ def test_the_record_counts_what_was_repaired(make_trainer, vocabulary_file, tmp_
     task = lists.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
     trainer = make_trainer(mixture_or_task_name=task, train_steps=2, eval_period=0)
     trainer.train()
-    assert model_folder.load_run(trainer.model_dir)["irregular_data"] == {
+    assert load_run(trainer.model_dir)["irregular_data"] == {
         "dirty": {"empty_documents": 1, "duplicate_documents_merged": 1}
     }
 
 
 def test_the_record_adds_up_what_was_logged(trained):
     trainer, result = trained
-    run = model_folder.load_run(trainer.model_dir)
+    run = load_run(trainer.model_dir)
     logged = records(trainer, "train")
     assert (run["steps"], run["reason"]) == (6, "finished")
     assert run["documents"] == 6 * 8 * 4
