@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -21,12 +21,29 @@ from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
+from t5rank.data.jsonl import read_jsonl
 from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
 _NO_LABEL = -1  # what Hugging Face has for a missing `is_selected`
+
+
+def qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
+    """The function that reads a source of QnA's lists.
+
+    Args:
+      path: raw columnar JSON, plain or gzipped; `.jsonl` rows; `.parquet`; FOLDER:SPLIT of a
+        dataset that TFDS prepared; or a folder of lists (see `t5rank.data.folder`).
+    """
+    if tfds_info(path):
+        return read_qna_tfds
+    if os.path.isdir(path):
+        return read_jsonl
+    if path.endswith(".parquet"):
+        return read_qna_parquet
+    return read_qna_rows if ".jsonl" in path else read_qna_columnar
 
 
 def read_qna_columnar(

@@ -17,7 +17,7 @@ from t5rank.inference.scoring import PairScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
 from t5rank.runs import records
-from t5rank.tasks import lists
+from t5rank.tasks import registry
 from t5rank.tasks.preprocessors import UNCUT, check_lengths, input_length, list_size
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
@@ -125,7 +125,7 @@ class Trainer:
                 f"BATCH_SIZE has {self.batch_size} lists; expected a multiple of {self.groups}, "
                 "the data-parallel devices times the microbatches."
             )
-        vocabulary_file, prompt = lists.text_settings(self.mixture_or_task_name)
+        vocabulary_file, prompt = registry.text_settings(self.mixture_or_task_name)
         self.encoder = PairEncoder(
             Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
         )
@@ -161,7 +161,9 @@ class Trainer:
             )
 
     def _validation(self) -> Validation:
-        if lists.text_settings(self.eval_task) != lists.text_settings(self.mixture_or_task_name):
+        if registry.text_settings(self.eval_task) != registry.text_settings(
+            self.mixture_or_task_name
+        ):
             raise ValueError(
                 f"Task '{self.eval_task}' has another prompt or vocabulary than "
                 f"'{self.mixture_or_task_name}'; expected the same."
@@ -199,7 +201,7 @@ class Trainer:
                     "expected one task."
                 )
             return {tasks[0]: self.eval_qrels}
-        found = {task: lists.split_files(task)[self.eval_split].get("qrels") for task in tasks}
+        found = {task: registry.split_files(task)[self.eval_split].get("qrels") for task in tasks}
         return {task: file for task, file in found.items() if file is not None}
 
     def train(self) -> TrainResult:

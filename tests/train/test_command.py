@@ -31,10 +31,10 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import small_runs
 from pathlib import Path
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 from t5rank.train import data
 splits = {"train": "train.jsonl"}
-task = lists.jsonl_task(".", splits, sys.argv[1], name="broken")
+task = jsonl.jsonl_task(".", splits, sys.argv[1], name="broken")
 try:
     list(data.train_batches(task, small_runs.LENGTHS, 4, 0))
 except ValueError as error:

@@ -14,7 +14,7 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.model_folder import model_card
 from t5rank.model_folder.convert import convert
 from t5rank.runs.run_file import load_run
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 from t5rank.train import data
 
 
@@ -78,7 +78,7 @@ def test_the_record_counts_what_was_repaired(make_trainer, vocabulary_file, tmp_
     dirty = RankedList("q", "list", *zip(*documents, strict=True), labels=(1.0, 0.0, 0.0))
     write_jsonl(tmp_path / "train.jsonl", [dirty, *(ranked_list(i, "train") for i in range(9))])
     splits = {"train": "train.jsonl"}
-    task = lists.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
+    task = jsonl.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
     trainer = make_trainer(mixture_or_task_name=task, train_steps=2, eval_period=0)
     trainer.train()
     assert load_run(trainer.model_dir)["irregular_data"] == {
