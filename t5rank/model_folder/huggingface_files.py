@@ -65,13 +65,15 @@ def write_head(
       run: `run.json` of the model, where it has one.
     """
     write_json(folder / huggingface.SETTINGS, settings)
-    card = transformers_card(model, encoder)
+    card = transformers_card(model, encoder, run)
     if run is not None:
         card = "\n\n".join([card.rstrip(), *model_card.training_sections(run)]) + "\n"
     write_text(folder / "README.md", card)
 
 
-def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
+def transformers_card(
+    model: RankingModel, encoder: PairEncoder, run: Mapping[str, Any] | None = None
+) -> str:
     """README.md: how to compute this model's score with transformers."""
     head = model.head
     if isinstance(head, heads.EncoderHead):
@@ -85,7 +87,7 @@ def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
         score = _LOGITS + f"    return logits[:, {head.token_id}]"
     untied = loader != "T5EncoderModel" and not model.module.config.logits_via_embedding
     card = _CARD.format(
-        head=model_card.head("transformers"),
+        head=model_card.head("transformers", run=run),
         loader=loader,
         load=load,
         score=score,

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.formats.numbers import shown
+from t5rank.formats.tables import markdown_table
+from t5rank.model_folder.model_index import model_index
 from t5rank.models import heads, network
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder
@@ -25,7 +27,7 @@ def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
       run: `run.json`, see `t5rank.train.run_record`.
     """
     sections = [
-        head("t5rank", run["training"]["initial_checkpoint"]),
+        head("t5rank", run["training"]["initial_checkpoint"], run),
         WRITTEN,
         f"# T5 reranker, {run['training']['loss']}",
         _state(run),
@@ -39,13 +41,15 @@ def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def head(library: str, base_model: str | None = None) -> str:
-    """The YAML block that the hub reads."""
+def head(library: str, base_model: str | None = None, run: Run | None = None) -> str:
+    """The YAML block that the hub reads, with the best figure of a run."""
     lines = [f"library_name: {library}", "pipeline_tag: text-ranking", "tags: [t5rank, reranker]"]
     if library == "t5rank":
         lines.append("# license: the one you choose")
     if base_model is not None:
         lines.append(f"base_model: {base_model!r}  # its folder's name: make it the hub's")
+    if run is not None and run["best"] is not None:
+        lines.append(f"model-index: {model_index(run)}")
     return "\n".join(["---", *lines, "---"])
 
 
@@ -183,12 +187,8 @@ def _number(value: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|")
+    lines = [header, *([str(cell) for cell in row] for row in rows)]
+    return markdown_table(lines, text_columns=None, padded=False)
 
 
 _USE = """\

@@ -13,6 +13,7 @@ from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
 from t5rank.checks import check_boolean, check_integer, check_text
+from t5rank.evaluation import DEFAULT_MEASURES
 from t5rank.inference.scoring import PairScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
@@ -98,7 +99,7 @@ class Trainer:
     eval_queries: int | None = None
     eval_topn: int | None = None
     eval_qrels: str | None = None
-    eval_measures: str = "RR@10 nDCG@10"
+    eval_measures: str = DEFAULT_MEASURES
     eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1

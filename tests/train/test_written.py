@@ -103,6 +103,9 @@ def test_the_card_is_one_for_the_hub(trained):
     assert card.data.library_name == "t5rank"
     assert card.data.pipeline_tag == "text-ranking"
     assert card.data.base_model is None
+    best = model_folder.load_best(trained[0].model_dir)
+    (figure,) = card.data.eval_results
+    assert (figure.metric_type, figure.metric_value) == (best["metric"], best["value"])
     assert "| train | small | lists `train.jsonl` |" in card.text
 
 
