@@ -46,7 +46,7 @@ class QnaSource:
         self.paths = dict(zip(names, (tfds_info(file) or file for file in self.files), strict=True))
 
     def settings(self) -> dict[str, Any]:
-        """See `Source`."""
+        """See `BlockSource`."""
         splits = [file.rpartition(":")[2] for file in self.files if tfds_info(file)]
         return {
             "lists": "qna",
@@ -56,13 +56,13 @@ class QnaSource:
         }
 
     def total(self) -> None:
-        """See `Source`; a stream's length is not known."""
+        """See `BlockSource`; a stream's length is not known."""
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `Source`; labels say all."""
+        """See `BlockSource`; labels say all."""
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
-        """See `Source`."""
+        """See `BlockSource`."""
         counts: Counter[str] = Counter()
         before: Counter[str] = Counter()
         lists: list[RankedList] = []
@@ -75,7 +75,7 @@ class QnaSource:
             yield StreamBlock(lists, _repairs(counts - before))
 
     def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
-        """See `Source`."""
+        """See `BlockSource`."""
         counts.update(block.counts)
         yield from block.lists
 

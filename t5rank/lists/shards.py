@@ -18,8 +18,8 @@ from t5rank.data.folder import UNFINISHED, shard_name
 from t5rank.data.jsonl import json_line
 from t5rank.data.ranked_list import RankedList
 from t5rank.formats.json_files import write_json
-from t5rank.lists.contamination import Contamination, EvaluationSet
-from t5rank.lists.sources import Source
+from t5rank.lists.contamination import Contamination, HeldOutSet
+from t5rank.lists.sources import BlockSource
 from t5rank.lists.trec_files import KINDS, TrecParts
 
 COMPRESSION = 3  # of 1 to 9: 5 takes a tenth longer for files 6% smaller
@@ -39,11 +39,11 @@ class Writer:
       exclude_contaminated: whether lists of which something is found there are left out.
     """
 
-    source: Source
+    source: BlockSource
     folder: str
     lists_per_shard: int = 1000
     drop_without_relevant: bool = False
-    evaluation_sets: tuple[EvaluationSet, ...] = ()
+    evaluation_sets: tuple[HeldOutSet, ...] = ()
     exclude_contaminated: bool = False
 
     @property

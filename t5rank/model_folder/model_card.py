@@ -15,10 +15,10 @@ from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder
 
 WRITTEN = "<!-- Written by t5rank. Without this line the file is yours, and stays as it is. -->"
-Run = Mapping[str, Any]
+RunRecord = Mapping[str, Any]
 
 
-def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
+def model_card(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
     """README.md of a trained model.
 
     Args:
@@ -41,7 +41,7 @@ def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def head(library: str, base_model: str | None = None, run: Run | None = None) -> str:
+def head(library: str, base_model: str | None = None, run: RunRecord | None = None) -> str:
     """The YAML block that the hub reads, with the best figure of a run."""
     lines = [f"library_name: {library}", "pipeline_tag: text-ranking", "tags: [t5rank, reranker]"]
     if library == "t5rank":
@@ -53,7 +53,7 @@ def head(library: str, base_model: str | None = None, run: Run | None = None) ->
     return "\n".join(["---", *lines, "---"])
 
 
-def training_sections(run: Run) -> list[str]:
+def training_sections(run: RunRecord) -> list[str]:
     """Data, training, figures, cost, limits and versions, each after its heading."""
     return [
         "## Training data",
@@ -71,7 +71,7 @@ def training_sections(run: Run) -> list[str]:
     ]
 
 
-def _state(run: Run) -> str:
+def _state(run: RunRecord) -> str:
     if run["reason"] == "interrupted":
         return (
             f"**Interrupted at step {run['steps']:,} of {run['train_steps']:,}: this is not a "
@@ -80,7 +80,7 @@ def _state(run: Run) -> str:
     return ""
 
 
-def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
+def _network(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
     config = model.module.config  # type: ignore[attr-defined]
     layers = f"encoder of {config.num_encoder_layers} layers"
     if not isinstance(model.module, network.EncoderScorer):
@@ -113,7 +113,7 @@ def _score(model: RankingModel, encoder: PairEncoder) -> str:
     return f"logit of token {model.head.token_id} at the first decoder step"
 
 
-def _data(run: Run) -> str:
+def _data(run: RunRecord) -> str:
     settings = run["training"]
     parts = {"train": settings["data"], "validation": settings["validation_data"]}
     rows = [
@@ -125,7 +125,7 @@ def _data(run: Run) -> str:
     return f"{table}\n\nTraining lists have up to {settings['list_size']} documents."
 
 
-def _training(run: Run) -> str:
+def _training(run: RunRecord) -> str:
     settings = run["training"]
     start = settings["initial_checkpoint"]
     rows = {
@@ -142,7 +142,7 @@ def _training(run: Run) -> str:
     return f"{_table(['', ''], rows.items())}\n\nAll settings: `config.gin`."
 
 
-def _figures(run: Run) -> str:
+def _figures(run: RunRecord) -> str:
     best, metrics = run["best"], run["validation"]
     if not metrics:
         return "It was not validated."
@@ -168,7 +168,7 @@ def _figures(run: Run) -> str:
     return "\n\n".join([" ".join(lines), _table(["metric", "value"], rows), _RULES])
 
 
-def _cost(run: Run) -> str:
+def _cost(run: RunRecord) -> str:
     seconds, peak = run["seconds"], run["peak_operations_per_second"]
     rows = {
         "devices": f"{run['devices']} x {run['device_kind']}",

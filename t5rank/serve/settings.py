@@ -10,7 +10,7 @@ KEYS_VARIABLE = "T5RANK_API_KEYS"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Settings of one server; every one is an option of `t5rank serve`.
 
     Attributes:

@@ -27,7 +27,7 @@ from t5rank.train.interrupt import Interrupt
 from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked
 from t5rank.train.reporting import Reporter
-from t5rank.train.run import Run, TrainResult
+from t5rank.train.run import TrainingRun, TrainResult
 from t5rank.train.validation import Validation
 from t5rank.types import PyTree
 
@@ -234,7 +234,7 @@ class Trainer:
             reporter.start(step, size, logged)
             best = self.best_so_far(logged, record["validated_since"])
             validated = records.is_validated(logged, step)
-            return Run(self, optimizer, saver, reporter, interrupt, best, validated).run()
+            return TrainingRun(self, optimizer, saver, reporter, interrupt, best, validated).run()
 
     def best_so_far(
         self, logged: Sequence[records.Record], since: int = 0

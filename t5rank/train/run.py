@@ -53,7 +53,7 @@ class TrainResult:
     signalled: bool = False
 
 
-class Run:
+class TrainingRun:
     """One run of a trainer: what changes from step to step."""
 
     def __init__(

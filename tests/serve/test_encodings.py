@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 BODY = json.dumps({"query": "q", "documents": ["a list", "b" * 5000]}).encode()
 LIMIT = 10_000
@@ -20,7 +20,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 def post(content: bytes, encoding: str):
-    client = TestClient(make_app(Settings({"m": "nowhere"}, max_body_bytes=LIMIT)))
+    client = TestClient(make_app(ServerSettings({"m": "nowhere"}, max_body_bytes=LIMIT)))
     response = client.post("/rerank", content=content, headers={"Content-Encoding": encoding})
     assert client.app.state.t5rank.bodies.held == 0
     return response
