@@ -65,9 +65,9 @@ def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> 
     return found
 
 
-def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
+def _parsed(text: bytes, place: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
     if not text.strip():
-        raise ValueError(f"{where} is empty; expected a JSON object. {advice}".rstrip())
+        raise ValueError(f"{place} is empty; expected a JSON object. {advice}".rstrip())
     try:
         value = json.loads(text.decode())
         missing = [key for key in keys if key not in value] if isinstance(value, dict) else [*keys]
@@ -75,6 +75,6 @@ def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict
             raise ValueError(f"no key '{missing[0]}'" if missing else "no object")
     except ValueError as error:
         raise ValueError(
-            f"{where} is damaged ({error}); expected a JSON object. {advice}".rstrip()
+            f"{place} is damaged ({error}); expected a JSON object. {advice}".rstrip()
         ) from None
     return value
