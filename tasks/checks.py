@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from t5rank.data.errors import DataError
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import lists
+from t5rank.tasks import registry
+from t5rank.tasks.examples import teacher_scores
 from t5rank.text.prompts import PairEncoder
 
 CHECKED_BYTES = 64 << 20
@@ -71,18 +72,18 @@ def check_lists(
     if use_cached:
         _check_cache(task, split)
         return None
-    encoder = dataclasses.replace(encoder, strict=lists.is_strict(task))
+    encoder = dataclasses.replace(encoder, strict=registry.is_strict(task))
     is_whole = _bytes(task, split) <= CHECKED_BYTES
-    teacher = lists.uses_teacher(task) and split == lists.TRAIN
+    teacher = registry.uses_teacher(task) and split == registry.TRAIN
     labels, query_ids, relevant = [], set(), 0
     for ranked in _read(task, split, None if is_whole else CHECKED_LISTS):
         _check_query(ranked, encoder)
-        of_loss = lists.teacher_scores(ranked) if teacher else ranked.labels
+        of_loss = teacher_scores(ranked) if teacher else ranked.labels
         labels.append(np.asarray(of_loss, np.float32))
         query_ids.add(ranked.query_id)
         relevant += ranked.has_relevant
     if not labels:
-        what = "training list" if split == lists.TRAIN else f"list in '{split}'"
+        what = "training list" if split == registry.TRAIN else f"list in '{split}'"
         raise ValueError(
             f"Task '{task}' has no {what}; expected at least one. Are the files empty, or do "
             "KEEP_WITHOUT_RELEVANT = False and the qrels leave none?"
@@ -105,7 +106,7 @@ def _read(task: str, split: str, number: int | None) -> Iterator[RankedList]:
 
 def _bytes(task: str, split: str) -> int:
     """Of the split's files, as text."""
-    files = lists.split_files(task)[split].values()
+    files = registry.split_files(task)[split].values()
     paths = [
         os.path.join(path, name)
         for path in files

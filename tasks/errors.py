@@ -58,14 +58,14 @@ def collector() -> ReadErrors | None:
 
 
 @contextlib.contextmanager
-def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> Iterator[None]:
+def clear_errors(errors: ReadErrors | None = None, place: str | None = None) -> Iterator[None]:
     """Raises the errors of readers and preprocessors of datasets made or read within it.
 
     What a reader raised is raised as it was; a preprocessor's check gives its sentence.
 
     Args:
       errors: what the readers of the datasets raised, where they were made in another such block.
-      where: what is read, for errors that do not say it.
+      place: what is read, for errors that do not say it.
 
     Raises:
       ValueError: a preprocessor's check failed, or TensorFlow could not read a file.
@@ -76,7 +76,7 @@ def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> 
     try:
         yield
     except tf.errors.OpError as error:
-        said = _plain(error, where)  # raised below: the context would hold TensorFlow's frames
+        said = _plain(error, place)  # raised below: the context would hold TensorFlow's frames
     finally:
         _collector.reset(token)
     if said is None:
@@ -86,25 +86,25 @@ def clear_errors(errors: ReadErrors | None = None, where: str | None = None) -> 
     raise said
 
 
-def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
+def elements(make: Callable[[], tf.data.Dataset], place: str) -> Iterator[Any]:
     """The elements of the dataset that `make` makes, as numpy arrays.
 
     Args:
       make: makes it.
-      where: what is read, for errors that do not say it.
+      place: what is read, for errors that do not say it.
 
     Raises:
       ValueError: see `clear_errors`; what a reader raises comes as soon as it is known.
     """
     errors = ReadErrors()
-    with clear_errors(errors, where):
+    with clear_errors(errors, place):
         try:
             iterator = make().as_numpy_iterator()
         except AssertionError as error:  # seqio's, such as that of a task without a cache
-            raise ValueError(f"Data of {where} cannot be read: {error}") from None
+            raise ValueError(f"Data of {place} cannot be read: {error}") from None
     try:
         while True:
-            with clear_errors(errors, where):
+            with clear_errors(errors, place):
                 element = next(iterator, _END)
             if element is _END:
                 return
@@ -113,22 +113,22 @@ def elements(make: Callable[[], tf.data.Dataset], where: str) -> Iterator[Any]:
         del iterator  # an error's traceback holds this frame, and may outlive everything
 
 
-def _plain(error: tf.errors.OpError, where: str | None) -> ValueError:
+def _plain(error: tf.errors.OpError, place: str | None) -> ValueError:
     found = _ASSERTION.search(error.message)
     if found is None:
         message = re.sub(r"\{\{.*?\}\}", "", error.message).strip()  # the graph's own names
         what = re.split(r"\n|\s*\[\[|\s*\[Op:", message, maxsplit=1)[0].rstrip(".")
         return ValueError(
-            f"Data of {where or 'a task'} cannot be read: {what or type(error).__name__}."
+            f"Data of {place or 'a task'} cannot be read: {what or type(error).__name__}."
         )
     said = re.sub(r"\\(.)", r"\1", found[1])  # TensorFlow escapes quotes
     fact, no_room, _ = said.partition(f" {NO_ROOM}.")
     plain = cut_query_error(fact) if no_room else ValueError(said)
-    return plain if where is None else placed(plain, where)
+    return plain if place is None else placed(plain, place)
 
 
-def placed(error: ValueError, where: str) -> ValueError:
+def placed(error: ValueError, place: str) -> ValueError:
     """An error about a list, with what the list is of."""
     if isinstance(error, DataError):
-        return error.placed(f"Where: {where}.")
-    return ValueError(f"{error} Where: {where}.")
+        return error.placed(f"Where: {place}.")
+    return ValueError(f"{error} Where: {place}.")

@@ -1,6 +1,6 @@
 """seqio preprocessors: a list of texts becomes a list of token rows, labels and a mask.
 
-They take the examples of `t5rank.tasks.lists.list_source`: one query's candidates, with the keys
+They take the examples of `t5rank.tasks.examples.list_source`: one query's candidates, with the keys
 `query_id`, `query`, `doc_ids`, `documents`, `labels`, `is_training` and, where a teacher's scores
 are learned, `targets_of_loss`.
 """

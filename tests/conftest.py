@@ -50,10 +50,12 @@ def own_tasks_and_gin():
     before = _registered_tasks()
     yield
     for name in _registered_tasks() - before:
+        from t5rank.tasks import mixtures, registry
+
         sys.modules["seqio"].TaskRegistry.remove(name)
         sys.modules["seqio"].MixtureRegistry.remove(name)
-        sys.modules["t5rank.tasks.lists"]._registered.pop(name, None)
-        sys.modules["t5rank.tasks.lists"]._mixtures.pop(name, None)
+        registry._registered.pop(name, None)
+        mixtures._mixtures.pop(name, None)
     if "gin" in sys.modules:
         sys.modules["gin"].clear_config()
 

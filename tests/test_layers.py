@@ -24,6 +24,7 @@ ROOMS = (  # from the lowest: a room imports itself and those before it
     "data",
     "text",
     "models",
+    "runs",
     "checkpoints",
     "model_folder",
     "inference",

@@ -45,7 +45,7 @@ def test_the_wheel_holds_every_gin_file_and_the_tasks(distributions):
     assert {f"t5rank/configs/{file.as_posix()}" for file in GIN} <= names
     assert {
         "t5rank/tasks/msmarco.py",
-        "t5rank/tasks/lists.py",
+        "t5rank/tasks/registry.py",
         "t5rank/py.typed",
         "t5rank/report/page.html",
     } <= names

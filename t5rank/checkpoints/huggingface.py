@@ -10,7 +10,6 @@ head `weight` `[1, d_model]` and `bias` `[1]`. Its README.md says how to compute
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ from etils import epath
 from t5rank.checkpoints import architecture, huggingface_config, safetensors_files, torch_files
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.checkpoints.sources import LazyArray, Source
-from t5rank.formats.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object, read_object_if_any, write_json
 from t5rank.models import kinds, network
 from t5rank.models.network import T5Config
 from t5rank.text import added_tokens
@@ -157,15 +156,15 @@ def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
         if (folder / name).is_file():
             return reader(folder / name)
         if (folder / f"{name}.index.json").is_file():
-            where = _weight_map(folder / f"{name}.index.json")
-            shards = {shard: reader(_existing(folder / shard)) for shard in {*where.values()}}
-            missing = [tensor for tensor, shard in where.items() if tensor not in shards[shard]]
+            shard_of = _weight_map(folder / f"{name}.index.json")
+            shards = {shard: reader(_existing(folder / shard)) for shard in {*shard_of.values()}}
+            missing = [tensor for tensor, shard in shard_of.items() if tensor not in shards[shard]]
             if missing:
                 raise ValueError(
                     f"Checkpoint '{folder}' has no tensor '{missing[0]}' in "
-                    f"'{where[missing[0]]}'; expected it by '{name}.index.json'."
+                    f"'{shard_of[missing[0]]}'; expected it by '{name}.index.json'."
                 )
-            return {tensor: shards[shard][tensor] for tensor, shard in where.items()}
+            return {tensor: shards[shard][tensor] for tensor, shard in shard_of.items()}
     raise ValueError(
         f"Checkpoint '{folder}' has no weights; expected one of {[*_FILES]} or a file "
         f"'.index.json' of their shards.{_MERGE if (folder / _ADAPTER).is_file() else ''}"
@@ -173,13 +172,13 @@ def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
 
 
 def _weight_map(index: epath.Path) -> dict[str, str]:
-    where = read_object(index).get("weight_map")
-    if not where or not isinstance(where, dict):
+    shard_of = read_object(index).get("weight_map")
+    if not shard_of or not isinstance(shard_of, dict):
         raise ValueError(
             f"File '{index}' has no 'weight_map' of tensors to files; expected one, as "
             "transformers writes it. Is it cut short?"
         )
-    return where
+    return shard_of
 
 
 def _existing(file: epath.Path) -> epath.Path:
@@ -291,15 +290,10 @@ def _write_shards(folder: epath.Path, tensors: Mapping[str, LazyArray], shard_by
     if len(shards) == 1:
         safetensors_files.write(folder / "model.safetensors", shards[0])
         return
-    where: dict[str, str] = {}
+    shard_of: dict[str, str] = {}
     for i, shard in enumerate(shards, start=1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         safetensors_files.write(folder / file, shard)
-        where |= dict.fromkeys(shard, file)
-    index = {"metadata": {"total_size": total}, "weight_map": where}
+        shard_of |= dict.fromkeys(shard, file)
+    index = {"metadata": {"total_size": total}, "weight_map": shard_of}
     write_json(folder / "model.safetensors.index.json", index)
-
-
-def write_json(file: epath.Path, value: Any) -> None:
-    """Writes JSON for people to read, too."""
-    file.write_text(json.dumps(value, indent=2) + "\n")

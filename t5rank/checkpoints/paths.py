@@ -29,30 +29,6 @@ def path(location: str | os.PathLike[str]) -> epath.Path:
     return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
 
 
-def write_text(file: epath.Path, text: str) -> None:
-    """Writes a whole file, or nothing where writing is interrupted.
-
-    Raises:
-      OSError: it cannot be written; names the file.
-    """
-    partial = file.with_name(f"{file.name}.partial")
-    try:
-        if "://" in os.fspath(file):
-            partial.write_text(text)
-        else:
-            _write_to_disk(partial, text)
-        partial.replace(file)
-    except OSError as error:
-        raise OSError(f"File '{file}' cannot be written: {error.strerror or error}.") from error
-
-
-def _write_to_disk(file: epath.Path, text: str) -> None:
-    with open(file, "w", encoding="utf-8") as local:
-        local.write(text)
-        local.flush()
-        os.fsync(local.fileno())  # a machine that stops would leave the name without the text
-
-
 def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:
     """Tensorstore's name of a folder."""
     folder = os.fspath(location).rstrip("/") + "/"

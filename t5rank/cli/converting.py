@@ -154,7 +154,7 @@ def _export(arguments: argparse.Namespace) -> int:
         qrels = trec.read_qrels(arguments.qrels, **options) if arguments.qrels else None
         measures = arguments.measures or DEFAULT_MEASURES
         agreement = export_int8(model, output, list(lists), qrels, measures, step, **options)
-        print(table(agreement), end="")
+        print(table(agreement))
         say_irregular(options["counts"])
     print(f"Wrote {output}.")
     return 0

@@ -277,7 +277,7 @@ def _folds(arguments: argparse.Namespace) -> Any:
 
 
 def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
-    from t5rank.lists.contamination import evaluation_set, parse_evaluation
+    from t5rank.lists.contamination import held_out_set, parse_evaluation
 
     if arguments.exclude_contaminated and not arguments.evaluation:
         raise ValueError("Option '--exclude_contaminated' has no set; expected --evaluation too.")
@@ -288,7 +288,7 @@ def _evaluation_sets(arguments: argparse.Namespace, source: Any) -> tuple:
         )
         for text in arguments.evaluation
     ]
-    return tuple(evaluation_set(name, dataset, own) for name, dataset in parsed)
+    return tuple(held_out_set(name, dataset, own) for name, dataset in parsed)
 
 
 def _refuse(arguments: argparse.Namespace, mode: str, *names: str) -> None:

@@ -88,9 +88,9 @@ def _default(name: str) -> str:
 
 
 def _defaults() -> dict[str, Any]:
-    from t5rank.serve.settings import Settings
+    from t5rank.serve.settings import ServerSettings
 
-    return {field.name: field.default for field in dataclasses.fields(Settings)}
+    return {field.name: field.default for field in dataclasses.fields(ServerSettings)}
 
 
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
@@ -113,10 +113,10 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
 
 
 def _settings(arguments: argparse.Namespace):
-    from t5rank.serve.settings import Settings, named_models, read_api_keys
+    from t5rank.serve.settings import ServerSettings, named_models, read_api_keys
 
     given = {name: getattr(arguments, name) for name in (*_VALUES, *_SWITCHES)}
-    return Settings(
+    return ServerSettings(
         named_models(arguments.model),
         api_keys=() if arguments.api_keys_file is not None else read_api_keys(None),
         cors_origins=tuple(arguments.cors_origin or ()),

@@ -91,9 +91,9 @@ class Collection:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:  # only now is it worth counting lines
-            where = location(self.path, self._line_number(start))
+            place = location(self.path, self._line_number(start))
             counts = counts if self._counts is None else self._counts
-            return decode_line(raw, where=where, strict=self._strict, counts=counts)
+            return decode_line(raw, place=place, strict=self._strict, counts=counts)
 
     def doc_ids(self) -> Iterator[str]:
         """All ids, sorted by their bytes."""
@@ -184,7 +184,7 @@ def _ids_and_starts(
                     "expected doc_id TAB text, the id without white space."
                 )
             if not doc_id.isascii():
-                where = location(path, number)
-                doc_id = decode_line(doc_id, where=where, strict=strict, counts=counts).encode()
+                place = location(path, number)
+                doc_id = decode_line(doc_id, place=place, strict=strict, counts=counts).encode()
             yield doc_id, start
         start += len(line)

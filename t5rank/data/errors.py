@@ -55,10 +55,10 @@ class DataError(ValueError):
         name = options.get(self.option)
         return self._with_advice(None if name is None else f"give {name}")
 
-    def placed(self, where: str) -> "DataError":
+    def placed(self, place: str) -> "DataError":
         """The same error, with a sentence that says where."""
         return DataError(
-            f"{self.fact} {where}", self.option, self.effect, self.remedy, self.in_python
+            f"{self.fact} {place}", self.option, self.effect, self.remedy, self.in_python
         )
 
     def _with_advice(self, advice: str | None) -> str:

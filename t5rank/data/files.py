@@ -149,17 +149,17 @@ def repaired(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
-def broken_text_error(where: str, detail: str = "broken UTF-8") -> ValueError:
-    """The error for broken text at `where` ("file 'x', line 12")."""
+def broken_text_error(place: str, detail: str = "broken UTF-8") -> ValueError:
+    """The error for broken text at `place` ("file 'x', line 12")."""
     return DataError(
-        f"{capitalized(where)} has {detail}; expected valid UTF-8.",
+        f"{capitalized(place)} has {detail}; expected valid UTF-8.",
         "strict",
         "replace what is broken by U+FFFD",
     )
 
 
 def decode_line(
-    raw: bytes, *, where: str, strict: bool = True, counts: Counter[str] | None = None
+    raw: bytes, *, place: str, strict: bool = True, counts: Counter[str] | None = None
 ) -> str:
     """Decodes one line as UTF-8.
 
@@ -171,7 +171,7 @@ def decode_line(
     except UnicodeDecodeError as error:
         if strict:
             detail = f"broken UTF-8 (byte {raw[error.start]:#04x} at byte {error.start + 1})"
-            raise broken_text_error(where, detail) from None
+            raise broken_text_error(place, detail) from None
     if counts is not None:
         counts["broken_utf8_lines_replaced"] += 1
     return raw.decode("utf-8", "replace")

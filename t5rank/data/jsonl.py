@@ -120,20 +120,20 @@ def json_line(ranked: RankedList) -> str:
     return json.dumps(as_json, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _parsed_list(line: bytes, where: str, strict, labelled, counts) -> RankedList:
+def _parsed_list(line: bytes, place: str, strict, labelled, counts) -> RankedList:
     try:
         parsed = json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise ValueError(f"JSON in {where} is malformed: {error}; expected one object.") from None
-    _check_keys(parsed, _LIST_KEYS, f"The list in {where}")
+        raise ValueError(f"JSON in {place} is malformed: {error}; expected one object.") from None
+    _check_keys(parsed, _LIST_KEYS, f"The list in {place}")
     items = [
-        _item(document, f"Document {n} of the list in {where}", labelled)
+        _item(document, f"Document {n} of the list in {place}", labelled)
         for n, document in enumerate(parsed["documents"], start=1)
     ]
     ranked = checked_list(
-        parsed["query_id"], parsed["query"], items, where=where, strict=strict, counts=counts
+        parsed["query_id"], parsed["query"], items, place=place, strict=strict, counts=counts
     )
-    return _with_optional(ranked, parsed["documents"], where)
+    return _with_optional(ranked, parsed["documents"], place)
 
 
 def _item(document: Any, name: str, labelled: bool) -> Item:
@@ -144,7 +144,7 @@ def _item(document: Any, name: str, labelled: bool) -> Item:
     return document["doc_id"], document["text"], document["label"]
 
 
-def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], where: str) -> RankedList:
+def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], place: str) -> RankedList:
     """The list with what its documents say under the optional keys; of duplicates, the first."""
     if not any(_OPTIONAL_KEYS.keys() & d.keys() or d.get("label") is None for d in documents):
         return ranked
@@ -155,11 +155,11 @@ def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], where: s
     missing = [doc_id for doc_id, s in zip(ranked.doc_ids, scores, strict=True) if s is None]
     if missing and len(missing) < len(kept):
         raise ValueError(
-            f"Document '{missing[0]}' in {where} has no teacher_score, others of its list have; "
+            f"Document '{missing[0]}' in {place} has no teacher_score, others of its list have; "
             "expected one for each document or for none."
         )
     if not all(score is None or math.isfinite(score) for score in scores):
-        raise ValueError(f"The list in {where} has a teacher_score that is not a finite number.")
+        raise ValueError(f"The list in {place} has a teacher_score that is not a finite number.")
     return dataclasses.replace(
         ranked,
         judged=None if all(judged) else judged,

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -21,6 +21,7 @@ from t5rank.data.errors import DataError
 from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
+from t5rank.data.jsonl import read_jsonl
 from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 from t5rank.process.packages import require
@@ -28,6 +29,22 @@ from t5rank.process.packages import require
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
 _NO_LABEL = -1  # what Hugging Face has for a missing `is_selected`
+
+
+def qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
+    """The function that reads a source of QnA's lists.
+
+    Args:
+      path: raw columnar JSON, plain or gzipped; `.jsonl` rows; `.parquet`; FOLDER:SPLIT of a
+        dataset that TFDS prepared; or a folder of lists (see `t5rank.data.folder`).
+    """
+    if tfds_info(path):
+        return read_qna_tfds
+    if os.path.isdir(path):
+        return read_jsonl
+    if path.endswith(".parquet"):
+        return read_qna_parquet
+    return read_qna_rows if ".jsonl" in path else read_qna_columnar
 
 
 def read_qna_columnar(
@@ -93,8 +110,8 @@ def index_qna_rows(
     lines = LineIndex(path)
 
     def read(i: int, counts: Counter[str]) -> RankedList:
-        row, where = _row(lines[i], lines.location(i)), f"file '{path}', row {i + 1}"
-        return _qna_list(_checked_row(row, where), where, strict, labelled, counts)
+        row, place = _row(lines[i], lines.location(i)), f"file '{path}', row {i + 1}"
+        return _qna_list(_checked_row(row, place), place, strict, labelled, counts)
 
     return IndexedLists(f"file '{path}'", len(lines), read, keep_without_relevant, counts)
 
@@ -173,8 +190,8 @@ def qna_list_rows(
     """
     counts = Counter() if counts is None else counts
     lists = (
-        _qna_list(_checked_row(_plain(row), where), where, strict, labelled, counts)
-        for where, row in ((f"{source}, row {n}", row) for n, row in enumerate(rows, start=1))
+        _qna_list(_checked_row(_plain(row), place), place, strict, labelled, counts)
+        for place, row in ((f"{source}, row {n}", row) for n, row in enumerate(rows, start=1))
     )
     return filter_lists(
         lists, source=source, keep_without_relevant=keep_without_relevant, counts=counts
@@ -212,11 +229,11 @@ def _columns_error(path: PathLike, previous: str | None, keys: dict[str, str | N
     )
 
 
-def _row(line: bytes, where: str) -> Any:
+def _row(line: bytes, place: str) -> Any:
     try:
         return json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
-        raise ValueError(f"JSON in {where} is malformed: {error}; expected one object.") from None
+        raise ValueError(f"JSON in {place} is malformed: {error}; expected one object.") from None
 
 
 def _parquet_rows(path: PathLike) -> Iterator[dict[str, Any]]:
@@ -242,27 +259,27 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _checked_row(row: Any, where: str) -> dict[str, Any]:
+def _checked_row(row: Any, place: str) -> dict[str, Any]:
     if not isinstance(row, dict) or not set(_COLUMNS) <= row.keys():
         keys = sorted(row) if isinstance(row, dict) else type(row).__name__
         raise ValueError(
-            f"Row in {where} has {keys!s:.200}; expected an object with {', '.join(_COLUMNS)}."
+            f"Row in {place} has {keys!s:.200}; expected an object with {', '.join(_COLUMNS)}."
         )
     return row
 
 
-def _qna_list(row: dict[str, Any], where: str, strict, labelled, counts) -> RankedList:
+def _qna_list(row: dict[str, Any], place: str, strict, labelled, counts) -> RankedList:
     query_id = row["query_id"]
     if not isinstance(query_id, int | str):
         raise ValueError(
-            f"Column 'query_id' in {where} has type {type(query_id).__name__}; expected an integer "
+            f"Column 'query_id' in {place} has type {type(query_id).__name__}; expected an integer "
             "or a string. Is it the columnar layout? Then use read_qna_columnar."
         )
     query_id = str(query_id)
-    passages = _passages(row["passages"], where)
-    items = [_item(query_id, n, passage, labelled, where) for n, passage in enumerate(passages)]
+    passages = _passages(row["passages"], place)
+    items = [_item(query_id, n, passage, labelled, place) for n, passage in enumerate(passages)]
     ranked = checked_list(
-        query_id, row["query"], items, where=where, strict=strict, counts=counts, unique="text"
+        query_id, row["query"], items, place=place, strict=strict, counts=counts, unique="text"
     )
     known = {item[0] for item, passage in zip(items, passages, strict=True) if _is_judged(passage)}
     judged = tuple(doc_id in known for doc_id in ranked.doc_ids)
@@ -273,12 +290,12 @@ def _is_judged(passage: dict) -> bool:
     return passage.get("is_selected") not in (None, _NO_LABEL)
 
 
-def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
+def _passages(passages: Any, place: str) -> list[dict[str, Any]]:
     if isinstance(passages, dict) and all(isinstance(part, list) for part in passages.values()):
         lengths = {name: len(part) for name, part in passages.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(
-                f"The passages in {where} have parallel lists of lengths {lengths}; "
+                f"The passages in {place} have parallel lists of lengths {lengths}; "
                 "expected equal lengths."
             )
         return [
@@ -288,19 +305,19 @@ def _passages(passages: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(passages, list) and all(isinstance(passage, dict) for passage in passages):
         return passages
     raise ValueError(
-        f"The passages in {where} have type {type(passages).__name__}; "
+        f"The passages in {place} have type {type(passages).__name__}; "
         "expected a dict of lists or a list of dicts."
     )
 
 
-def _item(query_id: str, position: int, passage: dict, labelled: bool, where: str) -> Item:
+def _item(query_id: str, position: int, passage: dict, labelled: bool, place: str) -> Item:
     if "passage_text" not in passage:
-        raise ValueError(f"Passage {position} in {where} has no 'passage_text'; expected one.")
+        raise ValueError(f"Passage {position} in {place} has no 'passage_text'; expected one.")
     label: Any = passage.get("is_selected")
     if not _is_judged(passage):
         if labelled:
             raise DataError(
-                f"Passage {position} in {where} has no 'is_selected'; expected 0 or 1.",
+                f"Passage {position} in {place} has no 'is_selected'; expected 0 or 1.",
                 "labelled",
                 "read a split without labels",
             )

@@ -164,10 +164,10 @@ class _Files(NamedTuple):
         if add_missing:
             counts["missing_relevant_added"] += len(missing)
             doc_ids += missing
-        where = f"file '{self.run}', query '{query_id}'"
-        items = [_item(self.collection, doc_id, judged, where, counts) for doc_id in doc_ids]
+        place = f"file '{self.run}', query '{query_id}'"
+        items = [_item(self.collection, doc_id, judged, place, counts) for doc_id in doc_ids]
         return checked_list(
-            query_id, self.texts[query_id], items, where=where, strict=self.strict, counts=counts
+            query_id, self.texts[query_id], items, place=place, strict=self.strict, counts=counts
         )
 
 
@@ -182,12 +182,12 @@ def _missing_relevant(doc_ids: tuple[str, ...], judged: dict[str, int]) -> tuple
 
 
 def _item(
-    collection: Collection, doc_id: str, judged: dict[str, int], where: str, counts: Counter[str]
+    collection: Collection, doc_id: str, judged: dict[str, int], place: str, counts: Counter[str]
 ) -> Item:
     try:
         text = collection.text(doc_id, counts)
     except KeyError:
         raise ValueError(
-            f"Document '{doc_id}' of {where} is not in file '{collection.path}'; expected its text."
+            f"Document '{doc_id}' of {place} is not in file '{collection.path}'; expected its text."
         ) from None
     return doc_id, text, float(max(judged.get(doc_id, 0), 0))

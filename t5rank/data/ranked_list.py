@@ -109,7 +109,7 @@ def checked_list(
     query: str,
     items: Iterable[Item],
     *,
-    where: str,
+    place: str,
     strict: bool,
     counts: Counter[str],
     unique: Literal["doc_id", "text"] = "doc_id",
@@ -120,7 +120,7 @@ def checked_list(
       query_id: the query's id.
       query: the query's text; blank is an error.
       items: (doc_id, text, label) of each document; none is an error.
-      where: the list's place in its file, for errors: "file 'x', line 12".
+      place: the list's place in its file, for errors: "file 'x', line 12".
       strict: whether broken text and a duplicate are errors. If not, broken text is replaced by
         U+FFFD, and of duplicates the first is kept, with the largest label.
       counts: repairs are added to it, under the names in the module's docstring.
@@ -130,24 +130,24 @@ def checked_list(
       ValueError: what breaks a rule above, or a label that is not a finite number >= 0.
     """
     items = list(items)
-    _check_types(query_id, query, items, where)
-    query_id, query, items = _whole_text(query_id, query, items, where, strict, counts)
+    _check_types(query_id, query, items, place)
+    query_id, query, items = _whole_text(query_id, query, items, place, strict, counts)
     if not query_id.strip():
-        raise ValueError(f"The query in {where} has a blank id; expected a name.")
+        raise ValueError(f"The query in {place} has a blank id; expected a name.")
     if not query.strip():
-        raise ValueError(f"Query '{query_id}' in {where} has no text; expected at least one word.")
-    items = [(doc_id, text, checked_label(label, doc_id, where)) for doc_id, text, label in items]
-    items = _without_duplicates(items, where, strict, counts, unique)
+        raise ValueError(f"Query '{query_id}' in {place} has no text; expected at least one word.")
+    items = [(doc_id, text, checked_label(label, doc_id, place)) for doc_id, text, label in items]
+    items = _without_duplicates(items, place, strict, counts, unique)
     if not items:
         raise ValueError(
-            f"Query '{query_id}' in {where} has no document; expected at least one. "
+            f"Query '{query_id}' in {place} has no document; expected at least one. "
             "Remove the query from the file."
         )
     counts["empty_documents"] += sum(not text.strip() for _, text, _ in items)
     return RankedList(query_id, query, *zip(*items, strict=True))
 
 
-def checked_label(label: Any, doc_id: str, where: str) -> float:
+def checked_label(label: Any, doc_id: str, place: str) -> float:
     """A label as a float; a ValueError unless it is a finite number >= 0 (a bool is 0 or 1).
 
     >>> checked_label(True, "d1", "file 'x', line 1")
@@ -159,7 +159,7 @@ def checked_label(label: Any, doc_id: str, where: str) -> float:
         value = math.inf
     if not math.isfinite(value) or value < 0:
         raise ValueError(
-            f"Document '{doc_id}' in {where} has the label {label!r}; "
+            f"Document '{doc_id}' in {place} has the label {label!r}; "
             "expected a finite number >= 0."
         )
     return value
@@ -231,28 +231,28 @@ def summary(counts: Counter[str]) -> str:
     )
 
 
-def _check_types(query_id: Any, query: Any, items: list, where: str) -> None:
+def _check_types(query_id: Any, query: Any, items: list, place: str) -> None:
     texts = [("query id", query_id), ("query", query)]
     for doc_id, text, _ in items:
         texts += [("doc_id", doc_id), ("document", text)]
     for name, value in texts:
         if not isinstance(value, str):
-            raise ValueError(f"A {name} in {where} has the value {value!r:.60}; expected a string.")
+            raise ValueError(f"A {name} in {place} has the value {value!r:.60}; expected a string.")
     if any(not doc_id.strip() for doc_id, _, _ in items):
-        raise ValueError(f"A document in {where} has a blank doc_id; expected a name.")
+        raise ValueError(f"A document in {place} has a blank doc_id; expected a name.")
 
 
-def _whole_text(query_id, query, items, where, strict, counts):
+def _whole_text(query_id, query, items, place, strict, counts):
     if not any(map(is_broken, [query_id, query, *(part for item in items for part in item[:2])])):
         return query_id, query, items
     if strict:
-        raise broken_text_error(where, "broken UTF-8 or half a surrogate pair")
+        raise broken_text_error(place, "broken UTF-8 or half a surrogate pair")
     counts["broken_utf8_lines_replaced"] += 1
     items = [(repaired(doc_id), repaired(text), label) for doc_id, text, label in items]
     return repaired(query_id), repaired(query), items
 
 
-def _without_duplicates(items: list[Item], where, strict, counts, unique) -> list[Item]:
+def _without_duplicates(items: list[Item], place, strict, counts, unique) -> list[Item]:
     merged: dict[str, Item] = {}
     for doc_id, text, label in items:
         key = text if unique == "text" else doc_id
@@ -261,7 +261,7 @@ def _without_duplicates(items: list[Item], where, strict, counts, unique) -> lis
     if strict and len(merged) < len(items):
         keys = Counter(text if unique == "text" else doc_id for doc_id, text, _ in items)
         raise DataError(
-            f"The list in {where} has the {unique} {keys.most_common(1)[0][0]!r:.60} twice; "
+            f"The list in {place} has the {unique} {keys.most_common(1)[0][0]!r:.60} twice; "
             "expected different documents.",
             "strict",
             "merge them",

@@ -104,8 +104,8 @@ def read_queries(
     counts = Counter() if counts is None else counts
     queries: dict[str, str] = {}
     for number, raw in read_lines(path):
-        where = location(path, number)
-        line = decode_line(raw, where=where, strict=strict, counts=counts)
+        place = location(path, number)
+        line = decode_line(raw, place=place, strict=strict, counts=counts)
         columns = line.split("\t")
         if len(columns) != 2:
             raise _columns_error(path, number, len(columns), "2 (qid TAB text)")
@@ -118,7 +118,7 @@ def read_queries(
         if query_id not in queries:
             queries[query_id] = text
         elif strict:
-            fact = f"Query '{query_id}' is again in {where}; expected each id once."
+            fact = f"Query '{query_id}' is again in {place}; expected each id once."
             raise DataError(fact, "strict", "keep the first")
         else:
             counts["duplicate_queries_dropped"] += 1
@@ -327,8 +327,8 @@ def columns_of(
     for number, raw in lines:
         # Split as bytes: a string would also split at Unicode spaces, which ids may hold.
         joined = b"\t".join(raw.split())
-        where = location(path, number)
-        columns = decode_line(joined, where=where, strict=strict, counts=counts).split("\t")
+        place = location(path, number)
+        columns = decode_line(joined, place=place, strict=strict, counts=counts).split("\t")
         if len(columns) not in layouts:
             expected = " or ".join(f"{count} ({names})" for count, names in layouts.items())
             raise _columns_error(path, number, len(columns), expected)

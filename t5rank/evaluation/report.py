@@ -10,7 +10,8 @@ import numpy as np
 from t5rank.evaluation.measures import Evaluation
 from t5rank.evaluation.seeds import SeedEvaluation, as_arm
 from t5rank.evaluation.significance import Comparison, compare
-from t5rank.evaluation.tables import interval, markdown, p_value
+from t5rank.formats.numbers import interval, p_value
+from t5rank.formats.tables import markdown_table
 
 Evaluations = Mapping[str, Evaluation] | Mapping[str, SeedEvaluation]
 
@@ -25,9 +26,9 @@ def report_table(evaluations: Evaluations) -> str:
     measures = list(next(iter(arms.values())).aggregate)
     rows = [["run", *measures]]
     rows += [[name, *(_figure(arm, measure) for measure in measures)] for name, arm in arms.items()]
-    parts = [markdown(rows)]
+    parts = [markdown_table(rows)]
     if comparisons:
-        parts.append(markdown(_comparison_rows(comparisons, measures), text_columns=2))
+        parts.append(markdown_table(_comparison_rows(comparisons, measures), text_columns=2))
     return "\n\n".join([*parts, "\n".join(_notes(arms))]) + "\n"
 
 

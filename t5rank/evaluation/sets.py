@@ -18,7 +18,8 @@ import numpy as np
 from t5rank.evaluation.report import gaps, report_dict
 from t5rank.evaluation.seeds import SeedEvaluation
 from t5rank.evaluation.significance import Comparison, compare
-from t5rank.evaluation.tables import markdown, p_value
+from t5rank.formats.numbers import p_value
+from t5rank.formats.tables import markdown_table
 
 SET = "{set}"
 BySet = Mapping[str, Mapping[str, SeedEvaluation]]
@@ -85,7 +86,7 @@ def sets_table(by_set: BySet) -> str:
     compared = {name: compare(arms) for name, arms in by_set.items()}
     measures = list(next(iter(averages.values())))
     tables = [
-        f"{measure}\n\n{markdown(_rows(by_set, compared, averages, measure))}"
+        f"{measure}\n\n{markdown_table(_rows(by_set, compared, averages, measure))}"
         for measure in measures
     ]
     return "\n\n".join([*tables, "\n".join(_notes(by_set, list(averages)))]) + "\n"

@@ -1,1 +1,1 @@
-"""How JSON and numbers are written and read."""
+"""How text files, JSON, Markdown and numbers are written and read."""

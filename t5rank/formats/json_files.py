@@ -1,10 +1,11 @@
-"""JSON files, read with errors that name them."""
+"""JSON files: read with errors that name them, written as a whole or not at all."""
 
 import json
 import logging
+from pathlib import Path
 from typing import Any, Protocol
 
-from etils import epath
+from t5rank.formats.text_files import write_text
 
 _log = logging.getLogger(__name__)
 
@@ -15,6 +16,11 @@ class TextFile(Protocol):
     def read_bytes(self) -> bytes:
         """What the file holds."""
         ...
+
+
+def write_json(file: Path, value: Any, ending: str = "partial", indent: int | None = 2) -> None:
+    """Writes a JSON file; see `write_text`."""
+    write_text(file, json.dumps(value, indent=indent) + "\n", ending)
 
 
 def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> dict[str, Any]:
@@ -31,7 +37,7 @@ def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") ->
     return _parsed(file.read_bytes(), f"File '{file}'", keys, advice)
 
 
-def read_object_if_any(file: epath.Path) -> dict[str, Any]:
+def read_object_if_any(file: Path) -> dict[str, Any]:
     """The object that a JSON file holds; an empty one where there is no file.
 
     Raises:
@@ -59,9 +65,9 @@ def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> 
     return found
 
 
-def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
+def _parsed(text: bytes, place: str, keys: tuple[str, ...], advice: str) -> dict[str, Any]:
     if not text.strip():
-        raise ValueError(f"{where} is empty; expected a JSON object. {advice}".rstrip())
+        raise ValueError(f"{place} is empty; expected a JSON object. {advice}".rstrip())
     try:
         value = json.loads(text.decode())
         missing = [key for key in keys if key not in value] if isinstance(value, dict) else [*keys]
@@ -69,6 +75,6 @@ def _parsed(text: bytes, where: str, keys: tuple[str, ...], advice: str) -> dict
             raise ValueError(f"no key '{missing[0]}'" if missing else "no object")
     except ValueError as error:
         raise ValueError(
-            f"{where} is damaged ({error}); expected a JSON object. {advice}".rstrip()
+            f"{place} is damaged ({error}); expected a JSON object. {advice}".rstrip()
         ) from None
     return value

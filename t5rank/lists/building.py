@@ -18,6 +18,7 @@ from tqdm import tqdm
 import t5rank
 from t5rank.data.files import check_regular, checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
+from t5rank.formats.json_files import write_json
 from t5rank.lists.histograms import draw_histograms
 from t5rank.lists.shards import (
     Statistics,
@@ -25,7 +26,6 @@ from t5rank.lists.shards import (
     trec_parts,
     unfinished_folder,
     unfinished_shard,
-    write_json,
 )
 from t5rank.lists.trec_files import KINDS, join_parts
 from t5rank.process.packages import MissingExtra

@@ -18,7 +18,7 @@ FINDINGS = ("same_query_id", "same_query_text", "same_relevant_document")
 
 
 @dataclass(frozen=True)
-class EvaluationSet:
+class HeldOutSet:
     """What must not be trained on; texts as their words (`t5rank.lists.negatives.words`).
 
     Attributes:
@@ -77,7 +77,7 @@ def normalized(text: str) -> str:
     return " ".join(words(text))
 
 
-def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> EvaluationSet:
+def held_out_set(name: str, dataset: Dataset, lists: Dataset | None) -> HeldOutSet:
     """The queries of a dataset, and the documents that are relevant there.
 
     Args:
@@ -88,7 +88,7 @@ def evaluation_set(name: str, dataset: Dataset, lists: Dataset | None) -> Evalua
     queries, qrels = dataset.queries, dataset.qrels or {}
     judged = Counter(d for grades in qrels.values() for d, grade in grades.items() if grade > 0)
     same = lists is not None and _collection(lists) == _collection(dataset)
-    return EvaluationSet(
+    return HeldOutSet(
         name,
         frozenset(queries),
         frozenset(map(normalized, queries.values())) - {""},

@@ -70,29 +70,29 @@ class KeywordSource:
             self.paths["run"] = self.run.path
 
     def settings(self) -> dict[str, Any]:
-        """See `Source`."""
+        """See `BlockSource`."""
         names = ("words", "query_words", "queries", "near", "anywhere", "seed", "only_ids", "folds")
         return {"lists": "keywords"} | {name: getattr(self, name) for name in (*names, "strict")}
 
     @property
     def counts(self) -> Counter[str]:
-        """See `Source`."""
+        """See `BlockSource`."""
         return self._texts_and_repairs[1]
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `Source`; labels say all."""
+        """See `BlockSource`; labels say all."""
 
     def total(self) -> int:
-        """See `Source`; documents of too few words are not known before."""
+        """See `BlockSource`; documents of too few words are not known before."""
         return len(self._query_ids)
 
     def blocks(self, size: int) -> Iterator[list[str]]:
-        """See `Source`; a block is the ids of its queries."""
+        """See `BlockSource`; a block is the ids of its queries."""
         for start in range(0, len(self._query_ids), size):
             yield self._query_ids[start : start + size]
 
     def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
-        """See `Source`."""
+        """See `BlockSource`."""
         for query_id in block:
             before = self._reading.copy()
             ranked = self._list(query_id, counts)

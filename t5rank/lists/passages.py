@@ -87,7 +87,7 @@ class PassageSource:
             self.paths["teacher"] = self.teacher.path
 
     def settings(self) -> dict[str, Any]:
-        """See `Source`."""
+        """See `BlockSource`."""
         return {
             "lists": "evaluation" if self.negatives is None else "training",
             "ranks": [[run.first, run.last] for run in self.runs],
@@ -100,16 +100,16 @@ class PassageSource:
         }
 
     def total(self) -> int:
-        """See `Source`."""
+        """See `BlockSource`."""
         return len(self._planned[0])
 
     @property
     def counts(self) -> Counter[str]:
-        """See `Source`."""
+        """See `BlockSource`."""
         return self._planned[1] + self.dataset.loading
 
     def judgements(self, lists: Container[str]) -> Qrels | None:
-        """See `Source`: the qrels of the queries that have a list.
+        """See `BlockSource`: the qrels of the queries that have a list.
 
         For evaluation also of those that are not in the run, which count 0 by the official rules.
         """
@@ -124,13 +124,13 @@ class PassageSource:
         }
 
     def blocks(self, size: int) -> Iterator[list[Query]]:
-        """See `Source`; a block does not need the queries, the qrels and the runs' indices."""
+        """See `BlockSource`; a block does not need the queries, the qrels and the runs' indices."""
         query_ids, _ = self._planned
         for start in range(0, len(query_ids), size):
             yield [self._query(query_id) for query_id in query_ids[start : start + size]]
 
     def lists(self, block: list[Query], counts: Counter[str]) -> Iterator[RankedList]:
-        """See `Source`."""
+        """See `BlockSource`."""
         build = self._evaluation_list if self.negatives is None else self._training_list
         for query in block:
             before = self.dataset.reading.copy()

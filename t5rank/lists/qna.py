@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from t5rank.data.msmarco import (
-    read_qna_columnar,
-    read_qna_parquet,
-    read_qna_rows,
-    read_qna_tfds,
-    tfds_info,
-)
+from t5rank.data.msmarco import qna_reader, tfds_info
 from t5rank.data.ranked_list import RankedList
 from t5rank.lists.sources import ALL, Folds
-
-ReadLists = Callable[..., Iterator[RankedList]]
 
 
 class StreamBlock(NamedTuple):
@@ -35,8 +27,8 @@ class QnaSource:
     """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
 
     Attributes:
-      files: raw columnar JSON, plain or gzipped, `.jsonl` rows, `.parquet`, or FOLDER:SPLIT of a
-        dataset that TFDS prepared, whose dataset_info.json (with its shards' sizes) stands for it.
+      files: see `qna_reader`. The dataset_info.json of what TFDS prepared, with its shards' sizes,
+        stands for it.
       folds: which queries.
       labelled: whether every passage must have `is_selected`.
     """
@@ -54,7 +46,7 @@ class QnaSource:
         self.paths = dict(zip(names, (tfds_info(file) or file for file in self.files), strict=True))
 
     def settings(self) -> dict[str, Any]:
-        """See `Source`."""
+        """See `BlockSource`."""
         splits = [file.rpartition(":")[2] for file in self.files if tfds_info(file)]
         return {
             "lists": "qna",
@@ -64,13 +56,13 @@ class QnaSource:
         }
 
     def total(self) -> None:
-        """See `Source`; a stream's length is not known."""
+        """See `BlockSource`; a stream's length is not known."""
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `Source`; labels say all."""
+        """See `BlockSource`; labels say all."""
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
-        """See `Source`."""
+        """See `BlockSource`."""
         counts: Counter[str] = Counter()
         before: Counter[str] = Counter()
         lists: list[RankedList] = []
@@ -83,23 +75,15 @@ class QnaSource:
             yield StreamBlock(lists, _repairs(counts - before))
 
     def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
-        """See `Source`."""
+        """See `BlockSource`."""
         counts.update(block.counts)
         yield from block.lists
 
     def _stream(self, counts: Counter[str]) -> Iterator[RankedList]:
         for file in self.files:
-            for ranked in _reader(file)(file, labelled=self.labelled, counts=counts):
+            for ranked in qna_reader(file)(file, labelled=self.labelled, counts=counts):
                 if self.folds(ranked.query_id):
                     yield ranked
-
-
-def _reader(file: str) -> ReadLists:
-    if tfds_info(file):
-        return read_qna_tfds
-    if file.endswith(".parquet"):
-        return read_qna_parquet
-    return read_qna_rows if ".jsonl" in file else read_qna_columnar
 
 
 def _repairs(counts: Counter[str]) -> Counter[str]:

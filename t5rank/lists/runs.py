@@ -180,8 +180,8 @@ def _index(
         for number, line in enumerate(file, start=1):
             if not line.startswith(prefix) and not line.isspace():
                 raw = line.removeprefix(UTF8_BOM).split(maxsplit=1)[0]
-                where = location(path, number)
-                query_id = decode_line(raw, where=where, strict=strict)
+                place = location(path, number)
+                query_id = decode_line(raw, place=place, strict=strict)
                 if query_id != last:
                     _check_new(query_id, places, path, number)
                     places[query_id] = len(places)

@@ -17,8 +17,9 @@ from typing import Any
 from t5rank.data.folder import UNFINISHED, shard_name
 from t5rank.data.jsonl import json_line
 from t5rank.data.ranked_list import RankedList
-from t5rank.lists.contamination import Contamination, EvaluationSet
-from t5rank.lists.sources import Source
+from t5rank.formats.json_files import write_json
+from t5rank.lists.contamination import Contamination, HeldOutSet
+from t5rank.lists.sources import BlockSource
 from t5rank.lists.trec_files import KINDS, TrecParts
 
 COMPRESSION = 3  # of 1 to 9: 5 takes a tenth longer for files 6% smaller
@@ -38,11 +39,11 @@ class Writer:
       exclude_contaminated: whether lists of which something is found there are left out.
     """
 
-    source: Source
+    source: BlockSource
     folder: str
     lists_per_shard: int = 1000
     drop_without_relevant: bool = False
-    evaluation_sets: tuple[EvaluationSet, ...] = ()
+    evaluation_sets: tuple[HeldOutSet, ...] = ()
     exclude_contaminated: bool = False
 
     @property
@@ -69,7 +70,7 @@ class Writer:
         for block in self.source.blocks(self.lists_per_shard):
             yield number, block
             number += 1
-        write_json(unfinished_folder(self.folder) / _NUMBER, number)
+        write_json(unfinished_folder(self.folder) / _NUMBER, number, uuid.uuid4().hex)
 
     def number(self) -> int:
         """How many blocks there are, when `blocks` has ended."""
@@ -92,7 +93,7 @@ class Writer:
         record = self._write(parts, block)
         for part, path in reversed([*zip(parts, places, strict=True)]):
             os.replace(part, path)
-        write_json(record_path(self.folder, index), record)
+        write_json(record_path(self.folder, index), record, uuid.uuid4().hex)
         return record
 
     def record(self, index: int) -> dict[str, Any] | None:
@@ -202,10 +203,3 @@ def trec_parts(folder: str, index: int) -> dict[str, Path]:
 def record_path(folder: str, index: int) -> Path:
     """The record of a shard."""
     return unfinished_folder(folder) / f"{index:05}.json"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a file that is there as a whole or not at all."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)

@@ -12,7 +12,7 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels, read_qrels, read_queries
 
 
-class Source(Protocol):
+class BlockSource(Protocol):
     """Gives blocks of queries, and the lists of a block; can be pickled."""
 
     @property
@@ -55,7 +55,7 @@ class Source(Protocol):
         ...
 
 
-class Texts(Protocol):
+class DocumentTexts(Protocol):
     """Documents by id, such as a `Collection`; a KeyError where there is none."""
 
     def __getitem__(self, doc_id: str) -> str: ...
@@ -70,7 +70,7 @@ class Dataset(Protocol):
         ...
 
     @property
-    def texts(self) -> Texts:
+    def texts(self) -> DocumentTexts:
         """The documents."""
         ...
 

@@ -1,8 +1,8 @@
 """Qrels and a run beside the shards, so that what lists are reranked to can be evaluated.
 
 Each block writes its part of both when it writes its shard; the parts are joined at the end. Where
-the source has qrels (`Source.judgements`), these are written in place of the lists' labels: they
-know relevant documents that a run lacks, and queries without a list.
+the source has qrels (`BlockSource.judgements`), these are written in place of the lists' labels:
+they know relevant documents that a run lacks, and queries without a list.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from t5rank.data import trec
 from t5rank.data.folder import QRELS, RUN
 from t5rank.data.judgements import grades
 from t5rank.data.ranked_list import RankedList
-from t5rank.lists.sources import Source
+from t5rank.lists.sources import BlockSource
 
 KINDS = (QRELS, RUN)
 TAG = "source"
@@ -56,7 +56,7 @@ class TrecParts:
 
 
 def join_parts(
-    source: Source, parts: dict[str, list[Path]], folder: Path, counts: Counter[str]
+    source: BlockSource, parts: dict[str, list[Path]], folder: Path, counts: Counter[str]
 ) -> dict[str, Path]:
     """Writes both files into a folder, and returns those that hold anything.
 

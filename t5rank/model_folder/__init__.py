@@ -22,23 +22,20 @@ from t5rank.checkpoints.paths import chosen_step, load_best
 from t5rank.model_folder.configuration import CONFIG, from_written_form, written_form
 from t5rank.model_folder.opening import (
     ONNX,
-    RUN,
     ModelFolder,
     best_step,
     is_model_folder,
     load_config,
-    load_run,
     open_folder,
     parameter_shapes,
     weights_path,
 )
-from t5rank.model_folder.writing import CARD, save_best, save_card, save_config, save_run
+from t5rank.model_folder.writing import CARD, save_best, save_card, save_config
 
 __all__ = [
     "CARD",
     "CONFIG",
     "ONNX",
-    "RUN",
     "ModelFolder",
     "best_step",
     "chosen_step",
@@ -46,13 +43,11 @@ __all__ = [
     "is_model_folder",
     "load_best",
     "load_config",
-    "load_run",
     "open_folder",
     "parameter_shapes",
     "save_best",
     "save_card",
     "save_config",
-    "save_run",
     "weights_path",
     "written_form",
 ]

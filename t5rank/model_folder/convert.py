@@ -29,6 +29,7 @@ from t5rank.models import kinds, network
 from t5rank.models.heads import Head
 from t5rank.models.kinds import Kind
 from t5rank.models.ranking import RankingModel
+from t5rank.runs.run_file import load_run
 from t5rank.text import added_tokens
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
@@ -106,7 +107,7 @@ def convert(
     if to == "huggingface":
         huggingface.write_weights(target, config, arrays, kind.new_parameters if kind else {})
         if made is not None:
-            run = model_folder.load_run(path(opened.path).parent) if opened.settings else None
+            run = load_run(path(opened.path).parent) if opened.settings else None
             _write_beside(target, *made, run)
     elif made is not None:
         model_folder.save_config(target, *made)

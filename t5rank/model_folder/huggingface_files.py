@@ -1,13 +1,13 @@
 """What stands in a Hugging Face folder beside the weights: tokenizer, head, and how to score."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 from t5rank.checkpoints import huggingface
-from t5rank.checkpoints.paths import write_text
+from t5rank.formats.json_files import write_json
+from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens, tokenizer_json
@@ -25,13 +25,13 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
     whole = tokenizer_json.written_form(
         vocabulary.model, vocabulary.extra_ids, vocabulary.added_tokens
     )
-    write_text(folder / added_tokens.TOKENIZER, json.dumps(whole, ensure_ascii=False) + "\n")
+    write_json(folder / added_tokens.TOKENIZER, whole, indent=None)
     pad, end, unknown = (token["content"] for token in whole["added_tokens"][:3])
     names = [token["content"] for token in whole["added_tokens"][3:] if token["special"]]
     special = {"eos_token": end, "pad_token": pad, "unk_token": unknown}
     special |= {"additional_special_tokens": names}
     decoder = {str(token.pop("id")): token for token in whole["added_tokens"]}
-    huggingface.write_json(
+    write_json(
         folder / added_tokens.CONFIG,
         special
         | {
@@ -44,7 +44,7 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
             "model_input_names": ["input_ids", "attention_mask"],
         },
     )
-    huggingface.write_json(folder / "special_tokens_map.json", special)
+    write_json(folder / "special_tokens_map.json", special)
 
 
 def write_head(
@@ -63,16 +63,18 @@ def write_head(
       settings: `model_folder.written_form` of both.
       run: `run.json` of the model, where it has one.
     """
-    huggingface.write_json(folder / huggingface.SETTINGS, settings)
-    card = transformers_card(model, encoder)
+    write_json(folder / huggingface.SETTINGS, settings)
+    card = transformers_card(model, encoder, run)
     if run is not None:
         card = "\n\n".join([card.rstrip(), *model_card.training_sections(run)]) + "\n"
-    (folder / "README.md").write_text(card)
+    write_text(folder / "README.md", card)
 
 
-def transformers_card(model: RankingModel, encoder: PairEncoder) -> str:
+def transformers_card(
+    model: RankingModel, encoder: PairEncoder, run: Mapping[str, Any] | None = None
+) -> str:
     """README.md: how to compute this model's score."""
-    head = model_card.head("transformers")
+    head = model_card.head("transformers", run=run)
     if model.kind.transformers is None:
         return _CARD_WITHOUT_CODE.format(head=head, score=model.kind.describe(model, encoder))
     code = model.kind.transformers(model, encoder)

@@ -8,14 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from t5rank.formats.numbers import shown
+from t5rank.formats.tables import markdown_table
+from t5rank.model_folder.model_index import model_index
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder
 
 WRITTEN = "<!-- Written by t5rank. Without this line the file is yours, and stays as it is. -->"
-Run = Mapping[str, Any]
+RunRecord = Mapping[str, Any]
 
 
-def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
+def model_card(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
     """README.md of a trained model.
 
     Args:
@@ -24,7 +26,7 @@ def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
       run: `run.json`, see `t5rank.train.run_record`.
     """
     sections = [
-        head("t5rank", run["training"]["initial_checkpoint"]),
+        head("t5rank", run["training"]["initial_checkpoint"], run),
         WRITTEN,
         f"# T5 reranker, {run['training']['loss']}",
         _state(run),
@@ -38,17 +40,19 @@ def model_card(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def head(library: str, base_model: str | None = None) -> str:
-    """The YAML block that the hub reads."""
+def head(library: str, base_model: str | None = None, run: RunRecord | None = None) -> str:
+    """The YAML block that the hub reads, with the best figure of a run."""
     lines = [f"library_name: {library}", "pipeline_tag: text-ranking", "tags: [t5rank, reranker]"]
     if library == "t5rank":
         lines.append("# license: the one you choose")
     if base_model is not None:
         lines.append(f"base_model: {base_model!r}  # its folder's name: make it the hub's")
+    if run is not None and run["best"] is not None:
+        lines.append(f"model-index: {model_index(run)}")
     return "\n".join(["---", *lines, "---"])
 
 
-def training_sections(run: Run) -> list[str]:
+def training_sections(run: RunRecord) -> list[str]:
     """Data, training, figures, cost, limits and versions, each after its heading."""
     return [
         "## Training data",
@@ -66,7 +70,7 @@ def training_sections(run: Run) -> list[str]:
     ]
 
 
-def _state(run: Run) -> str:
+def _state(run: RunRecord) -> str:
     if run["reason"] == "interrupted":
         return (
             f"**Interrupted at step {run['steps']:,} of {run['train_steps']:,}: this is not a "
@@ -75,7 +79,7 @@ def _state(run: Run) -> str:
     return ""
 
 
-def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
+def _network(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
     config = model.module.config  # type: ignore[attr-defined]
     layers = f"encoder of {config.num_encoder_layers} layers"
     if model.kind.has_decoder:
@@ -95,7 +99,7 @@ def _network(model: RankingModel, encoder: PairEncoder, run: Run) -> str:
     return _table(["", ""], rows.items())
 
 
-def _data(run: Run) -> str:
+def _data(run: RunRecord) -> str:
     settings = run["training"]
     parts = {"train": settings["data"], "validation": settings["validation_data"]}
     rows = [
@@ -107,7 +111,7 @@ def _data(run: Run) -> str:
     return f"{table}\n\nTraining lists have up to {settings['list_size']} documents."
 
 
-def _training(run: Run) -> str:
+def _training(run: RunRecord) -> str:
     settings = run["training"]
     start = settings["initial_checkpoint"]
     rows = {
@@ -124,7 +128,7 @@ def _training(run: Run) -> str:
     return f"{_table(['', ''], rows.items())}\n\nAll settings: `config.gin`."
 
 
-def _figures(run: Run) -> str:
+def _figures(run: RunRecord) -> str:
     best, metrics = run["best"], run["validation"]
     if not metrics:
         return "It was not validated."
@@ -150,7 +154,7 @@ def _figures(run: Run) -> str:
     return "\n\n".join([" ".join(lines), _table(["metric", "value"], rows), _RULES])
 
 
-def _cost(run: Run) -> str:
+def _cost(run: RunRecord) -> str:
     seconds, peak = run["seconds"], run["peak_operations_per_second"]
     rows = {
         "devices": f"{run['devices']} x {run['device_kind']}",
@@ -169,12 +173,8 @@ def _number(value: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|")
+    lines = [header, *([str(cell) for cell in row] for row in rows)]
+    return markdown_table(lines, text_columns=None, padded=False)
 
 
 _USE = """\

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Any
 
 import flax
 import jax
@@ -13,14 +12,13 @@ from t5rank import checkpoints
 from t5rank.checkpoints import found
 from t5rank.checkpoints.opening import VOCABULARY
 from t5rank.checkpoints.paths import chosen_step, load_best, path, step_of
-from t5rank.formats.json_files import read_object, read_object_if_any
+from t5rank.formats.json_files import read_object_if_any
 from t5rank.model_folder.configuration import CONFIG, from_written_form
 from t5rank.models import partitioning
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import PairEncoder
 from t5rank.types import PyTree
 
-RUN = "run.json"
 ONNX = "model.onnx"
 WRITTEN_ANEW = "Delete it: training in this folder writes it anew."
 
@@ -116,16 +114,6 @@ def is_model_folder(directory: str | os.PathLike[str]) -> bool:
       ValueError: that file is damaged.
     """
     return "network" in read_object_if_any(path(directory) / CONFIG)
-
-
-def load_run(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `run.json` holds; None where no run of `t5rank train` has ended.
-
-    Raises:
-      ValueError: the file is damaged.
-    """
-    file = path(directory) / RUN
-    return read_object(file, advice=WRITTEN_ANEW) if file.is_file() else None
 
 
 def best_step(directory: str | os.PathLike[str]) -> int | None:

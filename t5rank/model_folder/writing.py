@@ -3,18 +3,18 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 from t5rank import checkpoints
 from t5rank.checkpoints.opening import VOCABULARY
-from t5rank.checkpoints.paths import BEST, path, write_text
-from t5rank.formats.json_files import read_object
+from t5rank.checkpoints.paths import BEST, path
+from t5rank.formats.json_files import read_object, write_json
+from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
 from t5rank.model_folder.configuration import CONFIG, written_form
-from t5rank.model_folder.opening import RUN, WRITTEN_ANEW
+from t5rank.model_folder.opening import WRITTEN_ANEW
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens
 from t5rank.text.prompts import PairEncoder
@@ -42,8 +42,8 @@ def save_config(
         (folder / VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
         tokenizer = folder / added_tokens.CONFIG
         if vocabulary.added_tokens or tokenizer.is_file():
-            _write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
-    _write_json(folder / CONFIG, config)
+            write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
+    write_json(folder / CONFIG, config)
 
 
 def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: Vocabulary) -> None:
@@ -68,12 +68,7 @@ def _check_same_model(folder: epath.Path, config: dict[str, Any], vocabulary: Vo
 
 def save_best(directory: str | os.PathLike[str], best: dict[str, Any]) -> None:
     """Writes down which checkpoint is the best one: `step`, `metric` and `value`."""
-    _write_json(path(directory) / BEST, best)
-
-
-def save_run(directory: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
-    """Writes `run.json`."""
-    _write_json(path(directory) / RUN, run)
+    write_json(path(directory) / BEST, best)
 
 
 def save_card(directory: str | os.PathLike[str], card: str) -> None:
@@ -83,7 +78,3 @@ def save_card(directory: str | os.PathLike[str], card: str) -> None:
         _log.info("Model card '%s' was not written by t5rank: it stays as it is.", file)
         return
     write_text(file, card)
-
-
-def _write_json(file: epath.Path, value: Any) -> None:
-    write_text(file, json.dumps(value, indent=2) + "\n")

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from t5rank import evaluation
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels, Run
+from t5rank.formats.tables import markdown_table
 from t5rank.inference.reranker import Reranker
 
 _QUERIES = 32  # scored together
@@ -126,7 +127,7 @@ def table(agreement: Agreement) -> str:
         ),
     ]
     heading = f"{agreement.pairs:,} pairs of {agreement.queries:,} held-out queries"
-    return f"| {heading} | int8 |\n|---|---|\n" + "".join(f"| {a} | {b} |\n" for a, b in rows)
+    return markdown_table([(heading, "int8"), *rows], text_columns=None, padded=False)
 
 
 def readme(agreement: Agreement) -> str:
@@ -135,6 +136,7 @@ def readme(agreement: Agreement) -> str:
         "# A t5rank reranker in int8\n\n"
         "Made by `t5rank export --format onnx --int8`; loaded by `Reranker.from_pretrained`. Its "
         "encoder multiplies int8, so its scores are near those of the float32 model, not equal:\n\n"
-        f"{table(agreement)}\nThe pairs are of the run that was given for calibration, of queries "
-        "that calibration did not see.\n"
+        f"{table(agreement)}\n\n"
+        "The pairs are of the run that was given for calibration, of queries that calibration did "
+        "not see.\n"
     )

@@ -6,7 +6,6 @@ OUTPUT/int8.json, README.md          of an int8 model: how far its scores are fr
 """
 
 import dataclasses
-import json
 import os
 import tempfile
 from collections import Counter
@@ -22,6 +21,8 @@ from t5rank import model_folder
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels
 from t5rank.evaluation import DEFAULT_MEASURES, parse_measures
+from t5rank.formats.json_files import write_json
+from t5rank.formats.text_files import write_text
 from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.inference.reranker import Reranker
 from t5rank.models.ranking import RankingModel
@@ -102,8 +103,8 @@ def export_int8(
     rerankers = (Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder))
     rerankers[1].encoder = encoder
     agreement = measured_agreement(*rerankers, held_out, qrels, measures)
-    (folder / "int8.json").write_text(json.dumps(agreement.written_form(), indent=2) + "\n")
-    (folder / "README.md").write_text(readme(agreement))
+    write_json(folder / "int8.json", agreement.written_form())
+    write_text(folder / "README.md", readme(agreement))
     return agreement
 
 

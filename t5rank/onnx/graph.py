@@ -64,8 +64,8 @@ class Graph:
             name=name, dims=array.shape, data_type=tensor_type(array.dtype)
         )
         tensor.data_location = self._onnx.TensorProto.EXTERNAL
-        where = {"location": WEIGHTS, "offset": offset, "length": array.nbytes}
-        for key, value in where.items():
+        external = {"location": WEIGHTS, "offset": offset, "length": array.nbytes}
+        for key, value in external.items():
             tensor.external_data.add(key=key, value=str(value))
         return tensor
 

@@ -14,6 +14,7 @@ from t5rank.formats.numbers import shown
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.reranking import rerank_run
 from t5rank.quickstart import corpus
+from t5rank.runs.records import METRICS
 from t5rank.train.curves import learning_curves
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _quickstart(folder: Path, steps: int | None) -> dict[str, evaluation.Evaluat
     _say("4/4  Reranking the held-out queries")
     rerankers = {loss: Reranker.from_pretrained(folder / loss) for loss in LOSSES}
     figures = _evaluate(folder, data, rerankers)
-    learning_curves({loss: folder / loss / "metrics.jsonl" for loss in LOSSES}, folder / CURVES)
+    learning_curves({loss: folder / loss for loss in LOSSES}, folder / CURVES)
     _print_figures(figures)
     _print_example(data, rerankers["softmax"], figures["softmax"])
     print(f"\nDone in {time.monotonic() - start:.0f} seconds.")
@@ -111,7 +112,7 @@ def _evaluate(
     runs = {"random order": trec.read_run(files["run"])}
     for loss, reranker in rerankers.items():
         lists = read_passage_lists(qrels=None, **files)
-        settings = fingerprint([folder / loss / "metrics.jsonl", *files.values()])
+        settings = fingerprint([folder / loss / METRICS, *files.values()])
         output = folder / f"test_run_{loss}.txt"
         rerank_run(reranker, lists, output, settings=settings, tag=loss)
         runs[loss] = trec.read_run(output)

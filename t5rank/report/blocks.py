@@ -66,18 +66,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture, in two forms.
+    """One picture.
 
     Attributes:
       name: of its file, without the ending.
       alt: what it shows, for those who do not see it.
-      svg: with the page's colours (see `pictures`).
-      png: in light colours.
+      png: the picture, in light colors.
     """
 
     name: str
     alt: str
-    svg: str
     png: bytes
 
 

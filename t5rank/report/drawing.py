@@ -169,8 +169,8 @@ def rank_movement(name: str, title: str, moved: Movement, depth: int) -> Picture
                 shade = "gain" if column < row else "loss" if column > row else "faint"
                 style = {"alpha": 0.1 + 0.5 * count / counts.max(), "linewidth": 0}
                 axes.add_patch(Rectangle((column, row), 1, 1, color=color(shade), **style))
-                where = (column + 0.5, row + 0.5)
-                axes.text(*where, _count(count, moved.seeds), ha="center", va="center", fontsize=8)
+                center = (column + 0.5, row + 0.5)
+                axes.text(*center, _count(count, moved.seeds), ha="center", va="center", fontsize=8)
         axes.set_xlim(0, len(edges))
         axes.set_ylim(len(edges), 0)
         axes.set_xticks(np.arange(len(edges)) + 0.5, labels, fontsize=8)

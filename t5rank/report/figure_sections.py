@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from t5rank.evaluation import Comparison, SeedEvaluation
+from t5rank.formats.numbers import p_value
 from t5rank.report import drawing
 from t5rank.report.blocks import Block, Cell, Details, Heading, Picture, Pictures, Table
 from t5rank.report.experiment import Experiment
-from t5rank.report.findings import is_significant, p_value
+from t5rank.report.findings import is_significant
 from t5rank.report.pictures import file_name
 from t5rank.report.ranking import FIRST_STAGE, PERFECT, RANDOM, RANDOM_SEEDS, Scope, SetResults
 

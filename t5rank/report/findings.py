@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from t5rank.evaluation import Comparison
+from t5rank.formats.numbers import p_value
 from t5rank.report.experiment import Experiment
 from t5rank.report.ranking import FIRST_STAGE, SetResults
 
@@ -27,17 +28,9 @@ def is_significant(comparison: Comparison) -> bool:
     return reject and (low > 0 or high < 0)
 
 
-def p_value(value: float) -> str:
-    """A p-value with three digits after the point.
-
-    >>> p_value(0.00001), p_value(0.25)
-    ('<.001', '.250')
-    """
-    return "<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
-
-
 def _p(value: float) -> str:
-    return "p < .001" if value < 0.001 else f"p = {p_value(value)}"
+    text = p_value(value)
+    return f"p < {text[1:]}" if text.startswith("<") else f"p = {text}"
 
 
 def findings(experiment: Experiment, results: SetResults) -> Iterator[str]:

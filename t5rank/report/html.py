@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import importlib.resources
 import re
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Iterator
 
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Cell, Document
-from t5rank.report.pictures import COLORS
 
 escape = html.escape
 
@@ -20,15 +20,9 @@ def page(document: Document) -> str:
     template = importlib.resources.files("t5rank.report").joinpath("page.html").read_text()
     return string.Template(template).substitute(
         title=escape(document.title),
-        light=_variables(0),
-        dark=_variables(1),
         contents="".join(_contents(document)),
         body="\n".join(_parts(document.blocks)),
     )
-
-
-def _variables(scheme: int) -> str:
-    return " ".join(f"--{name}: {both[scheme]};" for name, both in COLORS.items())
 
 
 def _contents(document: Document) -> Iterator[str]:
@@ -59,7 +53,7 @@ def _part(block: Block) -> Iterator[str]:
         case blocks.Table():
             yield from _table(block)
         case blocks.Pictures(caption, pictures):
-            drawn = "".join(f'<div class="picture">{_svg(picture)}</div>' for picture in pictures)
+            drawn = "".join(f'<div class="picture">{_image(picture)}</div>' for picture in pictures)
             yield f'<figure><div class="pictures">{drawn}</div>'
             yield f"<figcaption>{escape(caption)}</figcaption></figure>"
         case blocks.Code(text):
@@ -74,8 +68,9 @@ def _class(kind: str) -> str:
     return f' class="{kind}"' if kind else ""
 
 
-def _svg(picture: blocks.Picture) -> str:
-    return picture.svg.replace("<svg ", f'<svg role="img" aria-label="{escape(picture.alt)}" ', 1)
+def _image(picture: blocks.Picture) -> str:
+    data = base64.b64encode(picture.png).decode()
+    return f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{data}">'
 
 
 def _table(table: blocks.Table) -> Iterator[str]:

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
+from t5rank.formats.tables import markdown_table
 from t5rank.report import blocks
 from t5rank.report.blocks import Block, Cell, Document
 
@@ -43,7 +44,7 @@ def _part(block: Block) -> Iterator[str]:
             yield "\n".join(f"- {escape(text)}" for text in texts)
         case blocks.Table():
             yield f"*{escape(block.caption)}*"
-            yield "\n".join(_table(block))
+            yield _table(block)
         case blocks.Pictures(caption, pictures):
             yield "\n".join(map(_image, pictures))
             yield f"*{escape(caption)}*"
@@ -63,15 +64,10 @@ def _image(picture: blocks.Picture) -> str:
     return f'<img src="{picture.name}.png" width="49%" alt="{html.escape(picture.alt)}">'
 
 
-def _table(table: blocks.Table) -> Iterator[str]:
-    yield _row([escape(name) for name in table.header])
-    yield _row([":--" if n < table.text_columns else "--:" for n in range(len(table.header))])
-    for row in table.rows:
-        yield _row([_cell(cell) for cell in row])
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _table(table: blocks.Table) -> str:
+    header = [escape(name) for name in table.header]
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
+    return markdown_table([header, *rows], table.text_columns, padded=False)
 
 
 def _cell(cell: Cell | str) -> str:

@@ -11,7 +11,8 @@ from t5rank.data.folder import MANIFEST, read_manifest
 from t5rank.report.experiment import Experiment
 from t5rank.report.missing import Missing
 from t5rank.report.ranking import SetResults, set_results
-from t5rank.report.training import RUN, TrainedModel, read_model
+from t5rank.report.training import TrainedModel, read_model
+from t5rank.runs.run_file import RUN
 
 _log = logging.getLogger(__name__)
 

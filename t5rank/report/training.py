@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from t5rank.formats.json_files import read_lines, read_object
+from t5rank.runs.records import Record, read_records
+from t5rank.runs.run_file import load_run
 
 CONFIG = "config.gin"
-METRICS = "metrics.jsonl"
-RUN = "run.json"
 _BINDING = re.compile(r"^(\S+) = ?(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 _QUOTED = re.compile(r"""(?<=["'])(?:\w+://|/)[^"'\n]*?([^"'/\n]+)/?(?=["'])""")
 _BARE = re.compile(r"""(?<![\w./"'])(?:\w+://|/)(?:[^\s/"']+/)+([^\s/"']+)/?""")
@@ -30,7 +29,7 @@ class TrainedModel:
       configuration: the text of config.gin.
     """
 
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[Record]
     run: Mapping[str, Any]
     configuration: str
 
@@ -76,11 +75,8 @@ class Cost:
 
 def read_model(folder: Path) -> TrainedModel:
     """Reads what there is of a model folder."""
-    metrics, run_file = folder / METRICS, folder / RUN
-    records = read_lines(metrics, ("step", "part")) if metrics.is_file() else []
-    run = read_object(run_file) if run_file.is_file() else {}
     config = (folder / CONFIG).read_text() if (folder / CONFIG).is_file() else ""
-    return TrainedModel(records, run, without_folders(config))
+    return TrainedModel(read_records(folder), load_run(folder) or {}, without_folders(config))
 
 
 def without_folders(text: str) -> str:

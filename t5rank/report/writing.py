@@ -30,7 +30,7 @@ from t5rank.report.training_sections import (
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """What was written.
 
     Attributes:
@@ -44,7 +44,7 @@ class Written:
     missing: tuple[str, ...]
 
 
-def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Written:
+def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> WrittenReport:
     """Writes DIR/report/index.html, report.md and its pictures.
 
     Args:
@@ -65,7 +65,7 @@ def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Wri
         old.unlink()
     for picture in _pictures(document.blocks):
         (output / f"{picture.name}.png").write_bytes(picture.png)
-    written = Written(output / "index.html", output / "report.md", tuple(found.missing))
+    written = WrittenReport(output / "index.html", output / "report.md", tuple(found.missing))
     written.page.write_text(page(document))
     written.markdown.write_text(markdown(document))
     return written

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from t5rank.evaluation import PROTOCOLS
 from t5rank.report.experiment import Headline
 from t5rank.reproduce.inputs import Input
+
+MARCO_MEASURES = "RR@10 nDCG@10"  # the first is the one that findings are about
+DL_MEASURES = PROTOCOLS["dl"]
 
 
 @dataclass(frozen=True)

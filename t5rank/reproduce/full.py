@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from t5rank.report.experiment import Headline
-from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, config, recipe
+from t5rank.reproduce.designs import (
+    DL_MEASURES,
+    MARCO_MEASURES,
+    ArmDesign,
+    Design,
+    SetDesign,
+    config,
+    recipe,
+)
 from t5rank.reproduce.inputs import VOCABULARY_SOURCE, Input
 
 _MSMARCO = "https://msmarco.z22.web.core.windows.net"
@@ -84,7 +92,6 @@ _PASSAGE_INPUTS = (
     _VOCABULARY,
 )
 _COLLECTION = "--collection={unpacked}/collection.tsv"
-_DL = "nDCG@10 RR(rel=2) AP(rel=2) Judged@10"
 
 
 def _set(name: str, title: str, queries: str, qrels: str, measures: str) -> SetDesign:
@@ -102,7 +109,7 @@ _DEV = _set(
     "MS MARCO dev/small",
     "{unpacked}/queries.dev.small.tsv",
     "{unpacked}/qrels.dev.small.tsv",
-    "RR@10 nDCG@10",
+    MARCO_MEASURES,
 )
 _DL19, _DL20 = (
     _set(
@@ -110,7 +117,7 @@ _DL19, _DL20 = (
         f"TREC DL {year}",
         f"{{data}}/msmarco-test{year}-queries.tsv.gz",
         f"{{data}}/{year}qrels-pass.txt",
-        _DL,
+        DL_MEASURES,
     )
     for year in (2019, 2020)
 )
@@ -236,7 +243,7 @@ QNA = Design(
             "dev",
             "MS MARCO QnA v2.1 dev",
             "The order of the file, about 10 passages",
-            "RR@10 nDCG@10",
+            MARCO_MEASURES,
             ("--qna={data}/dev_v2.1.json.gz",),
         ),
     ),

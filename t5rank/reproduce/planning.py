@@ -10,9 +10,9 @@ from pathlib import Path
 from t5rank.data import trec
 from t5rank.data.folder import MANIFEST
 from t5rank.data.jsonl import read_jsonl
-from t5rank.formats.json_files import read_object
 from t5rank.report.experiment import Experiment
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage
+from t5rank.runs.run_file import load_run
 
 _FINISHED = ("finished", "stopped early")
 
@@ -206,8 +206,7 @@ def _training(
 
 def _finished(model: Path) -> Callable[[], bool]:
     """Whether a training came to its end. One that T5X ended is taken up, and ends at once."""
-    file = model / "run.json"
-    return lambda: file.is_file() and read_object(file, ("reason",))["reason"] in _FINISHED
+    return lambda: (load_run(model) or {}).get("reason") in _FINISHED
 
 
 def _rerank(experiment: Experiment, each: SetDesign, arm: ArmDesign, seed: int) -> Step:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 import shlex
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import t5rank
+from t5rank.formats.json_files import write_json
 from t5rank.process.leaving import INTERRUPTED
 from t5rank.report.experiment import (
     FILE,
@@ -95,7 +95,7 @@ def _checked_inputs(design: Design, options: Options) -> list[dict[str, Any]]:
     file = options.folder / INPUTS
     found = check_inputs(design.inputs, options.data, read_checked(file))
     options.folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"inputs": found}, indent=2) + "\n")
+    write_json(file, {"inputs": found})
     return found
 
 
@@ -127,8 +127,7 @@ def _write(experiment: Experiment, inputs: Sequence[Mapping[str, Any]]) -> None:
     del values["folder"]
     names = ("path", "size", "checksum")
     values["inputs"] = [{name: each[name] for name in names} for each in inputs]
-    text = json.dumps({"format": FORMAT, **values}, indent=2)
-    (experiment.folder / FILE).write_text(text + "\n")
+    write_json(experiment.folder / FILE, {"format": FORMAT, **values})
 
 
 def _described(steps: Sequence[Step]) -> Iterator[str]:

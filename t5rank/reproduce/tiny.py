@@ -8,7 +8,16 @@ it.
 
 from __future__ import annotations
 
-from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage, config, recipe
+from t5rank.reproduce.designs import (
+    DL_MEASURES,
+    MARCO_MEASURES,
+    ArmDesign,
+    Design,
+    SetDesign,
+    Stage,
+    config,
+    recipe,
+)
 from t5rank.reproduce.inputs import VOCABULARY_SOURCE, Input
 
 _SAMPLE = (
@@ -149,7 +158,7 @@ _PASSAGE_SETS = (
         "dev",
         "MS MARCO dev, a sample of 207 queries",
         "BM25, 20 candidates",
-        "RR@10 nDCG@10",
+        MARCO_MEASURES,
         _files(_DEV),
         f"{{data}}/{_DEV}/qrels.txt",
     ),
@@ -157,7 +166,7 @@ _PASSAGE_SETS = (
         "dl21",
         "TREC DL 2021, 53 queries",
         "BM25 (official), 100 candidates",
-        "nDCG@10 RR(rel=2) AP(rel=2) Judged@10",
+        DL_MEASURES,
         _files(_DL21),
         f"{{data}}/{_DL21}/qrels.txt",
     ),
@@ -233,7 +242,7 @@ QNA = Design(
             "qna",
             "MS MARCO QnA, a sample",
             "The order of the file, about 8 passages",
-            "RR@10 nDCG@10",
+            MARCO_MEASURES,
             (f"--qna={{data}}/{_QNA}", *_folds(5, "0-1")),
         ),
     ),

@@ -27,7 +27,7 @@ from t5rank.serve.models import Models
 from t5rank.serve.paths import Paths
 from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import Scored
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.times import Times
 from t5rank.serve.tracing import TRACERESPONSE, Tracing
@@ -59,7 +59,7 @@ class State:
       draining: whether the server is about to end.
     """
 
-    def __init__(self, settings: Settings, failed: Callable[[Exception], None]):
+    def __init__(self, settings: ServerSettings, failed: Callable[[Exception], None]):
         self.settings = settings
         self.metrics = Metrics()
         self.workers = Workers()
@@ -76,7 +76,7 @@ class State:
 
 
 def make_app(
-    settings: Settings, failed: Callable[[Exception], None] = lambda error: None
+    settings: ServerSettings, failed: Callable[[Exception], None] = lambda error: None
 ) -> Starlette:
     """The application; its models begin to load when it starts.
 
@@ -112,7 +112,7 @@ def make_app(
     return app
 
 
-def _middleware(settings: Settings, state: State, paths: Sequence[str]) -> list[Middleware]:
+def _middleware(settings: ServerSettings, state: State, paths: Sequence[str]) -> list[Middleware]:
     quiet = () if settings.log_probes else access.PROBES
     chain = [
         Middleware(Paths, root=settings.root_path),
@@ -217,7 +217,7 @@ class _Rerank:
         metrics.queue_seconds.labels(model).observe(scored.waited)
 
 
-def _read(scope: Scope, body: bytearray, settings: Settings) -> tuple[dialects.Parsed, Work]:
+def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dialects.Parsed, Work]:
     """What a body asks for."""
     if len(body) > _SMALL:
         _check_json(body, settings.max_documents)

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope
 from t5rank.serve.access import client_of
 from t5rank.serve.encodings import decoded, encoding_of
 from t5rank.serve.errors import Refusal, invalid
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.workers import Workers
 
 _PATIENCE = 4  # so many times the limit is read and thrown away: clients listen when they have sent
@@ -30,7 +30,7 @@ class Bodies:
       held: bytes of them.
     """
 
-    def __init__(self, settings: Settings, workers: Workers):
+    def __init__(self, settings: ServerSettings, workers: Workers):
         self.held = 0
         self._workers = workers
         self._limit = settings.max_body_bytes

@@ -18,7 +18,7 @@ from t5rank.process.cores import core_count
 from t5rank.serve.errors import Refusal, not_ready
 from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import ServedModel
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 if TYPE_CHECKING:
     from t5rank.serve.app import State
@@ -146,7 +146,7 @@ def _model(model: ServedModel) -> Model:
     return Model(model.name, model.created)
 
 
-def _info(model: ServedModel, settings: Settings) -> Info:
+def _info(model: ServedModel, settings: ServerSettings) -> Info:
     if model.engine is None:
         raise not_ready(model.name)
     reranker = model.engine.reranker

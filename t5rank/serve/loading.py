@@ -10,7 +10,7 @@ from t5rank import model_folder
 from t5rank.inference.reranker import Reranker
 from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 
 class Stopped(BaseException):
@@ -36,7 +36,7 @@ class Progress(tqdm):
 
 
 def load_replicas(
-    folder: str, settings: Settings, like: Sequence[Reranker | None], progress: Progress
+    folder: str, settings: ServerSettings, like: Sequence[Reranker | None], progress: Progress
 ) -> list[Reranker]:
     """A folder's model on the devices of each replica, ready to score.
 
@@ -64,7 +64,7 @@ def load_replicas(
     return replicas
 
 
-def _meshes(opened: ModelFolder, settings: Settings) -> list[partitioning.Mesh | None]:
+def _meshes(opened: ModelFolder, settings: ServerSettings) -> list[partitioning.Mesh | None]:
     """Devices of each replica; None is the one of a backend that is not JAX."""
     if opened.is_exported:
         return [None] * (settings.replicas or 1)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.workers import Workers
 
 _SETTLES = 1.0  # seconds in which no file changes, once all are there
@@ -29,7 +29,7 @@ class Models:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServerSettings,
         workers: Workers,
         observe: Observe,
         failed: Callable[[Exception], None],

@@ -11,7 +11,7 @@ from t5rank.serve import dialects
 from t5rank.serve.descriptions import ClusterAuth, Info, Meta, Model, ModelList, Version
 from t5rank.serve.dialects import DIALECTS, PATHS, Dialect
 from t5rank.serve.dialects.common import SCORE_PATHS
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.times import Times
 
 
@@ -52,7 +52,7 @@ _REFUSALS = {
 }
 
 
-def document(settings: Settings) -> dict[str, Any]:
+def document(settings: ServerSettings) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a server."""
     types = (*_REQUESTS, *_ANSWERS, *_OTHERS)
     schemas, components = msgspec.json.schema_components(

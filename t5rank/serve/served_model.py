@@ -15,7 +15,7 @@ from t5rank.serve.errors import invalid, not_ready, overloaded
 from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.work import Inputs, Work, best, encoding, letters
 from t5rank.serve.workers import Task, Workers, unless_gone
 
@@ -57,7 +57,7 @@ class ServedModel:
     """
 
     def __init__(
-        self, name: str, folder: str, settings: Settings, workers: Workers, observe: "Observe"
+        self, name: str, folder: str, settings: ServerSettings, workers: Workers, observe: "Observe"
     ):
         self.name = name
         self.folder = folder

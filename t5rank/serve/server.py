@@ -13,7 +13,7 @@ from t5rank import model_folder
 from t5rank.serve.app import State, make_app
 from t5rank.serve.connections import Connections
 from t5rank.serve.protocol import limited_protocol
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.tls import check_certificate
 
 _DRAIN = 18.0  # seconds from SIGTERM to the last answer; Kubernetes kills after 30
@@ -21,7 +21,7 @@ _LEAST_DRAIN = 5.0  # of them, after a long `drain_delay`
 _LOG = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8000) -> int:
+def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status.
 
     SIGTERM turns `/ready` to 503, lets what was accepted end, for at most 18 s, and returns 0.

@@ -10,7 +10,7 @@ KEYS_VARIABLE = "T5RANK_API_KEYS"
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Settings of one server; every one is an option of `t5rank serve`.
 
     Attributes:
@@ -146,6 +146,6 @@ def read_api_keys(file: str | None) -> tuple[str, ...]:
     stripped = [line.strip() for line in lines]
     found = tuple(line for line in stripped if line and not line.startswith("#"))
     if not found:
-        where = f"file '{file}'" if file is not None else f"variable '{KEYS_VARIABLE}'"
-        raise ValueError(f"API keys {where} has no key; expected at least one.")
+        place = f"file '{file}'" if file is not None else f"variable '{KEYS_VARIABLE}'"
+        raise ValueError(f"API keys {place} has no key; expected at least one.")
     return found

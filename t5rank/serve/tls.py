@@ -2,10 +2,10 @@
 
 import ssl
 
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 
-def check_certificate(settings: Settings) -> None:
+def check_certificate(settings: ServerSettings) -> None:
     """Reads the certificate and its key as the server will.
 
     Raises:

@@ -20,7 +20,7 @@ from t5rank.checkpoints import AssignmentMap
 from t5rank.data import trec
 from t5rank.data.errors import GIN_OPTIONS, DataError
 from t5rank.models.network import T5Config
-from t5rank.tasks import checks, lists
+from t5rank.tasks import checks, registry
 from t5rank.tasks.preprocessors import input_length
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
@@ -94,10 +94,10 @@ def resumed_dataset(
 
 def _check_lists(cfg: Any) -> None:
     """Raises ValueError for lists that are malformed, before the first step; warns of labels."""
-    names = lists.task_names(cfg.mixture_or_task_name)
-    if not all(map(lists.is_ours, names)):
+    names = registry.task_names(cfg.mixture_or_task_name)
+    if not all(map(registry.is_ours, names)):
         return
-    vocabulary_file, prompt = lists.text_settings(cfg.mixture_or_task_name)
+    vocabulary_file, prompt = registry.text_settings(cfg.mixture_or_task_name)
     length = input_length(cfg.task_feature_lengths)
     encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(prompt), length)
     for name in names:

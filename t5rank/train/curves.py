@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from etils import epath
 
-from t5rank.formats.json_files import read_lines
+from t5rank.runs.records import TRAIN, VALIDATION, Record, read_records
 
 
 def learning_curves(
@@ -17,7 +16,7 @@ def learning_curves(
     """Draws training loss and validation metrics of runs against steps, as a PNG.
 
     Args:
-      runs: label to the run's `metrics.jsonl`.
+      runs: label to the run's model folder.
       output: the picture's file.
       metrics: one panel each, beside the panel of the loss.
     """
@@ -28,11 +27,11 @@ def learning_curves(
 
     count = 1 + len(metrics)
     figure, ((*panels,),) = pyplot.subplots(1, count, figsize=(4.5 * count, 3.6), squeeze=False)
-    for color, (label, file) in enumerate(runs.items()):
-        records = read_lines(epath.Path(file), ("step", "part"))
+    for color, (label, folder) in enumerate(runs.items()):
+        records = read_records(folder)
         for panel, name in zip(panels, ("loss", *metrics), strict=True):
-            train = _curve(records, "train", name)
-            validation = _curve(records, "validation", name)
+            train = _curve(records, TRAIN, name)
+            validation = _curve(records, VALIDATION, name)
             style = "--" if validation else "-"
             if train:
                 panel.plot(*train, f"{style}C{color}", alpha=0.6, label=f"{label} train".strip())
@@ -50,6 +49,6 @@ def learning_curves(
     pyplot.close(figure)
 
 
-def _curve(records: list[dict[str, Any]], part: str, name: str) -> tuple[list, list] | None:
+def _curve(records: list[Record], part: str, name: str) -> tuple[list, list] | None:
     points = [(r["step"], r[name]) for r in records if r["part"] == part and name in r]
     return ([p[0] for p in points], [p[1] for p in points]) if points else None

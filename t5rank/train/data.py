@@ -8,7 +8,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5rank.tasks import lists
+from t5rank.tasks import registry
 from t5rank.tasks.errors import elements, placed
 from t5rank.tasks.feature_converters import RankingFeatureConverter
 from t5rank.text.prompts import PairEncoder
@@ -53,7 +53,7 @@ def train_batches(
         return seqio.get_dataset(
             task,
             task_feature_lengths=task_feature_lengths,
-            dataset_split=lists.TRAIN,
+            dataset_split=registry.TRAIN,
             shuffle=True,
             num_epochs=None,
             feature_converter=RankingFeatureConverter(),
@@ -64,7 +64,7 @@ def train_batches(
         ).prefetch(tf.data.AUTOTUNE)
 
     count = 0
-    for batch in elements(make, _where(task, lists.TRAIN, use_cached)):
+    for batch in elements(make, _where(task, registry.TRAIN, use_cached)):
         count += 1
         yield batch
     if not count:
@@ -91,7 +91,7 @@ def validation_lists(
       queries: of which queries; None takes all.
       topn: so many documents of each list, the first ones; None takes all.
     """
-    encoder = dataclasses.replace(encoder, strict=lists.is_strict(task))
+    encoder = dataclasses.replace(encoder, strict=registry.is_strict(task))
     for example in _examples(task, encoder, split, use_cached):
         query_id = example["query_id"].decode()
         if queries is not None and query_id not in queries:
@@ -133,8 +133,8 @@ def _examples(
 def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:
     """The tasks that are read, with their files, or where they are cached."""
     said = []
-    for name in lists.task_names(mixture_or_task):
-        files = lists.split_files(name).get(split, {}).values()
+    for name in registry.task_names(mixture_or_task):
+        files = registry.split_files(name).get(split, {}).values()
         cache = seqio.get_mixture_or_task(name).cache_dir if use_cached else None
         cached = [f"cached in {cache}" if cache else "not cached"] if use_cached else []
         said.append(f"task '{name}' ({', '.join(cached or files)})")
@@ -143,5 +143,5 @@ def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:
 
 def tasks_with(mixture_or_task: str, split: str) -> list[str]:
     """The tasks of a mixture that have a split; a task is its own only one."""
-    names = lists.task_names(mixture_or_task)
+    names = registry.task_names(mixture_or_task)
     return [name for name in names if split in seqio.get_mixture_or_task(name).splits]

@@ -99,8 +99,8 @@ def sentence(error: BaseException) -> str:
         return text
     if place is None:
         return f"Gin configuration has an error: {message}."
-    where = f"file '{place['file']}', line {place['line']}" if place["file"] else "an option --gin"
-    return f"Gin configuration has an error in {where}: {message}."
+    said = f"file '{place['file']}', line {place['line']}" if place["file"] else "an option --gin"
+    return f"Gin configuration has an error in {said}: {message}."
 
 
 def _of_file(file: str, includers: tuple[str, ...]) -> Iterator[Binding]:

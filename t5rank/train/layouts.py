@@ -23,8 +23,8 @@ from t5rank.checks import check_integer
 from t5rank.inference.batching import BatchShapes
 from t5rank.text.vocabulary import PAD_ID
 
-Batch = Mapping[str, np.ndarray]
-Layout = Callable[[Iterable[Batch], int, int], Iterator[Batch]]
+HostBatch = Mapping[str, np.ndarray]
+Layout = Callable[[Iterable[HostBatch], int, int], Iterator[HostBatch]]
 _LENGTHS = BatchShapes(tokens=1)  # those of scoring
 
 
@@ -43,13 +43,13 @@ def document_lengths(tokens: np.ndarray) -> np.ndarray:
     return np.sum(tokens != PAD_ID, axis=-1)
 
 
-def padded(batches: Iterable[Batch], groups: int = 1, start: int = 0) -> Iterator[Batch]:
+def padded(batches: Iterable[HostBatch], groups: int = 1, start: int = 0) -> Iterator[HostBatch]:
     """Batches as they are: every document is padded to the input length."""
     del groups
     yield from itertools.islice(batches, start, None)
 
 
-def bucketed(batches: Iterable[Batch], groups: int = 1, start: int = 0) -> Iterator[Batch]:
+def bucketed(batches: Iterable[HostBatch], groups: int = 1, start: int = 0) -> Iterator[HostBatch]:
     """Batches of lists whose longest documents are about equally long, padded to that length.
 
     Lists wait until there is a batch of their length: a step has others than when padded.
@@ -58,8 +58,8 @@ def bucketed(batches: Iterable[Batch], groups: int = 1, start: int = 0) -> Itera
     yield from itertools.islice(_by_length(batches), start, None)
 
 
-def _by_length(batches: Iterable[Batch]) -> Iterator[Batch]:
-    waiting: dict[int, list[Batch]] = {}
+def _by_length(batches: Iterable[HostBatch]) -> Iterator[HostBatch]:
+    waiting: dict[int, list[HostBatch]] = {}
     for batch in batches:
         size = len(batch["label"])
         for i in range(size):
@@ -75,13 +75,13 @@ def _by_length(batches: Iterable[Batch]) -> Iterator[Batch]:
 
 
 def packed(
-    batches: Iterable[Batch],
+    batches: Iterable[HostBatch],
     groups: int = 1,
     start: int = 0,
     row_length: int | None = None,
     slots: int | None = None,
     rows: int | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[HostBatch]:
     """Batches with several documents a row, each batch the lists of a padded one.
 
     Args:
@@ -106,7 +106,7 @@ def packed(
             yield pack(batch, groups, length, slots, rows)
 
 
-def _row_length(batch: Batch) -> int:
+def _row_length(batch: HostBatch) -> int:
     tokens, mask = batch["encoder_input_tokens"], batch["mask"]
     input_length = tokens.shape[-1]
     is_full = document_lengths(tokens).sum() >= 0.75 * input_length * mask.sum()
@@ -114,7 +114,7 @@ def _row_length(batch: Batch) -> int:
 
 
 def pack(
-    batch: Batch,
+    batch: HostBatch,
     groups: int,
     row_length: int,
     slots: int | None = None,

@@ -13,10 +13,12 @@ from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
 from t5rank.checkpoints.paths import path
 from t5rank.checks import check_boolean, check_integer, check_text
+from t5rank.evaluation import DEFAULT_MEASURES
 from t5rank.inference.scoring import ModelScorer
 from t5rank.models import operations, partitioning
 from t5rank.models.ranking import RankingModel
-from t5rank.tasks import lists
+from t5rank.runs import records
+from t5rank.tasks import registry
 from t5rank.tasks.preprocessors import (
     UNCUT,
     check_lengths,
@@ -26,12 +28,12 @@ from t5rank.tasks.preprocessors import (
 )
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import data, optimizers, preflight, records, resuming, schedules, settings
+from t5rank.train import data, optimizers, preflight, resuming, schedules, settings
 from t5rank.train.interrupt import Interrupt
 from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked
 from t5rank.train.reporting import Reporter
-from t5rank.train.run import Run, TrainResult
+from t5rank.train.run import TrainingRun, TrainResult
 from t5rank.train.validation import Validation
 from t5rank.types import PyTree
 
@@ -109,7 +111,7 @@ class Trainer:
     eval_queries: int | None = None
     eval_topn: int | None = None
     eval_qrels: str | None = None
-    eval_measures: str = "RR@10 nDCG@10"
+    eval_measures: str = DEFAULT_MEASURES
     eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1
@@ -136,7 +138,7 @@ class Trainer:
                 f"BATCH_SIZE has {self.batch_size} lists; expected a multiple of {self.groups}, "
                 "the data-parallel devices times the microbatches."
             )
-        vocabulary_file, prompt = lists.text_settings(self.mixture_or_task_name)
+        vocabulary_file, prompt = registry.text_settings(self.mixture_or_task_name)
         self.encoder = PairEncoder(
             Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
         )
@@ -172,7 +174,9 @@ class Trainer:
             )
 
     def _validation(self) -> Validation:
-        if lists.text_settings(self.eval_task) != lists.text_settings(self.mixture_or_task_name):
+        if registry.text_settings(self.eval_task) != registry.text_settings(
+            self.mixture_or_task_name
+        ):
             raise ValueError(
                 f"Task '{self.eval_task}' has another prompt or vocabulary than "
                 f"'{self.mixture_or_task_name}'; expected the same."
@@ -210,7 +214,7 @@ class Trainer:
                     "expected one task."
                 )
             return {tasks[0]: self.eval_qrels}
-        found = {task: lists.split_files(task)[self.eval_split].get("qrels") for task in tasks}
+        found = {task: registry.split_files(task)[self.eval_split].get("qrels") for task in tasks}
         return {task: file for task, file in found.items() if file is not None}
 
     def train(self) -> TrainResult:
@@ -242,7 +246,7 @@ class Trainer:
             reporter.start(step, size, logged)
             best = self.best_so_far(logged, record["validated_since"])
             validated = records.is_validated(logged, step)
-            return Run(self, optimizer, saver, reporter, interrupt, best, validated).run()
+            return TrainingRun(self, optimizer, saver, reporter, interrupt, best, validated).run()
 
     def best_so_far(
         self, logged: Sequence[records.Record], since: int = 0

@@ -13,7 +13,7 @@ import numpy as np
 from t5rank.checkpoints.paths import path
 from t5rank.losses.combinations import takes
 from t5rank.process.packages import require
-from t5rank.tasks import checks, lists
+from t5rank.tasks import checks, registry
 from t5rank.tasks.checks import CheckedLists
 from t5rank.tasks.preprocessors import list_size
 from t5rank.types import LossFn
@@ -37,8 +37,8 @@ def check_run(trainer: Trainer) -> None:
     check_writable(trainer.model_dir)
     require("train", "matplotlib")  # the picture is drawn at the end
     trained = [
-        checks.check_lists(task, lists.TRAIN, trainer.encoder, trainer.use_cached_tasks)
-        for task in lists.task_names(trainer.mixture_or_task_name)
+        checks.check_lists(task, registry.TRAIN, trainer.encoder, trainer.use_cached_tasks)
+        for task in registry.task_names(trainer.mixture_or_task_name)
     ]
     steps = (0, trainer.train_steps // 2, trainer.train_steps - 1)
     if not any(float(trainer.learning_rate_fn(step)) for step in steps):

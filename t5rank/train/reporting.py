@@ -10,10 +10,10 @@ from clu import metric_writers
 from etils import epath
 from tqdm import tqdm
 
-from t5rank.checkpoints.paths import write_text
 from t5rank.formats.numbers import shown
+from t5rank.formats.text_files import write_text
+from t5rank.runs.records import METRICS, TRAIN, VALIDATION, Record
 from t5rank.train.curves import learning_curves
-from t5rank.train.records import METRICS, TRAIN, VALIDATION, Record
 
 CURVE = "learning_curve.png"
 _UNSHOWN = ("documents", "tokens", "rows", "operations", "padding", "list_size", "grad_norm")
@@ -118,7 +118,7 @@ class Reporter:
             text += f" Best {best['metric']} {shown(best['value'])} at step {best['step']:,}."
         self._line(text)
         if self._lines:
-            learning_curves({"": self._folder / METRICS}, self._folder / CURVE)
+            learning_curves({"": self._folder}, self._folder / CURVE)
             self._line(f"Learning curve: {self._folder / CURVE}")
 
     def _write(self, part: str, step: int, values: Mapping[str, float]) -> None:

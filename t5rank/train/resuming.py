@@ -1,13 +1,13 @@
 """What a run finds in its model folder: what may go on, and what is written before it does."""
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
 from t5rank import checkpoints, model_folder
-from t5rank.checkpoints.paths import write_text
+from t5rank.formats.json_files import write_json
+from t5rank.formats.text_files import write_text
 from t5rank.train import settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def begin(trainer: "Trainer", folder: epath.Path, now: settings.Record) -> setti
     model_folder.save_config(folder, trainer.model, trainer.encoder)
     if trainer.gin_text is not None:
         _save_gin(folder, trainer.gin_text)
-    write_text(folder / settings.SETTINGS, json.dumps(record, indent=2) + "\n")
+    write_json(folder / settings.SETTINGS, record)
     return record
 
 

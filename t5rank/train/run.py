@@ -12,9 +12,12 @@ import numpy as np
 
 from t5rank import checkpoints, model_folder
 from t5rank.checkpoints import Checkpointer
+from t5rank.checkpoints.paths import path
 from t5rank.model_folder.model_card import model_card
 from t5rank.models import partitioning
-from t5rank.train import data, records
+from t5rank.runs import records
+from t5rank.runs.run_file import save_run
+from t5rank.train import data
 from t5rank.train.ahead import read_ahead
 from t5rank.train.interrupt import Interrupt, Interrupted
 from t5rank.train.reporting import Reporter
@@ -50,7 +53,7 @@ class TrainResult:
     signalled: bool = False
 
 
-class Run:
+class TrainingRun:
     """One run of a trainer: what changes from step to step."""
 
     def __init__(
@@ -243,9 +246,9 @@ class Run:
     def _write_record(self, reason: str) -> None:
         t = self.trainer
         size = partitioning.count_parameters(self.optimizer.target)
-        logged = records.read_records(t.model_dir, until=self.step)
+        logged = records.read_records(path(t.model_dir), until=self.step)
         record = run_record(t, self.step, reason, self.best, size, logged)
-        model_folder.save_run(t.model_dir, record)
+        save_run(path(t.model_dir), record)
         for task, found in record["irregular_data"].items():
             for what, number in found.items():
                 _log.info("Data of '%s': %d %s.", task, number, what.replace("_", " "))

@@ -19,8 +19,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.paths import checkpoint_name
-from t5rank.tasks import lists
-from t5rank.train import records
+from t5rank.runs import records
+from t5rank.tasks import irregular, registry
 
 if TYPE_CHECKING:
     from t5rank.train.loop import Trainer
@@ -49,7 +49,7 @@ def run_record(
         "peak_operations_per_second": trainer.peak_operations(),
         "best": None if best is None else dict(best),
         "validation": records.last(logged, records.VALIDATION),
-        "irregular_data": {task: lists.irregular_data(task) for task in sorted(_tasks(trainer))},
+        "irregular_data": {task: irregular.found_in(task) for task in sorted(_tasks(trainer))},
         "parameters": parameters,
         "training": _settings(trainer, logged),
         "versions": {"python": platform.python_version()}
@@ -59,7 +59,7 @@ def run_record(
 
 def _tasks(trainer: "Trainer") -> set[str]:
     names = (trainer.mixture_or_task_name, trainer.eval_task)
-    return {task for name in names for task in lists.task_names(name)}
+    return {task for name in names for task in registry.task_names(name)}
 
 
 def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str,
     optimizer = trainer.optimizer_def
     rates = [record["learning_rate"] for record in logged if "learning_rate" in record]
     return {
-        "data": _files(trainer.mixture_or_task_name, lists.TRAIN),
+        "data": _files(trainer.mixture_or_task_name, registry.TRAIN),
         "validation_data": _files(trainer.eval_task, eval_split),
         "validation_queries": {
             task: len(qrels) for task, qrels in getattr(trainer.validation, "qrels", {}).items()
@@ -90,8 +90,8 @@ def _settings(trainer: "Trainer", logged: Sequence[records.Record]) -> dict[str,
 def _files(task: str, split: str | None) -> dict[str, dict[str, str]]:
     """Task to the files that it reads for a split, named from the folder that all of it is in."""
     found = {}
-    for name in lists.task_names(task):
-        splits = lists.split_files(name)
+    for name in registry.task_names(task):
+        splits = registry.split_files(name)
         files = [os.path.abspath(file) for kinds in splits.values() for file in kinds.values()]
         common = os.path.commonpath(map(os.path.dirname, files)) if files else ""
         if split in splits:

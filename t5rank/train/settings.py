@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.paths import checkpoint_name, path
 from t5rank.formats.json_files import read_object
-from t5rank.tasks import lists
+from t5rank.tasks import registry
 from t5rank.train.digests import digest
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _train_files(trainer: "Trainer") -> dict[str, Any]:
-    return _files(trainer.mixture_or_task_name, lists.TRAIN)
+    return _files(trainer.mixture_or_task_name, registry.TRAIN)
 
 
 def _validation_files(trainer: "Trainer") -> dict[str, Any]:
@@ -162,8 +162,8 @@ def _validation_files(trainer: "Trainer") -> dict[str, Any]:
 def _files(task: str, split: str) -> dict[str, Any]:
     return {
         f"'{name}', {kind}": _described(file)
-        for name in lists.task_names(task)
-        for kind, file in lists.split_files(name).get(split, {}).items()
+        for name in registry.task_names(task)
+        for kind, file in registry.split_files(name).get(split, {}).items()
     }
 
 

@@ -28,14 +28,15 @@ def lists(tmp_path_factory) -> str:
 
 RECIPE = """
 from __gin__ import dynamic_registration
+from t5rank import losses
 from t5rank.models import network
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 
 include 't5rank/configs/models/t5_1_1_tiny.gin'
 include 't5rank/configs/models/rankt5.gin'
-include 't5rank/configs/losses/softmax.gin'
 include 't5rank/configs/tasks/jsonl.gin'
-lists.jsonl_task.name = 'remote_lists'
+jsonl.jsonl_task.name = 'remote_lists'
+LOSS_FN = @losses.softmax_loss
 LIST_SIZE = 2
 INPUT_LENGTH = 32
 BATCH_SIZE = 1

@@ -76,12 +76,12 @@ def test_missing_file_is_an_error_that_names_it(tmp_path):
 
 def test_broken_utf8_is_an_error_that_names_file_line_and_byte():
     with pytest.raises(ValueError, match=r"File 'x', line 3 has broken UTF-8 \(byte 0xff at byte"):
-        decode_line(b"caf\xff", where="file 'x', line 3")
+        decode_line(b"caf\xff", place="file 'x', line 3")
 
 
 def test_broken_utf8_is_replaced_and_counted_when_not_strict():
     counts = Counter()
-    text = decode_line(b"\xff a \xff", where="file 'x', line 3", strict=False, counts=counts)
+    text = decode_line(b"\xff a \xff", place="file 'x', line 3", strict=False, counts=counts)
     assert (text, counts) == ("\ufffd a \ufffd", {"broken_utf8_lines_replaced": 1})
 
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from t5rank.data.ranked_list import RankedList, checked_list, filter_lists, summary
 
-WHERE = "file 'x', line 12"
+PLACE = "file 'x', line 12"
 
 
 def check(items, *, query="a query", query_id="q1", strict=True, counts=None, unique="doc_id"):
     counts = Counter() if counts is None else counts
     return checked_list(
-        query_id, query, items, where=WHERE, strict=strict, counts=counts, unique=unique
+        query_id, query, items, place=PLACE, strict=strict, counts=counts, unique=unique
     )
 
 

@@ -11,6 +11,7 @@ from pyarrow import parquet
 from t5rank.data import json_columns
 from t5rank.data.msmarco import (
     qna_list_rows,
+    qna_reader,
     read_qna_columnar,
     read_qna_parquet,
     read_qna_rows,
@@ -319,3 +320,20 @@ def test_test_split_of_hugging_face_has_no_labels():
         list(qna_list_rows([row]))
     (ranked,) = qna_list_rows([row], labelled=False)
     assert ranked.labels == (0.0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("train.json.gz", "read_qna_columnar"),
+        ("train.jsonl.gz", "read_qna_rows"),
+        ("train.parquet", "read_qna_parquet"),
+        ("tfds:train", "read_qna_tfds"),
+        ("folder", "read_jsonl"),
+    ],
+)
+def test_a_source_is_read_by_what_it_is(tmp_path, name, reader):
+    (tmp_path / "tfds").mkdir()
+    (tmp_path / "tfds/dataset_info.json").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    assert qna_reader(str(tmp_path / name)).__name__ == reader

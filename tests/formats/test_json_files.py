@@ -6,7 +6,7 @@ import pytest
 
 from t5rank import model_folder
 from t5rank.formats.json_files import read_lines
-from t5rank.train import records
+from t5rank.runs import records, run_file
 
 
 def test_half_a_last_line_is_left_out(tmp_path, caplog):
@@ -41,4 +41,4 @@ def test_a_damaged_best_json_is_named(tmp_path, text):
 def test_a_damaged_run_json_is_named(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"run\.json' is .*Delete it"):
-        model_folder.load_run(tmp_path)
+        run_file.load_run(tmp_path)

@@ -1,6 +1,7 @@
-"""Every file of gin/losses gives a LOSS_FN that a model trains with."""
+"""Every loss of gin/losses, or of runs/losses.gin, is a LOSS_FN that a model trains with."""
 
 import functools
+import re
 from pathlib import Path
 
 import gin
@@ -12,7 +13,9 @@ from t5rank import losses
 from t5rank.models import monot5, network, ranking
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
-FILES = sorted((Path(__file__).parents[2] / "gin/losses").glob("*.gin"))
+GIN = Path(__file__).parents[2] / "gin"
+FILES = sorted((GIN / "losses").glob("*.gin"))
+PLAIN = re.findall(r"@losses\.(\w+),", (GIN / "runs/losses.gin").read_text())
 CONFIG = network.T5Config(
     vocab_size=50,
     emb_dim=8,
@@ -26,14 +29,17 @@ ENCODER = EncoderScorer(CONFIG, pooling="mean"), EncoderHead()
 MONOT5 = network.Transformer(CONFIG), monot5.MonoT5Head(true_id=3, false_id=4)
 RECIPE = """
 from __gin__ import dynamic_registration
-include 't5rank/configs/losses/{}.gin'
+{}
 from t5rank.models import ranking
 ranking.RankingModel.loss_fn = %LOSS_FN
 """
 
 
 def model_of(name):
-    gin.parse_config(RECIPE.format(name))
+    plain = f"from t5rank import losses\nLOSS_FN = @losses.{name}"
+    gin.parse_config(
+        RECIPE.format(plain if name in PLAIN else f"include 't5rank/configs/losses/{name}.gin'")
+    )
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
     # The loss of log probabilities needs scores that are such.
@@ -74,8 +80,8 @@ def test_microbatches_add_up(name):
     assert sum(map(loss, parts)) == pytest.approx(float(loss(BATCH)), rel=1e-4, abs=1e-6)
 
 
-def test_there_is_a_file_for_every_loss():
-    texts = " ".join(file.read_text() for file in FILES)
+def test_a_recipe_can_have_every_loss():
+    texts = " ".join(file.read_text() for file in FILES) + "".join(f"losses.{n} " for n in PLAIN)
     names = [n for n in losses.__all__ if n.endswith(("_loss", "_lambdaweight"))]
     missing = {n for n in names if f"losses.{n}" not in texts}
     assert missing == {"pairwise_loss", "metric_lambdaweight"}  # they need a function to be given

@@ -32,5 +32,7 @@ def test_sentence(comparison, words):
 
 
 def test_figures_are_told():
-    said = sentence("A", "B", "RR", compared(0.2, 0.0001, 0.0212))
-    assert said.endswith("(+0.2000, +0.1000 to +0.3000; t-test p < .001, randomization p = .021).")
+    said = sentence("A", "B", "RR", compared(0.2, 0.00001, 0.0212))
+    assert said.endswith(
+        "(+0.2000, +0.1000 to +0.3000; t-test p < 0.0001, randomization p = 0.0212)."
+    )

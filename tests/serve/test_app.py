@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from t5rank import Reranker
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
 BODY = {"query": "list of int", "documents": DOCUMENTS}
@@ -28,7 +28,7 @@ def ready(client: TestClient) -> TestClient:
 
 @pytest.fixture(scope="module")
 def client(model_dir):
-    with TestClient(make_app(Settings({"tiny": str(model_dir)}))) as client:
+    with TestClient(make_app(ServerSettings({"tiny": str(model_dir)}))) as client:
         yield ready(client)
 
 
@@ -39,7 +39,7 @@ def model(client):
 
 def app_with(**settings):
     """An application whose models are never loaded: for what needs no scores."""
-    return TestClient(make_app(Settings({"tiny": "nowhere"}, **settings)))
+    return TestClient(make_app(ServerSettings({"tiny": "nowhere"}, **settings)))
 
 
 def scores_of(response) -> list[float]:
@@ -271,7 +271,7 @@ def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch
 def test_models_are_chosen_by_name_and_loaded_anew(tmp_path, vocabulary_file):
     first = save_model(tmp_path / "first", vocabulary_file)
     second = save_model(tmp_path / "second", vocabulary_file, "monot5", seed=1)
-    app = make_app(Settings({"a": str(first), "b": str(second)}))
+    app = make_app(ServerSettings({"a": str(first), "b": str(second)}))
     models = app.state.t5rank.models
     with TestClient(app) as client:
         ready(client)
@@ -304,7 +304,7 @@ def test_models_are_chosen_by_name_and_loaded_anew(tmp_path, vocabulary_file):
 
 def test_a_changed_folder_is_seen(tmp_path, vocabulary_file):
     folder = save_model(tmp_path / "model", vocabulary_file)
-    app = make_app(Settings({"m": str(folder)}, watch=0.05))
+    app = make_app(ServerSettings({"m": str(folder)}, watch=0.05))
     with TestClient(app) as client:
         ready(client)
         before = scores_of(client.post("/rerank", json=BODY))
@@ -318,7 +318,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(tmp_path, model_dir):
     shutil.copytree(model_dir, tmp_path / "broken")
     shutil.rmtree(tmp_path / "broken" / "checkpoint_1")
     errors = []
-    with TestClient(make_app(Settings({"m": str(tmp_path / "broken")}), errors.append)):
+    with TestClient(make_app(ServerSettings({"m": str(tmp_path / "broken")}), errors.append)):
         wait_for(lambda: errors)
     assert "has checkpoints []" in str(errors[0])
 

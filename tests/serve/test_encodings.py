@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
 from t5rank.serve.encodings import decoded
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.workers import run_here
 
 BODY = json.dumps({"query": "q", "documents": ["a list", "b" * 5000]}).encode()
@@ -22,7 +22,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 def post(content: bytes, encoding: str):
-    client = TestClient(make_app(Settings({"m": "nowhere"}, max_body_bytes=LIMIT)))
+    client = TestClient(make_app(ServerSettings({"m": "nowhere"}, max_body_bytes=LIMIT)))
     response = client.post("/rerank", content=content, headers={"Content-Encoding": encoding})
     assert client.app.state.t5rank.bodies.held == 0
     return response

@@ -11,14 +11,14 @@ from t5rank.serve.allowances import Allowance
 from t5rank.serve.app import make_app
 from t5rank.serve.errors import Refusal
 from t5rank.serve.keys import ApiKeys, parse_keys
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 BODY = {"query": "q", "documents": ["a"]}
 
 
 def app_with(**settings):
     """An application whose models are never loaded: answers that need scores are 503."""
-    return TestClient(make_app(Settings({"tiny": "nowhere"}, **settings)))
+    return TestClient(make_app(ServerSettings({"tiny": "nowhere"}, **settings)))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_requests_beyond_a_keys_limit_are_429_and_others_go_on():
 
 def test_tokens_are_counted_when_they_were_scored(model_dir):
     keys = ("one name=shop tokens_per_minute=1", "two")
-    with TestClient(make_app(Settings({"m": str(model_dir)}, api_keys=keys))) as client:
+    with TestClient(make_app(ServerSettings({"m": str(model_dir)}, api_keys=keys))) as client:
         wait_for(lambda: client.get("/ready").status_code == 200)
         first, second, other = (
             client.post("/rerank", json=BODY, headers={"x-api-key": key})

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from t5rank import cli
 from t5rank.serve import server
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_variable_of_no_option_is_said_to_be_none(served, monkeypatch, capsys)
 
 @pytest.mark.parametrize("log_probes", [False, True])
 def test_probes_are_counted_and_logged_only_where_asked(log_probes, caplog):
-    client = TestClient(make_app(Settings({"m": "nowhere"}, log_probes=log_probes)))
+    client = TestClient(make_app(ServerSettings({"m": "nowhere"}, log_probes=log_probes)))
     probes = ("/health", "/ready", "/ping", "/.well-known/live", "/metrics")
     with caplog.at_level(logging.INFO, "t5rank.access"):
         for path in (*probes, "/v1/models"):
@@ -137,7 +137,7 @@ def test_an_idle_connection_is_kept_as_long_as_was_asked(model_dir):
 
 
 def test_balancers_keep_connections_for_less_than_the_default():
-    assert Settings({"m": "m"}).keep_alive > 60
+    assert ServerSettings({"m": "m"}).keep_alive > 60
 
 
 @pytest.fixture
@@ -187,13 +187,13 @@ def test_what_is_no_certificate_is_refused_by_name(model_dir, tmp_path, capsys):
 
 def test_a_socket_needs_a_folder(tmp_path):
     with pytest.raises(ValueError, match="'uds' has"):
-        Settings({"m": "m"}, uds=str(tmp_path / "nowhere" / "socket"))
+        ServerSettings({"m": "m"}, uds=str(tmp_path / "nowhere" / "socket"))
 
 
 def test_a_key_without_a_certificate_is_refused(tmp_path):
     (tmp_path / "key").write_text("")
     with pytest.raises(ValueError, match="'ssl_certfile' has no value"):
-        Settings({"m": "m"}, ssl_keyfile=str(tmp_path / "key"))
+        ServerSettings({"m": "m"}, ssl_keyfile=str(tmp_path / "key"))
 
 
 def test_a_model_is_needed_from_somewhere(monkeypatch, capsys):

@@ -5,11 +5,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 
 def app(**settings):
-    return TestClient(make_app(Settings({"org/tiny": "nowhere", "b": "nowhere"}, **settings)))
+    return TestClient(make_app(ServerSettings({"org/tiny": "nowhere", "b": "nowhere"}, **settings)))
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/rank/v1/models", "/rank//v1/models/", "//models"])

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
 from t5rank.serve.folder_state import folder_state
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 
 BODY = {"query": "list of int", "documents": ["a list", "a dict"]}
 
@@ -68,7 +68,7 @@ def test_a_folder_that_stays_is_the_same(folder):
 
 
 def test_a_broken_folder_is_told_of_once_for_each_of_its_states(folder, caplog, monkeypatch):
-    app = make_app(Settings({"m": str(folder)}, watch=0.05))
+    app = make_app(ServerSettings({"m": str(folder)}, watch=0.05))
     model = app.state.t5rank.models.by_name["m"]
     seen, look = [], model.change
     monkeypatch.setattr(model, "change", lambda: seen.append(look()) or seen[-1])
@@ -86,7 +86,7 @@ def test_a_broken_folder_is_told_of_once_for_each_of_its_states(folder, caplog, 
 
 
 def test_a_diverged_model_does_not_take_over(folder, vocabulary_file, caplog):
-    app = make_app(Settings({"m": str(folder)}))
+    app = make_app(ServerSettings({"m": str(folder)}))
     models = app.state.t5rank.models
     with TestClient(app) as client:
         wait_for(lambda: client.get("/ready").status_code == 200)
@@ -101,7 +101,7 @@ def test_a_diverged_model_does_not_take_over(folder, vocabulary_file, caplog):
 def test_a_diverged_model_is_no_start(tmp_path, vocabulary_file):
     folder = save_model(tmp_path / "model", vocabulary_file, scale=np.nan)
     errors = []
-    with TestClient(make_app(Settings({"m": str(folder)}), errors.append)) as client:
+    with TestClient(make_app(ServerSettings({"m": str(folder)}), errors.append)) as client:
         wait_for(lambda: errors)
         assert client.get("/ready").status_code == 503
     assert "not finite" in str(errors[0])

@@ -11,7 +11,7 @@ import pytest
 from servers import running, save_model, wait_for
 
 from t5rank import Reranker, cli
-from t5rank.serve.settings import Settings, named_models, read_api_keys
+from t5rank.serve.settings import ServerSettings, named_models, read_api_keys
 
 BODY = {"query": "list of int", "documents": [f"a list {'of int ' * i}" for i in range(50)]}
 
@@ -122,7 +122,7 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["max_documents", "max_body_bytes", "replicas", "model_parallel"])
 def test_settings_that_make_no_sense_are_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' has 0; expected at least 1"):
-        Settings({"m": "m"}, **{name: 0})
+        ServerSettings({"m": "m"}, **{name: 0})
 
 
 STALLED = {

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.tracing import parse
 
@@ -20,7 +20,7 @@ BODY = {"query": "q", "documents": ["a secret"]}
 
 
 def app():
-    return TestClient(make_app(Settings({"tiny": "nowhere"})))
+    return TestClient(make_app(ServerSettings({"tiny": "nowhere"})))
 
 
 @pytest.mark.parametrize(

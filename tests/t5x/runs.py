@@ -13,6 +13,15 @@ PATHS = {
 }
 
 
+class Reference(str):
+    """A value that gin reads as it is, such as `@losses.softmax_loss`."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return str(self)
+
+
 def t5x(script, *gin_files, devices=1, flags=(), fails=False, environment=None, **bindings):
     """Runs `python -m t5x.SCRIPT`; returns its output. Paths are relative, as in the README."""
     for name in PATHS & bindings.keys():

@@ -27,7 +27,7 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.models import network, ranking, rankt5
 from t5rank.t5x import model, plugin
 from t5rank.t5x.model import T5XModel
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl, list_metrics
 from t5rank.tasks.feature_converters import RankingFeatureConverter
 from t5rank.train import optimizers
 
@@ -190,7 +190,7 @@ def test_signatures_are_those_of_t5xs_hooks():
     assert names(plugin.whole_list_datasets) == [*first, "eval_steps", "feature_converter_cls"]
     write = ["path", "inferences", "task_ds", "mode", "vocabulary"]
     assert names(plugin.write_run) == write
-    assert names(lists.ranking_metrics) == ["targets", "scores"]
+    assert names(list_metrics.ranking_metrics) == ["targets", "scores"]
 
 
 @dataclasses.dataclass
@@ -212,7 +212,7 @@ def ranked(number, size):
 @pytest.fixture
 def task(tmp_path, vocabulary_file):
     write_jsonl(tmp_path / "v.jsonl", [ranked(i, 2 + i % 3) for i in range(6)])
-    return lists.jsonl_task(str(tmp_path), {"validation": "v.jsonl"}, vocabulary_file)
+    return jsonl.jsonl_task(str(tmp_path), {"validation": "v.jsonl"}, vocabulary_file)
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -345,13 +345,13 @@ def test_metrics_of_seqio_are_those_of_validation():
         {"doc_ids": [b"a", b"b"], "label": np.array([0.0, 1.0])},
         {"doc_ids": [b"a"], "label": np.array([0.0])},
     ]
-    targets = [lists.judged_list("", example=e, is_target=True) for e in examples]
-    found = lists.ranking_metrics(targets, np.array([[3.0, 2.0, 9.0], [1.0, 9.0, 9.0]]))
+    targets = [list_metrics.judged_list("", example=e, is_target=True) for e in examples]
+    found = list_metrics.ranking_metrics(targets, np.array([[3.0, 2.0, 9.0], [1.0, 9.0, 9.0]]))
     assert found["mrr@10"] == pytest.approx(0.25)
     assert found["answerable/mrr@10"] == pytest.approx(0.5)
     assert (found["lists"], found["answerable/lists"]) == (2, 1)
     with pytest.raises(ValueError, match="has 0 lists"):
-        lists.ranking_metrics([], np.zeros((0, 3)))
+        list_metrics.ranking_metrics([], np.zeros((0, 3)))
 
 
 OURS_ALONE = ("relpos_bias_per_layer", "scan_layers", "remat_policy")

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import RECIPES, RUNS, scalars, t5x
+from runs import RECIPES, RUNS, Reference, scalars, t5x
 
 from t5rank import Reranker
 from t5rank.data import trec
@@ -109,13 +110,17 @@ def test_each_trainer_goes_on_with_the_others_run(optimizer, start, tmp_path):
     np.testing.assert_allclose(theirs[-4:], whole[4:], rtol=1e-4)
 
 
-LOSSES = sorted(p.stem for p in (ROOT / "gin/losses").glob("*.gin"))
+FILES = sorted(p.stem for p in (ROOT / "gin/losses").glob("*.gin"))
+PLAIN = re.findall(r"@(losses\.\w+),", (ROOT / "gin/runs/losses.gin").read_text())
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [*FILES, *PLAIN])
 def test_any_loss_of_the_library_trains(loss, start, tmp_path):
-    file = f"t5rank/configs/losses/{loss}.gin"
-    losses = train(tmp_path, file, TRAIN_STEPS=2, EVAL_PERIOD=2, CHECKPOINT_PERIOD=2, **start)
+    settings = {"TRAIN_STEPS": 2, "EVAL_PERIOD": 2, "CHECKPOINT_PERIOD": 2, **start}
+    if loss in PLAIN:
+        losses = train(tmp_path, **settings, LOSS_FN=Reference(f"@{loss}"))
+    else:
+        losses = train(tmp_path, f"t5rank/configs/losses/{loss}.gin", **settings)
     assert len(losses) == 2
     assert np.all(np.isfinite(losses))
 
@@ -200,8 +205,8 @@ def test_infer_writes_the_run_of_our_scores(mode, shards, ours, shared_data, qna
     recipe.write_text(
         "include 't5rank/configs/models/t5_1_1_tiny.gin'\n"
         "include 't5rank/configs/models/rankt5.gin'\n"
-        "include 't5rank/configs/losses/softmax.gin'\n"
         "include 't5rank/configs/tasks/jsonl.gin'\n"
+        "LOSS_FN = @losses.softmax_loss\n"
     )
     settings = {
         "DATA_DIR": str(lists),
@@ -259,9 +264,9 @@ RAX_EXAMPLE = """
 from __gin__ import dynamic_registration
 
 import __main__ as train_script
+import qna_task
+import ranking_models
 import seqio
-import t5rank.tasks.rax_example
-import t5rank.t5x.rax_example as ranking_models
 from t5rank import losses
 from t5x import utils
 from t5x.examples.t5 import network
@@ -307,7 +312,8 @@ def test_the_names_of_raxs_example_work(qna, tmp_path):
         "seqio__SentencePieceVocabulary__sentencepiece_model_file": qna["VOCABULARY_FILE"],
         "seqio__SentencePieceVocabulary__extra_ids": 100,
     }
-    environment = {"T5RANK_QNA_DIR": str(tmp_path)}
+    modules = [str(ROOT / "examples/rax"), os.environ.get("PYTHONPATH", "")]
+    environment = {"T5RANK_QNA_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(modules)}
     environment["T5RANK_VOCABULARY_FILE"] = qna["VOCABULARY_FILE"]
     t5x("train", str(tmp_path / "example.gin"), environment=environment, **settings)
     (loss,) = scalars(tmp_path / "model" / "train", "loss").values()

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from t5rank.data.ranked_list import RankedList
 from t5rank.tasks.errors import elements
-from t5rank.tasks.lists import list_source
+from t5rank.tasks.examples import list_source
 
 GOOD = RankedList("q", "query", ("d",), ("text",), (1.0,))
 

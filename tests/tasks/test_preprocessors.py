@@ -8,7 +8,7 @@ import tensorflow as tf
 from t5rank.data.trec import read_queries, read_run
 from t5rank.tasks import preprocessors
 from t5rank.tasks.errors import clear_errors
-from t5rank.tasks.lists import seqio_vocabulary
+from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.text.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
@@ -147,7 +147,7 @@ def test_input_length_of_another_form_is_an_error(length):
 
 
 def tokenized(data, file, prompt, length, **more):
-    features = {"inputs": seqio.Feature(seqio_vocabulary(str(file)), rank=2)}
+    features = {"inputs": seqio.Feature(TextVocabulary(str(file)), rank=2)}
     with clear_errors():
         tokens = preprocessors.tokenize_pairs(
             data,

@@ -9,7 +9,7 @@ import seqio
 
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import lists, sources
+from t5rank.tasks import jsonl, mixtures, sources
 
 LENGTHS = {"inputs": (1, 24), "targets": (1, 1), "label": (1,), "mask": (1,)}
 NUMBER = 1500  # more than the buffer that there was
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def make_task(folder, vocabulary_file):
     def make(file="train.jsonl", **settings):
         splits = {"train": file}
-        return lists.jsonl_task(str(folder), splits, vocabulary_file, name=next(_names), **settings)
+        return jsonl.jsonl_task(str(folder), splits, vocabulary_file, name=next(_names), **settings)
 
     return make
 
@@ -91,7 +91,7 @@ def test_shards_come_in_a_new_order_every_epoch_side_by_side(folder, make_task):
 
 def test_tasks_of_a_mixture_are_each_shuffled_whole(make_task):
     task = make_task()
-    name = lists.mixture([task], name=next(_names))
+    name = mixtures.mixture([task], name=next(_names))
     data = seqio.get_mixture_or_task(name).get_dataset(
         LENGTHS, "train", shuffle=True, seed=0, passthrough_features=["query_id"]
     )

@@ -11,7 +11,7 @@ from t5rank import model_folder
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
 from t5rank.models import network, ranking, rankt5
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import layouts, optimizers, schedules
 from t5rank.train.loop import Trainer
@@ -38,7 +38,7 @@ def make_task(folder: Path, vocabulary_file: str, name: str) -> str:
     write_jsonl(folder / "train.jsonl", [ranked_list(i, "train") for i in range(40)])
     write_jsonl(folder / "validation.jsonl", [ranked_list(i, "validation") for i in range(12)])
     splits = {"train": "train.jsonl", "validation": "validation.jsonl"}
-    return lists.jsonl_task(str(folder), splits, str(vocabulary_file), name=name)
+    return jsonl.jsonl_task(str(folder), splits, str(vocabulary_file), name=name)
 
 
 LENGTHS = {"inputs": (4, 48), "targets": (4, 1), "label": (4,), "mask": (4,)}

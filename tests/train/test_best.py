@@ -10,7 +10,7 @@ from small_runs import ranked_list
 from t5rank import Reranker, checkpoints, model_folder
 from t5rank.data import trec
 from t5rank.evaluation import evaluate
-from t5rank.train import records
+from t5rank.runs import records
 
 
 @pytest.fixture

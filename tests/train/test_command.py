@@ -13,8 +13,8 @@ import small_runs
 RECIPE = """
 include 't5rank/configs/models/t5_1_1_tiny.gin'
 include 't5rank/configs/models/rankt5.gin'
-include 't5rank/configs/losses/softmax.gin'
 include 't5rank/configs/tasks/jsonl.gin'
+LOSS_FN = @losses.softmax_loss
 VOCAB_SIZE = 1152
 LIST_SIZE = 5
 INPUT_LENGTH = 48
@@ -31,10 +31,10 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import small_runs
 from pathlib import Path
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 from t5rank.train import data
 splits = {"train": "train.jsonl"}
-task = lists.jsonl_task(".", splits, sys.argv[1], name="broken")
+task = jsonl.jsonl_task(".", splits, sys.argv[1], name="broken")
 try:
     list(data.train_batches(task, small_runs.LENGTHS, 4, 0))
 except ValueError as error:

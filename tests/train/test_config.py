@@ -107,9 +107,9 @@ def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
     recipe.write_text(
         f"include 't5rank/configs/models/t5_1_1_tiny.gin'\n"
         f"include 't5rank/configs/models/{head}.gin'\n"
-        "include 't5rank/configs/losses/softmax.gin'\n"
         "include 't5rank/configs/tasks/jsonl.gin'\n"
         "LEARNING_RATE = 1e-3\nINITIAL_CHECKPOINT_PATH = None\n"
+        "LOSS_FN = @losses.softmax_loss\n"
         "SPLITS = {'train': 'lists.jsonl', 'validation': 'lists.jsonl'}\n"
     )
     bindings = [*SHRUNK, f"MODEL_DIR={tmp_path / 'm'}", f"DATA_DIR={files}"]

@@ -26,11 +26,13 @@ def curves(tmp_path, monkeypatch):
         monkeypatch.setattr(
             Figure, "savefig", lambda f, *args, **kw: (figures.append(f), savefig(f, *args, **kw))
         )
-        files = {}
+        folders = {}
         for number, (label, records) in enumerate(runs.items()):
-            files[label] = tmp_path / f"{number}.jsonl"
-            files[label].write_text("".join(json.dumps(record) + "\n" for record in records))
-        learning_curves(files, tmp_path / "curves.png", **settings)
+            folders[label] = tmp_path / str(number)
+            folders[label].mkdir(exist_ok=True)
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            (folders[label] / "metrics.jsonl").write_text(lines)
+        learning_curves(folders, tmp_path / "curves.png", **settings)
         return {
             panel.get_title(): [
                 (line.get_label(), list(line.get_xdata()), list(line.get_ydata()))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from small_runs import assert_same_params, curve, make_model, params_of, records
 
-from t5rank import checkpoints, losses, model_folder
+from t5rank import checkpoints, losses
 from t5rank.model_folder.convert import convert
 from t5rank.models import network, ranking
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
+from t5rank.runs.run_file import load_run
 from t5rank.train import data, optimizers, schedules
 from t5rank.train.run import TrainingDivergedError
 
@@ -29,7 +30,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, optimizer_def):
     assert len(curve(whole)) == 20
     assert_same_params(params_of(parts, 20), params_of(whole, 20))
     counted = ("steps", "documents", "tokens", "operations")
-    one, other = (model_folder.load_run(trainer.model_dir) for trainer in (whole, parts))
+    one, other = (load_run(trainer.model_dir) for trainer in (whole, parts))
     assert [one[name] for name in counted] == [other[name] for name in counted]
     assert one["documents"] == 20 * 8 * 4
 

@@ -11,7 +11,7 @@ from t5rank import checkpoints, losses
 from t5rank.data import trec
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import checks, lists
+from t5rank.tasks import checks
 from t5rank.train import preflight, schedules
 
 _names = (f"preflight_{number}" for number in itertools.count())
@@ -27,7 +27,7 @@ def trainer_of(tmp_path, vocabulary_file):
             if made is not None:
                 write_jsonl(tmp_path / f"{split}.jsonl", made)
         splits = {"train": "train.jsonl", "validation": "validation.jsonl"}
-        task = lists.jsonl_task(str(tmp_path), splits, vocabulary_file, name=next(_names))
+        task = jsonl.jsonl_task(str(tmp_path), splits, vocabulary_file, name=next(_names))
         model = small_runs.make_model(vocabulary_file, loss_fn=loss_fn)
         return small_runs.make_trainer(
             task, vocabulary_file, tmp_path / "model", model=model, **settings

@@ -10,7 +10,7 @@ from small_runs import ranked_list
 
 from t5rank import model_folder
 from t5rank.data.jsonl import write_jsonl
-from t5rank.tasks import lists
+from t5rank.tasks import jsonl
 from t5rank.train import schedules, settings
 from t5rank.train.digests import digest
 
@@ -35,7 +35,7 @@ def other_task(folder, vocabulary_file, name, **changed):
         splits[split] = f"{split}.jsonl"
         numbers = range(changed.get(split, number))
         write_jsonl(folder / splits[split], [ranked_list(i, split) for i in numbers])
-    return lists.jsonl_task(str(folder), splits, str(vocabulary_file), name=name)
+    return jsonl.jsonl_task(str(folder), splits, str(vocabulary_file), name=name)
 
 
 def renamed(folder, name):

@@ -13,7 +13,8 @@ from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
 from t5rank.model_folder import model_card
 from t5rank.model_folder.convert import convert
-from t5rank.tasks import lists
+from t5rank.runs.run_file import load_run
+from t5rank.tasks import jsonl
 from t5rank.train import data
 
 
@@ -77,17 +78,17 @@ def test_the_record_counts_what_was_repaired(make_trainer, vocabulary_file, tmp_
     dirty = RankedList("q", "list", *zip(*documents, strict=True), labels=(1.0, 0.0, 0.0))
     write_jsonl(tmp_path / "train.jsonl", [dirty, *(ranked_list(i, "train") for i in range(9))])
     splits = {"train": "train.jsonl"}
-    task = lists.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
+    task = jsonl.jsonl_task(str(tmp_path), splits, vocabulary_file, name="dirty", strict=False)
     trainer = make_trainer(mixture_or_task_name=task, train_steps=2, eval_period=0)
     trainer.train()
-    assert model_folder.load_run(trainer.model_dir)["irregular_data"] == {
+    assert load_run(trainer.model_dir)["irregular_data"] == {
         "dirty": {"empty_documents": 1, "duplicate_documents_merged": 1}
     }
 
 
 def test_the_record_adds_up_what_was_logged(trained):
     trainer, result = trained
-    run = model_folder.load_run(trainer.model_dir)
+    run = load_run(trainer.model_dir)
     logged = records(trainer, "train")
     assert (run["steps"], run["reason"]) == (6, "finished")
     assert run["documents"] == 6 * 8 * 4
@@ -102,6 +103,9 @@ def test_the_card_is_one_for_the_hub(trained):
     assert card.data.library_name == "t5rank"
     assert card.data.pipeline_tag == "text-ranking"
     assert card.data.base_model is None
+    best = model_folder.load_best(trained[0].model_dir)
+    (figure,) = card.data.eval_results
+    assert (figure.metric_type, figure.metric_value) == (best["metric"], best["value"])
     assert "| train | small | lists `train.jsonl` |" in card.text
 
 

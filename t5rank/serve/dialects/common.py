@@ -41,7 +41,7 @@ Activation = Annotated[
 ]
 
 
-class Request(Protocol):
+class RerankRequest(Protocol):
     """A parsed body."""
 
     @property
@@ -61,7 +61,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     Attributes:
       name: for the log and the metrics.
       title: for people.
-      request: what a body becomes, a `Request`.
+      request: what a body becomes, a `RerankRequest`.
       answer: the type of its answers.
       keys: any of them, unless it is null, tells that a body is of this dialect.
       example: a body.

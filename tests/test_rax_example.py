@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+EXAMPLE = Path(__file__).parents[1] / "examples/rax"
 PROGRAM = """
 import seqio
-from t5rank.tasks import rax_example
-print(rax_example.NAME in seqio.TaskRegistry.names())
+import qna_task
+print(qna_task.NAME in seqio.TaskRegistry.names())
 """
 
 
@@ -13,7 +15,7 @@ def imported(folder, **variables):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("T5RANK_")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env={**environment, **variables},
+        env={**environment, **variables, "PYTHONPATH": str(EXAMPLE)},
         cwd=folder,
         capture_output=True,
         text=True,

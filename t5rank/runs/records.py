@@ -13,7 +13,8 @@ import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from t5rank.checkpoints.paths import path
+from etils import epath
+
 from t5rank.formats.json_files import read_lines
 
 METRICS = "metrics.jsonl"
@@ -28,7 +29,7 @@ def read_records(folder: str | os.PathLike[str], until: int | None = None) -> li
     Raises:
       ValueError: a line is damaged; half a last line, as a crash leaves it, does not count.
     """
-    file = path(folder) / METRICS
+    file = epath.Path(folder) / METRICS
     records = read_lines(file, ("step", "part"), _REMOVE) if file.is_file() else []
     return [record for record in records if until is None or record["step"] <= until]
 

@@ -9,9 +9,10 @@ import seqio
 from t5rank.data.errors import DataError
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import lists
+from t5rank.tasks import examples, irregular, jsonl, mixtures, registry
 from t5rank.tasks.errors import clear_errors
 from t5rank.tasks.feature_converters import RankingFeatureConverter
+from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.text.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
@@ -40,7 +41,7 @@ def new_name():
 @pytest.fixture(scope="module")
 def task(vocabulary_file):
     readers = {"train": lambda: LISTS, "validation": lambda: LISTS}
-    return lists.register_task(new_name(), readers, vocabulary_file, one_positive=True)
+    return registry.register_task(new_name(), readers, vocabulary_file, one_positive=True)
 
 
 def read(task, split, lengths=LENGTHS, **settings):
@@ -126,9 +127,9 @@ def test_batches_have_the_padded_shapes(task):
 
 def test_same_settings_register_once(vocabulary_file):
     name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
-    assert lists.register_task(name, readers, vocabulary_file) == name
+    assert registry.register_task(name, readers, vocabulary_file) == name
     again = {"train": functools.partial(iter, LISTS)}
-    assert lists.register_task(name, again, vocabulary_file) == name
+    assert registry.register_task(name, again, vocabulary_file) == name
 
 
 @pytest.mark.parametrize(
@@ -136,23 +137,23 @@ def test_same_settings_register_once(vocabulary_file):
 )
 def test_other_settings_under_the_same_name_are_an_error(vocabulary_file, other):
     name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
-    lists.register_task(name, readers, vocabulary_file)
+    registry.register_task(name, readers, vocabulary_file)
     with pytest.raises(ValueError, match=f"Task '{name}' has other settings already"):
-        lists.register_task(name, readers, vocabulary_file, **other)
+        registry.register_task(name, readers, vocabulary_file, **other)
 
 
 def test_other_readers_under_the_same_name_are_an_error(vocabulary_file):
     name = new_name()
-    lists.register_task(name, {"train": functools.partial(iter, LISTS)}, vocabulary_file)
+    registry.register_task(name, {"train": functools.partial(iter, LISTS)}, vocabulary_file)
     with pytest.raises(ValueError, match=f"Task '{name}' has other settings already"):
-        lists.register_task(name, {"train": functools.partial(iter, LISTS[:1])}, vocabulary_file)
+        registry.register_task(name, {"train": functools.partial(iter, LISTS[:1])}, vocabulary_file)
 
 
 def test_failed_registration_leaves_the_name_free(vocabulary_file, tmp_path):
     name, readers = new_name(), {"train": functools.partial(iter, LISTS)}
     with pytest.raises(ValueError, match="has no readable file"):
-        lists.register_task(name, readers, str(tmp_path / "no.model"))
-    assert lists.register_task(name, readers, vocabulary_file) == name
+        registry.register_task(name, readers, str(tmp_path / "no.model"))
+    assert registry.register_task(name, readers, vocabulary_file) == name
 
 
 def failing():
@@ -162,13 +163,13 @@ def failing():
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_error_of_a_reader_surfaces_as_it_is(vocabulary_file, split):
-    name = lists.register_task(new_name(), {split: failing}, vocabulary_file)
+    name = registry.register_task(new_name(), {split: failing}, vocabulary_file)
     with pytest.raises(ValueError, match=r"^Document 'd1' in file 'x', line 2 has \[no text\]"):
         read(name, split, WHOLE)
 
 
 def test_error_of_an_earlier_reader_is_forgotten(vocabulary_file, task):
-    name = lists.register_task(new_name(), {"validation": failing}, vocabulary_file)
+    name = registry.register_task(new_name(), {"validation": failing}, vocabulary_file)
     with pytest.raises(ValueError, match="no text"):
         read(name, "validation", WHOLE)
     with pytest.raises(ValueError, match=r"^List 'q0' has 5 documents"):
@@ -194,14 +195,14 @@ def test_training_list_longer_than_the_list_size_is_sampled(task):
 
 def test_query_too_long_is_an_error_that_names_it(vocabulary_file):
     items = [ranked(0), ranked(1, query="word " * 100)]
-    name = lists.register_task(new_name(), {"validation": lambda: items}, vocabulary_file)
+    name = registry.register_task(new_name(), {"validation": lambda: items}, vocabulary_file)
     with pytest.raises(ValueError, match=r"^Query 'q1' has \d+ tokens with its prompt; expected"):
         read(name, "validation", WHOLE)
 
 
 def test_jsonl_task_reads_its_files(vocabulary_file, tmp_path):
     write_jsonl(tmp_path / "dev.jsonl", LISTS[:2])
-    name = lists.jsonl_task(
+    name = jsonl.jsonl_task(
         str(tmp_path), {"validation": "dev.jsonl"}, vocabulary_file, name=new_name()
     )
     examples = read(name, "validation", WHOLE, shuffle=False)
@@ -220,7 +221,7 @@ DIRTY = [
 
 def dirty_task(vocabulary_file, tmp_path, lines, strict):
     (tmp_path / "dev.jsonl").write_text("\n".join(lines))
-    return lists.jsonl_task(
+    return jsonl.jsonl_task(
         str(tmp_path), {"validation": "dev.jsonl"}, vocabulary_file, name=new_name(), strict=strict
     )
 
@@ -229,7 +230,7 @@ def test_a_task_that_is_not_strict_repairs_and_counts_once_a_list(vocabulary_fil
     name = dirty_task(vocabulary_file, tmp_path, DIRTY, strict=False)
     first, second = (read(name, "validation", WHOLE, shuffle=False) for _ in range(2))
     assert documents(first) == documents(second) == [("d1",), ("d1",), ("d",)]
-    assert lists.irregular_data(name) == {
+    assert irregular.found_in(name) == {
         "empty_documents": 1,
         "duplicate_documents_merged": 1,
         "broken_utf8_lines_replaced": 1,
@@ -255,7 +256,7 @@ def test_what_a_strict_task_refuses_says_what_accepts_it(
 def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, tmp_path):
     irrelevant = RankedList("q9", "query", ("d",), ("text",), (0.0,))
     write_jsonl(tmp_path / "dev.jsonl", [irrelevant, LISTS[0]])
-    name = lists.jsonl_task(
+    name = jsonl.jsonl_task(
         str(tmp_path),
         {"validation": "dev.jsonl"},
         vocabulary_file,
@@ -266,21 +267,21 @@ def test_jsonl_task_can_drop_lists_without_a_relevant_document(vocabulary_file, 
 
 
 def mixture(*tasks):
-    return lists.mixture(tasks, name=new_name())
+    return mixtures.mixture(tasks, name=new_name())
 
 
 def test_text_settings_of_a_task(task, vocabulary_file):
-    assert lists.text_settings(task) == (vocabulary_file, RANKT5)
+    assert registry.text_settings(task) == (vocabulary_file, RANKT5)
 
 
 def test_text_settings_of_a_mixture(task, vocabulary_file):
-    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
-    assert lists.text_settings(mixture(task, other)) == (vocabulary_file, RANKT5)
+    other = registry.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
+    assert registry.text_settings(mixture(task, other)) == (vocabulary_file, RANKT5)
 
 
 def test_mixture_gives_the_lists_of_its_tasks(vocabulary_file):
     tasks = [
-        lists.register_task(
+        registry.register_task(
             new_name(),
             dict.fromkeys(["train", "validation"], lambda part=part: part),
             vocabulary_file,
@@ -299,10 +300,10 @@ def test_mixture_gives_the_lists_of_its_tasks(vocabulary_file):
 
 def test_a_mixture_draws_from_its_tasks_at_their_rates(vocabulary_file):
     tasks = [
-        lists.register_task(new_name(), {"train": lambda part=part: part}, vocabulary_file)
+        registry.register_task(new_name(), {"train": lambda part=part: part}, vocabulary_file)
         for part in ([ranked(0, size=1)], [ranked(1, size=1)])
     ]
-    name = lists.mixture(tasks, [3.0, 1.0], new_name())
+    name = mixtures.mixture(tasks, [3.0, 1.0], new_name())
     data = seqio.get_mixture_or_task(name).get_dataset(
         WHOLE, split="train", shuffle=False, num_epochs=None, seed=0
     )
@@ -320,13 +321,13 @@ def test_a_mixture_draws_from_its_tasks_at_their_rates(vocabulary_file):
     ],
 )
 def test_rates_of_a_mixture_are_checked(task, vocabulary_file, rates, message):
-    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
+    other = registry.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file)
     with pytest.raises(ValueError, match=message):
-        lists.mixture([task, other], rates, new_name())
+        mixtures.mixture([task, other], rates, new_name())
 
 
 def test_mixture_of_different_prompts_is_an_error(task, vocabulary_file):
-    other = lists.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file, MONOT5)
+    other = registry.register_task(new_name(), {"train": lambda: LISTS}, vocabulary_file, MONOT5)
     with pytest.raises(ValueError, match="has 2 prompts or vocabularies; expected 1"):
         mixture(task, other)
 
@@ -335,8 +336,8 @@ def test_text_settings_of_a_foreign_task_are_an_error(vocabulary_file):
     name = new_name()
     seqio.TaskRegistry.add(
         name,
-        source=lists.list_source({"train": lambda: LISTS}),
-        output_features={"inputs": seqio.Feature(lists.seqio_vocabulary(vocabulary_file))},
+        source=examples.list_source({"train": lambda: LISTS}),
+        output_features={"inputs": seqio.Feature(TextVocabulary(vocabulary_file))},
     )
     with pytest.raises(ValueError, match=f"Task '{name}' has no prompt known here"):
-        lists.text_settings(name)
+        registry.text_settings(name)

@@ -1,4 +1,4 @@
-"""The names of Rax's T5X example, so that its gin file works with these modules in its place.
+"""The models of Rax's T5X example, by the names in its gin file.
 
 What differs: metrics are means over lists, scoring works, and validation lists are whole. The
 file's `LEARNING_RATE` still binds nothing, as nothing in it or in T5X's own files reads that macro;

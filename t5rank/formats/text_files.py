@@ -1,0 +1,34 @@
+"""Text files, each written as a whole or not at all."""
+
+import os
+from pathlib import Path
+
+
+def write_text(file: Path, text: str, ending: str = "partial") -> None:
+    """Writes a whole file, or nothing where writing is interrupted.
+
+    Args:
+      file: the file, local or remote.
+      text: what it holds.
+      ending: of the file's name while it is written. Processes that write the same file at the same
+        time need different ones.
+
+    Raises:
+      OSError: it cannot be written; names the file.
+    """
+    partial = file.with_name(f"{file.name}.{ending}")
+    try:
+        if "://" in os.fspath(file):
+            partial.write_text(text, encoding="utf-8")
+        else:
+            _write_to_disk(partial, text)
+        partial.replace(file)
+    except OSError as error:
+        raise OSError(f"File '{file}' cannot be written: {error.strerror or error}.") from error
+
+
+def _write_to_disk(file: Path, text: str) -> None:
+    with open(file, "w", encoding="utf-8") as local:
+        local.write(text)
+        local.flush()
+        os.fsync(local.fileno())  # a machine that stops would leave the name without the text
