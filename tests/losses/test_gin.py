@@ -43,7 +43,7 @@ def model_of(name):
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
     # The loss of log probabilities needs scores that are such.
-    parts = MONOT5 if name == "log_probability" else ENCODER
+    parts = MONOT5 if name == "log_probability_loss" else ENCODER
     return gin.get_configurable("ranking.RankingModel")(*parts), params_of(parts)
 
 
@@ -60,7 +60,7 @@ def params_of(network_and_head):
     return model.get_initial_variables(jax.random.key(0), shapes)["params"]
 
 
-@pytest.mark.parametrize("name", [file.stem for file in FILES])
+@pytest.mark.parametrize("name", [*PLAIN, *(file.stem for file in FILES)])
 def test_loss_has_a_gradient(name):
     model, params = model_of(name)
     gradient_of = jax.jit(jax.value_and_grad(lambda p, b: model.loss_and_sums(p, b, None)[0]))
@@ -70,7 +70,7 @@ def test_loss_has_a_gradient(name):
     assert max(sizes) > 0
 
 
-@pytest.mark.parametrize("name", ["softmax", "sigmoid", "logistic"])
+@pytest.mark.parametrize("name", ["softmax_loss", "sigmoid_loss", "logistic_loss"])
 def test_microbatches_add_up(name):
     """Of means over lists, over documents and over pairs."""
     model, params = model_of(name)
