@@ -1,5 +1,6 @@
 """Every example runs as its README says, with small settings."""
 
+import functools
 import itertools
 import os
 import re
@@ -55,13 +56,18 @@ FEATURES = jnp.array(RANDOM.normal(size=(2, 5, 3)), jnp.float32)
 WHERE = jnp.array([[True] * 5, [True, True, True, False, False]])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scorer(lambdarank, request):
     """A scorer, and `scores(features, where, key)` with its parameters."""
     model = lambdarank["groupwise"].Scorer(group_size=request.param, widths=(4,))
-    params = model.init(jax.random.key(0), FEATURES, WHERE)
+    params = jax.jit(model.init)(jax.random.key(0), FEATURES, WHERE)
     params = jax.tree.map(lambda x: x + 0.1, params)  # so that no bias is 0
-    return lambda *args, **kwargs: model.apply(params, *args, **kwargs), params["params"]
+    return jax.jit(functools.partial(model.apply, params)), params["params"]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def value_and_gradient(score, features, where):
+    return jax.value_and_grad(lambda x: score(x, where).sum(where=where))(features)
 
 
 SIZES = pytest.mark.parametrize("scorer", [1, 2, 3, 4], indirect=True)
@@ -100,7 +106,7 @@ def test_masked_documents_change_nothing(scorer, garbage):
     features = FEATURES[1:, :3]
     spread = jnp.full((1, 7, 3), garbage).at[:, jnp.array([0, 3, 4])].set(features)
     where = jnp.zeros((1, 7), bool).at[:, jnp.array([0, 3, 4])].set(True)
-    value, gradient = jax.value_and_grad(lambda x: score(x, where)[where].sum())(spread)
+    value, gradient = value_and_gradient(score, spread, where)
     scores = score(spread, where)
     np.testing.assert_allclose(scores[where], score(features, WHERE[1:, :3])[0], rtol=1e-5)
     assert not np.any(scores[~where])
@@ -186,7 +192,8 @@ def test_every_compared_loss_has_a_gradient(lambdarank):
     labels = jnp.array([[0, 3, 0, 1, 4], [2, 0, 1, 0, 0]], jnp.float32)
     assert len(lambdarank["losses"]) == 14
     for name, loss in lambdarank["losses"].items():
-        value, gradient = jax.value_and_grad(loss)(scores, labels, WHERE, jax.random.key(0))
+        gradient_of = jax.jit(jax.value_and_grad(loss))
+        value, gradient = gradient_of(scores, labels, WHERE, jax.random.key(0))
         assert np.isfinite(value), name
         assert np.all(np.isfinite(gradient)), name
         assert np.any(gradient[0] != 0), name

@@ -41,10 +41,11 @@ def values(location) -> dict[str, np.ndarray]:
     return {name: array.read() for name, array in source.arrays.items()}
 
 
-@pytest.fixture
-def t5x_folder(tmp_path):
-    write_t5x(tmp_path / "t5x", network.Transformer(CONFIG))
-    return tmp_path / "t5x"
+@pytest.fixture(scope="module")
+def t5x_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source") / "t5x"  # tests read it only
+    write_t5x(folder, network.Transformer(CONFIG))
+    return folder
 
 
 @pytest.mark.parametrize("head", ["rankt5", "monot5", "encoder"])

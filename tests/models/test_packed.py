@@ -97,6 +97,7 @@ def test_any_loss_takes_packed_batches(loss, padded):
     model = make_model(loss_fn=loss_fn)
     packed = layouts.pack(padded, 2, row_length=32, slots=3)
 
+    @jax.jit
     def loss_of(batch):  # the label of a document is as good a score as any
         return model._loss_sum_and_count(jnp.sin(3.0 * batch["label"]), batch, None)
 
@@ -114,8 +115,8 @@ def test_a_loss_without_segments_is_an_error(padded):
 
 def test_packed_scores_are_those_of_each_document_alone(padded):
     model, packed = make_model(), layouts.pack(padded, 1, row_length=32, slots=3)
-    scores = model.batch_scores(params_of(), jax.tree.map(jnp.asarray, packed))
-    alone = model.score(params_of(), jnp.asarray(padded["encoder_input_tokens"]))
+    scores = np.asarray(jax.jit(model.batch_scores)(params_of(), packed))
+    alone = np.asarray(jax.jit(model.score)(params_of(), padded["encoder_input_tokens"]))
     expected = sorted(zip(padded["label"][padded["mask"]], alone[padded["mask"]], strict=True))
     found = sorted(zip(packed["label"][packed["mask"]], scores[packed["mask"]], strict=True))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -163,8 +164,8 @@ def test_layers_are_run_as_they_are_initialized(padded):
 def test_scores_of_bfloat16_activations_are_float32_and_close(padded):
     tokens = jnp.asarray(padded["encoder_input_tokens"])
     config = dataclasses.replace(TWO_LAYERS, dtype="bfloat16", scan_layers=True)
-    scores = make_model(config=config).score(params_of(config=TWO_LAYERS), tokens)
-    expected = make_model(config=TWO_LAYERS).score(params_of(config=TWO_LAYERS), tokens)
+    scores = jax.jit(make_model(config=config).score)(params_of(config=TWO_LAYERS), tokens)
+    expected = jax.jit(make_model(config=TWO_LAYERS).score)(params_of(config=TWO_LAYERS), tokens)
     assert scores.dtype == jnp.float32
     np.testing.assert_allclose(
         scores, expected, rtol=0, atol=0.05 * float(jnp.std(expected)) + 0.02
