@@ -24,7 +24,8 @@ INFINITE = (
 
 def best_first(scores: Array) -> Array:
     """The key by which `Lists.sort` puts high scores first; one key for 0.0 and -0.0."""
-    return -jax.lax.stop_gradient(scores) + 0.0
+    scores = jax.lax.stop_gradient(scores)
+    return jnp.where(scores == 0, 0.0, -scores)  # XLA takes `-x + 0.0` for `-x`
 
 
 def finite(scores: Array) -> Array:

@@ -93,10 +93,7 @@ def test_ties_are_those_of_all_orders(metric, scores, labels, topn):
         assert ours == pytest.approx(float(of_values(values)), rel=1e-5), ties
 
 
-NOT_COMPILED = pytest.mark.xfail(strict=True, reason="XLA takes -x + 0.0 for -x in `best_first`")
-
-
-@pytest.mark.parametrize("run", [lambda f: f, pytest.param(jax.jit, marks=NOT_COMPILED)])
+@pytest.mark.parametrize("run", [lambda f: f, jax.jit])
 def test_zeros_of_both_signs_are_in_order_of_the_list(run):
     scores, labels = np.array([[0.0, -0.0], [-0.0, 0.0]]), np.array([[1, 0], [1, 0]])
     values = run(functools.partial(ap_metric, topn=2, reduce_fn=None))
