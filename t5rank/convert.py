@@ -19,7 +19,7 @@ from t5rank.checkpoints import (
     huggingface,
     huggingface_files,
     open_checkpoint,
-    t5x,
+    orbax_writing,
 )
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.restoring import match
@@ -99,7 +99,7 @@ def convert(
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
     if to == "t5x":
-        t5x.write_orbax(target, opened.step, arrays)
+        orbax_writing.write_orbax(target, opened.step, arrays)
         return report
     made = None if head is None else _model_and_encoder(opened, module, head, settings)
     if to == "huggingface":
@@ -109,7 +109,7 @@ def convert(
             _write_beside(target, *made, run)
     elif made is not None:
         model_folder.save_config(target, *made)
-        t5x.write_orbax(target, opened.step, arrays)
+        orbax_writing.write_orbax(target, opened.step, arrays)
     if made is not None and _is_new_head(opened, settings):
         warn_of_unlikely_answers(*made, arrays)
     return report

@@ -235,14 +235,23 @@ def load_params(
     directory: str | os.PathLike[str], model: RankingModel, step: int, mesh: Mesh | None = None
 ) -> PyTree:
     """The parameters of one checkpoint, spread over the mesh, or on the default device."""
+    return restore_params(directory, parameter_shapes(model, mesh), step)
+
+
+def restore_params(directory: str | os.PathLike[str], like: PyTree, step: int) -> PyTree:
+    """The parameters of one checkpoint, in the places that `parameter_shapes` says."""
+    return checkpoints.restore_params(path(directory) / f"checkpoint_{step}", like)
+
+
+def parameter_shapes(model: RankingModel, mesh: Mesh | None = None) -> PyTree:
+    """Shapes, types and places of a model's parameters, on the mesh or on the default device."""
     mesh = partitioning.one_device() if mesh is None else mesh
     params, axes = _shapes_and_axes(model)
-    like = jax.tree.map(
+    return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         params,
         partitioning.shardings(params, axes, mesh),
     )
-    return checkpoints.restore_params(path(directory) / f"checkpoint_{step}", like)
 
 
 def _shapes_and_axes(model: RankingModel) -> tuple[PyTree, PyTree]:

@@ -15,6 +15,7 @@ from t5rank.batching import BatchShapes, padded
 from t5rank.models.heads import EncoderHead, Head
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx.session import OnnxScorer
+from t5rank.packing import Shapes
 from t5rank.prompts import EncodedPair, PairEncoder
 from t5rank.scoring import (
     IN_FLIGHT,
@@ -25,6 +26,7 @@ from t5rank.scoring import (
 )
 from t5rank.texts import as_text, as_texts
 from t5rank.types import PyTree
+from t5rank.vocabulary import EOS_ID
 
 T = TypeVar("T")
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
@@ -60,7 +62,7 @@ class Reranker:
         self,
         encoder: PairEncoder,
         score_tokens: ScoreTokens,
-        shapes: BatchShapes,
+        shapes: Shapes,
         head: Head | None = None,
     ):
         """A reranker of any backend.
@@ -84,6 +86,7 @@ class Reranker:
         batch_tokens: int | None = None,
         mesh: Mesh | None = None,
         like: "Reranker | None" = None,
+        progress: tqdm | None = None,
     ) -> "Reranker":
         """Loads a model folder.
 
@@ -97,6 +100,8 @@ class Reranker:
           mesh: devices to run on (see `t5rank.partitioning`); the first by default.
           like: a reranker on the same devices, whose compiled programs serve this one too where
             only the parameters differ.
+          progress: where given, every shape is compiled while the parameters are read, and it is
+            told of each.
 
         Raises:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong; the
@@ -108,13 +113,16 @@ class Reranker:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
             return cls(encoder, OnnxScorer(weights), shapes, model.head)
         step = model_folder.chosen_step(model_dir, step)
-        params = model_folder.load_params(model_dir, model, step, mesh)
+        params = model_folder.parameter_shapes(model, mesh)
         model = _for_devices(model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         scorer = like._scorer_of(model) if like is not None and same_shapes else None
-        if like is not None and scorer is not None:
-            return cls(encoder, scorer.with_params(params), like.shapes, model.head)
-        return cls.from_model(model, params, encoder, batch_tokens, mesh)
+        if scorer is None:
+            scorer = ModelScorer(model, params, batch_tokens, mesh)
+        shapes = [] if progress is None else scorer.shapes.all(encoder.max_length)
+        with scorer.preparing(shapes, progress):
+            params = model_folder.restore_params(model_dir, params, step)
+        return cls(encoder, scorer.with_params(params), scorer.shapes, model.head)
 
     @classmethod
     def from_model(
@@ -164,7 +172,7 @@ class Reranker:
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
         if isinstance(self.score_tokens, ModelScorer):
             self.score_tokens.prepare(shapes, progress)
-            np.asarray(self.score_tokens(padded([], shapes[0])))
+            np.asarray(self.score_tokens(np.full(shapes[0], EOS_ID, np.int32)))
             return len(shapes)
         running: collections.deque = collections.deque()
         for shape in shapes:

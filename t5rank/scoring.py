@@ -6,6 +6,7 @@ the results is that of the inputs.
 """
 
 import collections
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import partitioning
-from t5rank.batching import BatchShapes, default_shapes, padded
+from t5rank.batching import default_shapes, padded
 from t5rank.models.ranking import RankingModel
+from t5rank.packing import InPlaces, PackedShapes, Shapes, pack, slots
 from t5rank.programs import Programs, Shape
 from t5rank.types import Array, PyTree
 
@@ -93,15 +95,26 @@ class ModelScorer:
         batch_tokens: int | None = None,
         mesh: Mesh | None = None,
     ):
+        mesh = partitioning.one_device() if mesh is None else mesh
         pairs = PairScorer(model.score, batch_tokens, mesh)
         self.model = model
         self.params = params
-        self.shapes = pairs.shapes
+        self.shapes: Shapes = pairs.shapes
         self._sharding = pairs.sharding
-        self._programs = Programs(pairs.function, pairs.sharding, model.computes)
+        function = pairs.function
+        if partitioning.platform(mesh) == "cpu" and partitioning.data_parallelism(mesh) == 1:
+            self.shapes = PackedShapes(pairs.shapes.tokens)
+            function = jax.jit(partitioning.on_mesh(_of_packed(model), mesh))
+        self._programs = Programs(function, pairs.sharding, model.computes)
 
-    def __call__(self, tokens: np.ndarray) -> Array:
+    def __call__(self, tokens: np.ndarray) -> Any:
         """Scores `[batch]` of one batch, still being computed."""
+        if not isinstance(self.shapes, PackedShapes):
+            return self._run(tokens)
+        packed = pack(tokens, self.shapes)
+        return InPlaces(self._run(packed.tokens), packed.places)
+
+    def _run(self, tokens: np.ndarray) -> Array:
         program = self._programs.get(self.params, tokens.shape)
         return program(self.params, jax.device_put(tokens, self._sharding))
 
@@ -111,14 +124,35 @@ class ModelScorer:
         return len(self._programs)
 
     def prepare(self, shapes: Iterable[Shape], progress: tqdm | None = None) -> None:
-        """Compiles the programs of these shapes of tokens, or reads them; see `Programs`."""
-        self._programs.prepare(self.params, shapes, progress)
+        """Compiles the programs of these `(rows, length)`, or reads them."""
+        with self.preparing(shapes, progress):
+            pass
+
+    def preparing(
+        self, shapes: Iterable[Shape], progress: tqdm | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """The same while something else is done; see `Programs`. Shapes do for parameters."""
+        if isinstance(self.shapes, PackedShapes):
+            shapes = [(rows, 2, length) for rows, length in shapes]
+        return self._programs.preparing(self.params, shapes, progress)
 
     def with_params(self, params: PyTree) -> "ModelScorer":
         """The same programs with other parameters."""
         other = copy.copy(self)
         other.params = params
         return other
+
+
+def _of_packed(model: RankingModel) -> ScoreFn:
+    """Scores `[rows, slots]` of the tokens of `Packed`."""
+
+    def score(params: PyTree, packed: Array) -> Array:
+        rows, _, length = packed.shape
+        places = np.zeros((rows, slots(length)))
+        batch = {"encoder_input_tokens": packed[:, 0], "encoder_segment_ids": packed[:, 1]}
+        return model.batch_scores(params, batch | {"label": places})
+
+    return score
 
 
 class _Batch(NamedTuple):
@@ -130,7 +164,7 @@ class _Batch(NamedTuple):
 
 def score_chunks(
     score_tokens: ScoreTokens,
-    shapes: BatchShapes,
+    shapes: Shapes,
     chunks: Iterable[Rows],
     progress: tqdm | None = None,
 ) -> Iterator[np.ndarray]:
@@ -153,7 +187,7 @@ def score_chunks(
         yield from _collected(pending.popleft(), progress)
 
 
-def _launched(score_tokens: ScoreTokens, shapes: BatchShapes, chunk: Rows) -> Iterator[_Batch]:
+def _launched(score_tokens: ScoreTokens, shapes: Shapes, chunk: Rows) -> Iterator[_Batch]:
     scores = np.zeros(len(chunk), np.float32)
     left = len(chunk)
     if not left:

@@ -154,10 +154,10 @@ class Engine:
     def _count(self, batch: Batch, seconds: float) -> None:
         rows = sum(len(rows) for _, rows in batch.parts)
         with self._lock:
-            self._computed = _MEMORY * self._computed + batch.tokens.size
+            self._computed = _MEMORY * self._computed + batch.size
             self._seconds = _MEMORY * self._seconds + seconds
             self.queue.limit = self._limit()
-        self._observe(Computed(rows, batch.used, batch.tokens.size, seconds))
+        self._observe(Computed(rows, batch.used, batch.size, seconds))
 
     def _limit(self) -> int:
         return int(self._max_wait * self.rate)
@@ -180,7 +180,8 @@ def _one_batch(reranker: Reranker) -> tuple[float, float]:
         )
     start = time.perf_counter()
     np.asarray(reranker.score_tokens(tokens))
-    return float(tokens.size), time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    return float(reranker.shapes.size([length] * rows, (rows, length))), seconds
 
 
 def _some_tokens(reranker: Reranker, count: int) -> np.ndarray:

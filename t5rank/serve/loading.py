@@ -55,8 +55,9 @@ def load_replicas(
             batch_tokens=settings.batch_tokens,
             mesh=mesh,
             like=like[i] if i < len(like) else None,
+            progress=progress,
         )
-        replica.warm_up(progress)
+        replica.warm_up()
         replicas.append(replica)
     return replicas
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.batching import BatchShapes, padded
+from t5rank.batching import padded
+from t5rank.packing import Shapes
 from t5rank.serve.fair import FairOrder, Job, rank
 
 _POOL = 32  # batches' worth of tokens among which inputs of one length are looked for
@@ -62,11 +63,13 @@ class Batch:
       tokens: `[rows, length]`, padded.
       parts: requests, and which of their rows are here, in the order of `tokens`.
       used: tokens that are no padding.
+      size: tokens that are computed.
     """
 
     tokens: np.ndarray
     parts: list[tuple[Request, np.ndarray]]
     used: int
+    size: int
 
 
 class Queue:
@@ -78,7 +81,7 @@ class Queue:
         large requests are not refused more often than small ones.
     """
 
-    def __init__(self, shapes: BatchShapes, limit: int):
+    def __init__(self, shapes: Shapes, limit: int):
         self.limit = limit
         self._shapes = shapes
         self._order = FairOrder()
@@ -167,7 +170,8 @@ class Queue:
         if not self._waiting:
             self._order.rest()
         texts = [request.rows[i] for request, taken in parts for i in taken]
-        return Batch(padded(texts, shape), parts, used)
+        size = self._shapes.size([len(text) for text in texts], shape)
+        return Batch(padded(texts, shape), parts, used, size)
 
     def _pool(self) -> list[Request]:
         """The requests that are next, with enough inputs to choose from."""

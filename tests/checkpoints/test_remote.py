@@ -9,6 +9,7 @@ import pytest
 from etils import epath
 
 from t5rank import Reranker, checkpoints, cli
+from t5rank.checkpoints import training
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.lists import RankedList
 from t5rank.train.config import configured_trainer
@@ -133,6 +134,6 @@ def test_what_orbax_needs_is_named_where_it_is_missing(monkeypatch):
     def without_google_cloud(*arguments, **settings):
         raise ImportError("No module named 'google.cloud'")
 
-    monkeypatch.setattr(checkpoints.training.ocp, "CheckpointManager", without_google_cloud)
+    monkeypatch.setattr(training.ocp, "CheckpointManager", without_google_cloud)
     with pytest.raises(ImportError, match=r"'gs://bucket/new' .* Install t5rank\[gcs\]"):
         checkpoints.Checkpointer("gs://bucket/new")
