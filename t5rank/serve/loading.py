@@ -57,7 +57,6 @@ def load_replicas(
             like=like[i] if i < len(like) else None,
             progress=progress,
         )
-        replica.warm_up()
         replicas.append(replica)
     return replicas
 
