@@ -7,6 +7,7 @@ padded to the longest of them.
 
 import bisect
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -69,27 +70,20 @@ class PackedShapes:
 
     def batches(self, lengths: Sequence[int]) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """Which inputs make a batch, and their `(number, longest)`: each input once."""
-        filled: list[list[int]] = []
-        length = 0
-        for row in self._filled(lengths):
-            if filled and self._row_length(lengths[row[0]]) < length:
-                yield from _whole(filled, lengths)
-                filled = []
-            length = self._row_length(lengths[row[0]])
-            filled.append(row)
-            if len(filled) == self._most_rows(length):
-                yield from _whole(filled, lengths)
-                filled = []
-        yield from _whole(filled, lengths)
+        alike = itertools.groupby(
+            self._filled(lengths), lambda row: self._row_length(lengths[row[0]])
+        )
+        for length, rows in alike:
+            while some := list(itertools.islice(rows, self._most_rows(length))):
+                yield from _whole(some, lengths)
 
     def rows_of(self, lengths: Sequence[int]) -> tuple[list[list[int]], int]:
         """The inputs of each row of one batch, and the length of its rows."""
         rows = list(self._filled(lengths))
         length = self._row_length(max(lengths, default=1))
         if len(rows) <= 1:
-            used = sum(lengths)
-            lengths_of_one = _doubled(_SHORTEST, length)
-            length = next(n for n in lengths_of_one if n >= used and slots(n) >= len(lengths))
+            shorter = _doubled(_SHORTEST, length)
+            length = next(n for n in shorter if n >= sum(lengths) and slots(n) >= len(lengths))
         return rows, length
 
     def _filled(self, lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -113,7 +107,7 @@ class PackedShapes:
 
     def _row_length(self, longest: int) -> int:
         usual = min(_LENGTH, 1 << (self.tokens.bit_length() - 1))
-        return max(_SHORTEST, usual, _power_of_two(longest))
+        return max(_SHORTEST, usual, _power_of_two(int(longest)))
 
     def _most_rows(self, length: int) -> int:
         return 1 << (max(1, self.tokens // length).bit_length() - 1)

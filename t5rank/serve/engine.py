@@ -58,7 +58,8 @@ class Engine:
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe
-        self._computed, self._seconds = [_one_batch(replica) for replica in replicas][0]
+        measured = [_one_batch(replica) for replica in replicas]
+        self._computed, self._seconds = measured[0]
         self.queue = Queue(self.reranker.shapes, self._limit())
         self._compiled = self._compiles()
         self._lock = threading.Lock()
