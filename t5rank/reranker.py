@@ -119,8 +119,8 @@ class Reranker:
         scorer = like._scorer_of(model) if like is not None and same_shapes else None
         if scorer is None:
             scorer = ModelScorer(model, params, batch_tokens, mesh)
-        shapes = [] if progress is None else scorer.shapes.all(encoder.max_length)
-        with scorer.preparing(shapes, progress):
+        every = [] if progress is None else scorer.shapes.all(encoder.max_length)
+        with scorer.preparing(every, progress):
             params = model_folder.restore_params(model_dir, params, step)
         return cls(encoder, scorer.with_params(params), scorer.shapes, model.head)
 

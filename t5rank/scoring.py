@@ -148,7 +148,7 @@ def _of_packed(model: RankingModel) -> ScoreFn:
 
     def score(params: PyTree, packed: Array) -> Array:
         rows, _, length = packed.shape
-        places = np.zeros((rows, slots(length)))
+        places = jax.numpy.zeros((rows, slots(length)))
         batch = {"encoder_input_tokens": packed[:, 0], "encoder_segment_ids": packed[:, 1]}
         return model.batch_scores(params, batch | {"label": places})
 

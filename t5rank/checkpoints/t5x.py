@@ -68,7 +68,8 @@ def _orbax_tree(state: epath.Path, description: dict[str, Any] | None, zarr3: bo
     """The tree with the shape and type of every parameter."""
     if description is None:
         return _tree_by_orbax(state)
-    tree, opening = {}, {}
+    tree: dict[tuple, Any] = {}
+    opening: dict[tuple, Any] = {}
     for entry in description["tree_metadata"].values():
         path = tuple(key["key"] for key in entry["key_metadata"])
         if entry["value_metadata"]["skip_deserialize"]:  # an empty dict
