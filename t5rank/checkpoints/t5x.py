@@ -72,7 +72,7 @@ def _orbax_tree(state: epath.Path, description: dict[str, Any] | None, zarr3: bo
     opening: dict[tuple, Any] = {}
     for entry in description["tree_metadata"].values():
         path = tuple(key["key"] for key in entry["key_metadata"])
-        if entry["value_metadata"]["skip_deserialize"]:  # an empty dict
+        if entry["value_metadata"].get("skip_deserialize"):  # an empty dict
             continue
         tree[path] = None
         if path[0] == _TARGET:
