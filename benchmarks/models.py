@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from t5rank import model_folder
-from t5rank.checkpoints import t5x
+from t5rank.checkpoints import orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.data.passages import read_passage_lists
@@ -71,7 +71,7 @@ def write_ours(
         jax.tree_util.keystr(names, simple=True, separator="/"): _in_memory(np.asarray(leaf))
         for names, leaf in jax.tree_util.tree_leaves_with_path(random_params(model))
     }
-    t5x.write_orbax(path(folder), 1, arrays)
+    orbax_writing.write_orbax(path(folder), 1, arrays)
 
 
 def _in_memory(array: np.ndarray) -> LazyArray:

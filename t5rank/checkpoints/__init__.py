@@ -9,6 +9,7 @@ opening         any checkpoint as a `Source`; detects the format
 restoring       a `Source` into a model's parameters, with a report
 architecture    sizes from shapes and back
 t5x             T5X's orbax and legacy layouts
+orbax_writing   the first of them, written
 stacked         T5X's scalable_t5, whose layers are stacked
 huggingface     Hugging Face's T5 folders
 huggingface_config    their config.json
@@ -16,6 +17,8 @@ safetensors_files, torch_files    the files inside them
 vocabularies    whether a vocabulary is a checkpoint's
 paths           local and remote paths
 """
+
+from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.opening import architecture_of, open_checkpoint
 from t5rank.checkpoints.paths import steps
@@ -27,8 +30,10 @@ from t5rank.checkpoints.restoring import (
     restore_params,
 )
 from t5rank.checkpoints.sources import LazyArray, Source
-from t5rank.checkpoints.training import Checkpointer
 from t5rank.checkpoints.vocabularies import check_vocabulary
+
+if TYPE_CHECKING:
+    from t5rank.checkpoints.training import Checkpointer
 
 __all__ = [
     "AssignmentMap",
@@ -44,3 +49,12 @@ __all__ = [
     "restore_params",
     "steps",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: whoever only reads needs no orbax, whose import takes a second.
+    if name == "Checkpointer":
+        from t5rank.checkpoints.training import Checkpointer
+
+        return Checkpointer
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

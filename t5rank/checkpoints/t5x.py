@@ -3,28 +3,29 @@
 * orbax: `checkpoint_N/state`, with the tree `{target, state: {step, param_states}}`.
 * legacy (`use_orbax=False`): `checkpoint_N/checkpoint`, a msgpack of `{version, optimizer: {target,
   state}}` whose leaves are arrays, or tensorstore specs of zarr folders beside it.
+
+`t5rank.checkpoints.orbax_writing` writes the first. It takes orbax; to read does not, whose import
+and description of a checkpoint take seconds.
 """
 
-import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+import json
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import tensorstore
 from etils import epath
 
 from t5rank.checkpoints import paths, stacked
 from t5rank.checkpoints.sources import LazyArray, Source
-from t5rank.types import PyTree
 
 STATE = "state"
 INDEX = "checkpoint"
 _OCDBT = "manifest.ocdbt"
+_TARGET = "target"
 
 
 def read_orbax(folder: epath.Path) -> Source:
@@ -36,25 +37,62 @@ def read_orbax(folder: epath.Path) -> Source:
     state = folder / STATE if (folder / STATE).is_dir() else folder
     what = f"Checkpoint '{folder}'"
     try:
-        # Not by a Checkpointer, which warns of a file that belongs to the folder above.
-        handler = ocp.PyTreeCheckpointHandler()
-        try:
-            tree = handler.metadata(state).tree
-        finally:
-            handler.close()
+        description = _description(state)
+        zarr3 = _is_zarr3(state, description)
+        tree = _orbax_tree(state, description, zarr3)
     except Exception as error:  # orbax and tensorstore raise as they like
         raise ValueError(
             f"{what} has an error: {_brief(error)}; expected T5X's orbax layout."
         ) from (error)
-    zarr3 = not (state / _OCDBT).is_file() and any(state.glob("*/zarr.json"))
-    if (state / "_METADATA").is_file():
-        zarr3 = '"use_zarr3": true' in (state / "_METADATA").read_text()
     arrays = {}
     for name, leaf in _flat_target(tree, what).items():
         store = _orbax_store(state, f"target.{name.replace('/', '.')}", zarr3)
         arrays[name] = _array(what, name, tuple(leaf.shape), leaf.dtype, store)
     step = paths.step_of(folder if state != folder else folder.parent)
     return Source(str(folder), "T5X orbax", _layered(arrays, what), step=step or 0)
+
+
+def _description(state: epath.Path) -> dict[str, Any] | None:
+    """What orbax wrote of the tree; None where an early version did not."""
+    file = state / "_METADATA"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _is_zarr3(state: epath.Path, description: dict[str, Any] | None) -> bool:
+    if description is not None:
+        return bool(description.get("use_zarr3", False))
+    return not (state / _OCDBT).is_file() and any(state.glob("*/zarr.json"))
+
+
+def _orbax_tree(state: epath.Path, description: dict[str, Any] | None, zarr3: bool) -> Any:
+    """The tree with the shape and type of every parameter."""
+    if description is None:
+        return _tree_by_orbax(state)
+    tree: dict[tuple, Any] = {}
+    opening: dict[tuple, Any] = {}
+    for entry in description["tree_metadata"].values():
+        path = tuple(key["key"] for key in entry["key_metadata"])
+        if entry["value_metadata"].get("skip_deserialize"):  # an empty dict
+            continue
+        tree[path] = None
+        if path[0] == _TARGET:
+            store = _orbax_store(state, ".".join(path), zarr3)
+            opening[path] = tensorstore.open(store, open=True, read=True)  # all at once
+    for path, future in opening.items():
+        opened = future.result()
+        tree[path] = jax.ShapeDtypeStruct(opened.shape, opened.dtype.numpy_dtype)
+    return flax.traverse_util.unflatten_dict(tree)
+
+
+def _tree_by_orbax(state: epath.Path) -> Any:
+    import orbax.checkpoint as ocp
+
+    # Not by a Checkpointer, which warns of a file that belongs to the folder above.
+    handler = ocp.PyTreeCheckpointHandler()
+    try:
+        return handler.metadata(state).tree
+    finally:
+        handler.close()
 
 
 def _orbax_store(state: epath.Path, key: str, zarr3: bool) -> dict[str, Any]:
@@ -147,51 +185,3 @@ def _layered(arrays: dict[str, LazyArray], what: str) -> dict[str, LazyArray]:
     if stacked.is_stacked(arrays):
         arrays = stacked.unstack(arrays, what)
     return stacked.share_relpos(stacked.join_heads(arrays))
-
-
-class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
-    """Writes one array after the other, each read when its turn comes."""
-
-    def __init__(self) -> None:
-        super().__init__(deepcopy_host_arrays=False)
-
-    async def serialize(
-        self, values: Sequence[Any], infos: Sequence[Any], args: Sequence[Any] | None = None
-    ) -> Sequence[Any]:
-        for i, value in enumerate(values):
-            arg = None if args is None else args[i : i + 1]
-            for written in await super().serialize([value.read()], infos[i : i + 1], arg):
-                await asyncio.to_thread(written.result)
-        return []
-
-
-def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray]) -> epath.Path:
-    """Writes `checkpoint_N` with parameters alone, in float32; returns that folder.
-
-    Raises:
-      ValueError: it exists.
-    """
-    folder = directory / f"{paths.PREFIX}_{step}"
-    if folder.exists():
-        raise ValueError(f"Checkpoint '{folder}' has been written before; expected none.")
-    registry = ocp.type_handlers.create_type_handler_registry(
-        (LazyArray, _LazyArrayHandler()),
-        (np.ndarray, ocp.type_handlers.NumpyHandler()),
-        (jax.Array, ocp.type_handlers.ArrayHandler()),
-    )
-    handler = ocp.CompositeCheckpointHandler(
-        state=ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
-    )
-    with ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(
-            folder, args=ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
-        )
-    return folder
-
-
-def _state(step: int, arrays: Mapping[str, LazyArray]) -> PyTree:
-    floats = {name: array.as_float32() for name, array in arrays.items()}
-    return {
-        "target": flax.traverse_util.unflatten_dict(floats, sep="/"),
-        "state": {"step": np.asarray(step, np.int32), "param_states": {}},
-    }

@@ -55,6 +55,11 @@ class BatchShapes:
             return min(most, rest)
         return most if rest > most // 2 else few
 
+    def size(self, lengths: Sequence[int], shape: tuple[int, int]) -> int:
+        """Tokens that are computed for a batch, padding included."""
+        del lengths
+        return shape[0] * shape[1]
+
     def all(self, max_length: int) -> list[tuple[int, int]]:
         """Every `(rows, length)` of inputs of up to `max_length` tokens, largest first.
 

@@ -29,7 +29,13 @@ from t5rank.process.cores import core_count
 from t5rank.types import PyTree
 
 _MAGIC = b"t5rank program 1\n"
-_SOURCES = ("models/*.py", "inference/program*.py", "inference/scoring.py")  # what is computed
+# What is computed.
+_SOURCES = (
+    "models/*.py",
+    "inference/packing.py",
+    "inference/program*.py",
+    "inference/scoring.py",
+)
 _OF_NO_PROGRAM = ("jax_compilation_cache", "jax_persistent_cache", "jax_enable_compilation_cache")
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _CPU = ("model name", "flags", "Features", "CPU implementer", "CPU part")  # x86, then ARM
@@ -143,7 +149,7 @@ def _cpu() -> list[str]:
 def parameters(params: PyTree) -> str:
     """Names, shapes, types and places of parameters, in short."""
     lines = [
-        f"{jax.tree_util.keystr(path)} {jax.typeof(leaf)} {getattr(leaf, 'sharding', None)}"
+        f"{jax.tree_util.keystr(path)} {leaf.shape} {leaf.dtype} {getattr(leaf, 'sharding', None)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

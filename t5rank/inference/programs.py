@@ -5,8 +5,9 @@ looking for it, which takes as long. What is kept here is the whole program.
 """
 
 import concurrent.futures
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import jax
@@ -54,13 +55,16 @@ class Programs:
             self._of_shape[shape] = self._kept_or_compiled(params, shape)
         return self._of_shape[shape]
 
-    def prepare(
+    @contextlib.contextmanager
+    def preparing(
         self, params: PyTree, shapes: Iterable[Shape], progress: tqdm | None = None
-    ) -> None:
+    ) -> Iterator[None]:
         """Compiles or reads the programs of all shapes, several at a time.
 
+        What is done within goes on meanwhile; an error of it leaves out what has not begun.
+
         Args:
-          params: the parameters, or others of these shapes in these places.
+          params: the parameters, or their shapes, types and places.
           shapes: of tokens.
           progress: told of every program that is there.
         """
@@ -68,6 +72,7 @@ class Programs:
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="compiling")
         try:
             waiting = [pool.submit(self.get, params, shape) for shape in shapes]
+            yield
             for done in concurrent.futures.as_completed(waiting):
                 done.result()
                 if progress is not None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from t5rank import model_folder
 from t5rank.inference.batching import BatchShapes, padded
 from t5rank.inference.onnx_session import OnnxScorer
+from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import Compute, ModelScorer, prefetched, run_batches, run_chunks
 from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
@@ -21,6 +22,7 @@ from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import EncodedPair, PairEncoder
 from t5rank.text.strings import as_text, as_texts
 from t5rank.types import PyTree
+from t5rank.vocabulary import EOS_ID
 
 T = TypeVar("T")
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
@@ -62,7 +64,7 @@ class Reranker:
         self,
         encoder: PairEncoder,
         score_tokens: Compute,
-        shapes: BatchShapes,
+        shapes: Shapes,
         probability: Callable[[np.ndarray], np.ndarray] = sigmoid,
     ):
         """A reranker of any backend.
@@ -86,6 +88,7 @@ class Reranker:
         batch_tokens: int | None = None,
         mesh: Mesh | None = None,
         like: "Reranker | None" = None,
+        progress: tqdm | None = None,
     ) -> "Reranker":
         """Loads a model folder.
 
@@ -99,13 +102,15 @@ class Reranker:
           mesh: devices to run on (see `t5rank.models.partitioning`); the first by default.
           like: a reranker on the same devices, whose compiled programs serve this one too where
             only the parameters differ.
+          progress: where given, every shape is compiled while the parameters are read, and it is
+            told of each.
 
         Raises:
           ValueError: the folder, its configuration or its checkpoint is missing or wrong.
           MissingExtra: the folder was exported, and ONNX Runtime is not installed.
         """
         opened = model_folder.open_folder(model_dir, step)
-        return cls.from_folder(opened, batch_tokens, mesh, like)
+        return cls.from_folder(opened, batch_tokens, mesh, like, progress)
 
     @classmethod
     def from_folder(
@@ -114,6 +119,7 @@ class Reranker:
         batch_tokens: int | None = None,
         mesh: Mesh | None = None,
         like: "Reranker | None" = None,
+        progress: tqdm | None = None,
     ) -> "Reranker":
         """An open model folder's model; see `from_pretrained`."""
         encoder = opened.encoder
@@ -121,13 +127,15 @@ class Reranker:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
             scorer = OnnxScorer(opened.weights)
             return cls(encoder, scorer, shapes, opened.model.head.probability)
-        params = opened.params(mesh)
+        places = model_folder.parameter_shapes(opened.model, mesh)
         model = _for_devices(opened.model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         same = like._scorer_of(model) if like is not None and same_shapes else None
-        if like is not None and same is not None:
-            return cls(encoder, same.with_params(params), like.shapes, model.head.probability)
-        return cls.from_model(model, params, encoder, batch_tokens, mesh)
+        models = same or ModelScorer(model, places, batch_tokens, mesh)
+        every = [] if progress is None else models.shapes.all(encoder.max_length)
+        with models.preparing(every, progress):
+            params = opened.restored(places)
+        return cls(encoder, models.with_params(params), models.shapes, model.head.probability)
 
     @classmethod
     def from_model(
@@ -170,7 +178,7 @@ class Reranker:
         shapes = self.shapes.all(self.encoder.max_length) if self.shapes.closed else []
         if isinstance(self.score_tokens, ModelScorer):
             self.score_tokens.prepare(shapes, progress)
-            np.asarray(self.score_tokens(padded([], shapes[0])))
+            np.asarray(self.score_tokens(np.full(shapes[0], EOS_ID, np.int32)))
             return len(shapes)
         left = iter(shapes)
         empty = run_batches(lambda _: next(left, None), lambda x: self.score_tokens(padded([], x)))

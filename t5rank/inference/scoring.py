@@ -6,6 +6,7 @@ more batches have been given to it. The order of the results is that of the inpu
 """
 
 import collections
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from t5rank.inference.batching import BatchShapes, default_shapes, padded
+from t5rank.inference.batching import default_shapes, padded
+from t5rank.inference.packing import InPlaces, PackedShapes, Shapes, pack, slots
 from t5rank.inference.programs import Programs, Shape
 from t5rank.models import partitioning
 from t5rank.models.ranking import RankingModel
@@ -56,15 +58,24 @@ class ModelScorer:
         mesh = partitioning.one_device() if mesh is None else mesh
         self.model = model
         self.params = params
-        self.shapes = default_shapes(
-            partitioning.platform(mesh), batch_tokens, partitioning.data_parallelism(mesh)
-        )
+        kind, parts = partitioning.platform(mesh), partitioning.data_parallelism(mesh)
+        self.shapes: Shapes = default_shapes(kind, batch_tokens, parts)
+        score: Callable[[PyTree, Array], Array] = model.score
+        if kind == "cpu" and parts == 1:
+            self.shapes = PackedShapes(self.shapes.tokens)
+            score = _of_packed(model)
         self._sharding = partitioning.batch_sharding(mesh)
-        function = jax.jit(partitioning.on_mesh(model.score, mesh))
+        function = jax.jit(partitioning.on_mesh(score, mesh))
         self._programs = Programs(function, self._sharding, model.computes)
 
-    def __call__(self, tokens: np.ndarray) -> Array:
+    def __call__(self, tokens: np.ndarray) -> Any:
         """Scores `[batch]` of one batch, still being computed."""
+        if not isinstance(self.shapes, PackedShapes):
+            return self._run(tokens)
+        packed = pack(tokens, self.shapes)
+        return InPlaces(self._run(packed.tokens), packed.places)
+
+    def _run(self, tokens: np.ndarray) -> Array:
         program = self._programs.get(self.params, tokens.shape)
         return program(self.params, jax.device_put(tokens, self._sharding))
 
@@ -84,14 +95,35 @@ class ModelScorer:
         return scores
 
     def prepare(self, shapes: Iterable[Shape], progress: tqdm | None = None) -> None:
-        """Compiles the programs of these shapes of tokens, or reads them; see `Programs`."""
-        self._programs.prepare(self.params, shapes, progress)
+        """Compiles the programs of these `(rows, length)`, or reads them."""
+        with self.preparing(shapes, progress):
+            pass
+
+    def preparing(
+        self, shapes: Iterable[Shape], progress: tqdm | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """The same while something else is done; see `Programs`. Shapes do for parameters."""
+        if isinstance(self.shapes, PackedShapes):
+            shapes = [(rows, 2, length) for rows, length in shapes]
+        return self._programs.preparing(self.params, shapes, progress)
 
     def with_params(self, params: PyTree) -> "ModelScorer":
         """The same programs with other parameters, of the same shapes in the same places."""
         other = copy.copy(self)
         other.params = params
         return other
+
+
+def _of_packed(model: RankingModel) -> Callable[[PyTree, Array], Array]:
+    """Scores `[rows, slots]` of the tokens of `Packed`."""
+
+    def score(params: PyTree, packed: Array) -> Array:
+        rows, _, length = packed.shape
+        places = jax.numpy.zeros((rows, slots(length)))
+        batch = {"encoder_input_tokens": packed[:, 0], "encoder_segment_ids": packed[:, 1]}
+        return model.batch_scores(params, batch | {"label": places})
+
+    return score
 
 
 def run_batches(
@@ -156,7 +188,7 @@ class _Batch(NamedTuple):
 
 def run_chunks(
     compute: Compute,
-    shapes: BatchShapes,
+    shapes: Shapes,
     chunks: Iterable[Rows],
     progress: tqdm | None = None,
 ) -> Iterator[np.ndarray]:
@@ -183,7 +215,7 @@ def run_chunks(
             yield batch.results.array
 
 
-def _batches(shapes: BatchShapes, chunks: Iterable[Rows]) -> Iterator[_Batch]:
+def _batches(shapes: Shapes, chunks: Iterable[Rows]) -> Iterator[_Batch]:
     for chunk in chunks:
         results = Results(len(chunk))
         if not len(chunk):

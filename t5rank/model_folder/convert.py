@@ -18,7 +18,7 @@ from t5rank.checkpoints import (
     architecture,
     huggingface,
     open_checkpoint,
-    t5x,
+    orbax_writing,
 )
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.restoring import match
@@ -101,7 +101,7 @@ def convert(
     report = match(opened, architecture.parameter_shapes(module))
     arrays = {name: opened.arrays[was] for name, was in report.restored.items()}
     if to == "t5x":
-        t5x.write_orbax(target, opened.step, arrays)
+        orbax_writing.write_orbax(target, opened.step, arrays)
         return report
     made = None if kind is None else _model_and_encoder(opened, module, kind, settings)
     if to == "huggingface":
@@ -111,7 +111,7 @@ def convert(
             _write_beside(target, *made, run)
     elif made is not None:
         model_folder.save_config(target, *made)
-        t5x.write_orbax(target, opened.step, arrays)
+        orbax_writing.write_orbax(target, opened.step, arrays)
     if made is not None:
         _check_head(opened, *made, settings, arrays)
     return report

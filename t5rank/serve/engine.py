@@ -57,7 +57,8 @@ class Engine:
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe
-        self._computed, self._seconds = _one_batch(self.reranker)
+        measured = [_one_batch(replica) for replica in replicas]
+        self._computed, self._seconds = measured[0]
         self.queue = Queue(self.reranker.shapes, self._limit())
         self._compiled = self._compiles()
         self._lock = threading.Lock()
@@ -146,33 +147,33 @@ class Engine:
     def _count(self, batch: Batch, seconds: float) -> None:
         rows = sum(len(rows) for _, rows in batch.parts)
         with self._lock:
-            self._computed = _MEMORY * self._computed + batch.tokens.size
+            self._computed = _MEMORY * self._computed + batch.size
             self._seconds = _MEMORY * self._seconds + seconds
             self.queue.limit = self._limit()
-        self._observe(Computed(rows, batch.used, batch.tokens.size, seconds))
+        self._observe(Computed(rows, batch.used, batch.size, seconds))
 
     def _limit(self) -> int:
         return int(self._max_wait * self.rate)
 
 
 def _one_batch(reranker: Reranker) -> tuple[float, float]:
-    """Tokens and seconds of a batch of half the longest inputs.
+    """Tokens and seconds of a batch of the longest inputs, which needs most memory.
 
     Raises:
       ValueError: its scores are not finite.
     """
-    length = reranker.shapes.length(max(1, reranker.encoder.max_length // 2))
+    length = reranker.shapes.length(reranker.encoder.max_length)
     rows = reranker.shapes.rows(length, rest=1 << 30)
     tokens = _some_tokens(reranker, rows * length).reshape(rows, length)
+    start = time.perf_counter()
     scores = np.asarray(reranker.score_tokens(tokens))
+    seconds = time.perf_counter() - start
     if not np.isfinite(scores).all():
         raise ValueError(
             f"Model scores have {np.sum(~np.isfinite(scores))} of {rows} values that are not "
             "finite; expected none. Is the checkpoint from a diverged run?"
         )
-    start = time.perf_counter()
-    np.asarray(reranker.score_tokens(tokens))
-    return float(tokens.size), time.perf_counter() - start
+    return float(reranker.shapes.size([length] * rows, (rows, length))), seconds
 
 
 def _some_tokens(reranker: Reranker, count: int) -> np.ndarray:

@@ -58,8 +58,8 @@ def load_replicas(
             batch_tokens=settings.batch_tokens,
             mesh=mesh,
             like=like[i] if i < len(like) else None,
+            progress=progress,
         )
-        replica.warm_up(progress)
         replicas.append(replica)
     return replicas
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.inference.batching import BatchShapes, padded
+from t5rank.inference.batching import padded
+from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import Results
 from t5rank.serve.fair import FairOrder, Job, rank
 
@@ -61,11 +62,13 @@ class Batch:
       tokens: `[rows, length]`, padded.
       parts: requests, and which of their rows are here, in the order of `tokens`.
       used: tokens that are no padding.
+      size: tokens that are computed.
     """
 
     tokens: np.ndarray
     parts: list[tuple[Request, np.ndarray]]
     used: int
+    size: int
 
 
 class Queue:
@@ -77,7 +80,7 @@ class Queue:
         large requests are not refused more often than small ones.
     """
 
-    def __init__(self, shapes: BatchShapes, limit: int):
+    def __init__(self, shapes: Shapes, limit: int):
         self.limit = limit
         self._shapes = shapes
         self._order = FairOrder()
@@ -166,7 +169,8 @@ class Queue:
         if not self._waiting:
             self._order.rest()
         texts = [request.rows[i] for request, taken in parts for i in taken]
-        return Batch(padded(texts, shape), parts, used)
+        size = self._shapes.size([len(text) for text in texts], shape)
+        return Batch(padded(texts, shape), parts, used, size)
 
     def _pool(self) -> list[Request]:
         """The requests that are next, with enough inputs to choose from."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from t5rank import checkpoints
-from t5rank.checkpoints import architecture, t5x
+from t5rank.checkpoints import architecture, orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.models import network
@@ -52,7 +52,7 @@ def written(tmp_path):
     def write(module, **changes):
         values = arrays(module) | changes
         values = {name: value for name, value in values.items() if value is not None}
-        return t5x.write_orbax(path(tmp_path), 3, lazy(values)), values
+        return orbax_writing.write_orbax(path(tmp_path), 3, lazy(values)), values
 
     return write
 

@@ -13,7 +13,7 @@ import tensorstore
 from etils import epath
 
 from t5rank import checkpoints
-from t5rank.checkpoints import architecture, paths, stacked, t5x
+from t5rank.checkpoints import architecture, orbax_writing, paths, stacked
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.models import network, ranking, rankt5
 
@@ -58,7 +58,7 @@ def legacy(tmp_path):
 
 @pytest.fixture
 def orbax(tmp_path):
-    return t5x.write_orbax(paths.path(tmp_path), 9, lazy(VALUES))
+    return orbax_writing.write_orbax(paths.path(tmp_path), 9, lazy(VALUES))
 
 
 @pytest.fixture(params=["legacy", "orbax"])
@@ -79,7 +79,7 @@ def test_both_layouts_are_read_from_local_paths_and_urls(either, where):
 
 def test_a_folder_of_checkpoints_gives_the_best_one_or_else_the_latest(tmp_path):
     for step in (1, 2, 10):
-        t5x.write_orbax(paths.path(tmp_path), step, lazy(VALUES))
+        orbax_writing.write_orbax(paths.path(tmp_path), step, lazy(VALUES))
     assert checkpoints.open_checkpoint(tmp_path).step == 10
     assert checkpoints.open_checkpoint(tmp_path, step=1).step == 1
     best = {"step": 2, "metric": "mrr@10", "value": 0.5}
@@ -182,7 +182,7 @@ class TestDamage:
 
 def test_a_bias_of_zeros_is_no_missing_chunk(tmp_path):
     values = {"score_head/bias": np.zeros(1, np.float32)}
-    t5x.write_orbax(paths.path(tmp_path), 1, lazy(values))
+    orbax_writing.write_orbax(paths.path(tmp_path), 1, lazy(values))
     source = checkpoints.open_checkpoint(tmp_path)
     np.testing.assert_array_equal(source.arrays["score_head/bias"].read(), [0.0])
 
@@ -207,7 +207,7 @@ def test_all_that_orbax_writes_is_read(tmp_path, ocdbt, zarr3):
 
 def test_a_checkpoint_is_not_written_twice(orbax):
     with pytest.raises(ValueError, match="has been written before"):
-        t5x.write_orbax(orbax.parent, 9, lazy(VALUES))
+        orbax_writing.write_orbax(orbax.parent, 9, lazy(VALUES))
 
 
 class TestStackedLayers:

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from t5rank import checkpoints
-from t5rank.checkpoints import LazyArray, t5x
+from t5rank.checkpoints import LazyArray, orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.train import optimizers
 
@@ -43,7 +43,7 @@ def test_the_layout_is_t5xs(tmp_path):
 
 def test_parameters_alone_are_no_state_to_resume_from(tmp_path):
     arrays = {"b": LazyArray((2,), np.dtype("f4"), lambda: np.ones(2, np.float32))}
-    t5x.write_orbax(path(tmp_path), 3, arrays)
+    orbax_writing.write_orbax(path(tmp_path), 3, arrays)
     wanted = {"b": jnp.ones(2)}
     with (
         checkpoints.Checkpointer(tmp_path) as saver,

@@ -33,6 +33,7 @@ KINDS = {
     "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
 }
 TOKENS = np.arange(1, 33, dtype=np.int32).reshape(1, 32)
+SHAPE = (1, 2, 64)  # in which they are scored
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def compiled(monkeypatch):
 def test_a_kept_program_gives_the_scores_of_a_fresh_one_to_the_bit(folder, compiled, kind):
     fresh = np.asarray(make_scorer(kind)(TOKENS))
     kept = np.asarray(make_scorer(kind)(TOKENS))
-    assert compiled == [(1, 32)]
+    assert compiled == [SHAPE]
     assert np.isfinite(fresh).all() and fresh.any()
     np.testing.assert_array_equal(kept, fresh)
 
@@ -77,13 +78,13 @@ def test_a_kept_program_is_not_of_one_models_parameters(folder, compiled):
     other = make_scorer(seed=1)
     expected = other.model.score(other.params, TOKENS)
     np.testing.assert_allclose(other(TOKENS), expected, atol=1e-6)
-    assert compiled == [(1, 32)]
+    assert compiled == [SHAPE]
 
 
 def test_programs_of_other_models_shapes_and_machines_are_others(folder, compiled, monkeypatch):
     make_scorer()(TOKENS)
     make_scorer("monot5")(TOKENS)
-    make_scorer()(TOKENS.repeat(2, 0))
+    make_scorer()(TOKENS.repeat(3, 0))
     monkeypatch.setattr(program_files, "_cpu", lambda: ["another"])
     make_scorer()(TOKENS)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
@@ -155,11 +156,11 @@ def test_a_file_that_is_not_to_be_used_is_said_and_replaced(
     caplog.clear()
     compiled.clear()
     np.testing.assert_array_equal(make_scorer()(TOKENS), expected)
-    assert compiled == [(1, 32)]
+    assert compiled == [SHAPE]
     assert said in caplog.text
     if fault is not of_another_user:  # here, it stays another's for the tests' own processes
         make_scorer()(TOKENS)
-        assert compiled == [(1, 32)]
+        assert compiled == [SHAPE]
 
 
 def test_a_fault_of_all_files_is_said_once(folder, caplog, monkeypatch):
@@ -175,7 +176,7 @@ def test_several_programs_are_prepared_at_once(folder, compiled):
     shapes = [(n, 32) for n in range(1, 5)]
     scorer = make_scorer()
     scorer.prepare(shapes)
-    assert sorted(compiled) == shapes and scorer.compiled == 4
+    assert sorted(compiled) == [(n, 2, 32) for n in range(1, 5)] and scorer.compiled == 4
     again = make_scorer()
     again.prepare(shapes)
     assert len(compiled) == 4 and again.compiled == 4

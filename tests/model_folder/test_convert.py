@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from t5rank import Reranker, checkpoints, cli, model_folder
-from t5rank.checkpoints import architecture, t5x
+from t5rank.checkpoints import architecture, orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.model_folder.convert import TARGETS, Settings, convert
@@ -32,7 +32,7 @@ def write_t5x(folder, module, step: int = 7) -> dict[str, np.ndarray]:
     shapes = architecture.parameter_shapes(module)
     values = {name: 0.3 * rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
     arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in values.items()}
-    t5x.write_orbax(path(folder), step, arrays)
+    orbax_writing.write_orbax(path(folder), step, arrays)
     return values
 
 
@@ -119,7 +119,7 @@ def test_a_decoder_is_left_over_where_the_head_needs_none(tmp_path, vocabulary_f
     expected = write_t5x(tmp_path / "t5x", EncoderScorer(CONFIG))
     expected |= write_t5x(tmp_path / "more", network.Transformer(CONFIG))
     arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in expected.items()}
-    t5x.write_orbax(path(tmp_path / "both"), 1, arrays)
+    orbax_writing.write_orbax(path(tmp_path / "both"), 1, arrays)
     settings = Settings("encoder", vocabulary_file)
     report = convert(tmp_path / "both", tmp_path / "ours", "t5rank", settings)
     assert len(report.left_over) == 16 and "Left over (16): decoder/" in str(report)
@@ -246,7 +246,7 @@ def test_a_model_that_answers_with_other_words_is_told(tmp_path, vocabulary_file
     sign = answer_sign(module, values, vocabulary)
     kernel[0, token] = 90.0 * sign
     arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in values.items()}
-    t5x.write_orbax(path(tmp_path / "sure"), 1, arrays)
+    orbax_writing.write_orbax(path(tmp_path / "sure"), 1, arrays)
     with caplog.at_level("WARNING", logger="t5rank"):
         convert(tmp_path / "sure", tmp_path / "ours", "t5rank", Settings("monot5", vocabulary_file))
     told = "reads the answers 'false' and 'true', which get" in caplog.text

@@ -299,7 +299,7 @@ def test_models_are_chosen_by_name_and_loaded_anew(tmp_path, vocabulary_file):
         assert models.by_name["a"].reloads == {"succeeded": 1, "failed": 0}
         assert models.by_name["a"].compiles == 0
         # The programs of the model before serve the new one.
-        assert models.by_name["a"].engine.reranker.compiled == 10
+        assert models.by_name["a"].engine.reranker.compiled == 5
 
 
 def test_a_changed_folder_is_seen(tmp_path, vocabulary_file):

@@ -17,7 +17,7 @@ from t5x.examples.scalable_t5 import network as scalable
 from t5x.examples.t5 import network as minimal
 
 from t5rank import checkpoints
-from t5rank.checkpoints import architecture, restoring, t5x
+from t5rank.checkpoints import architecture, orbax_writing, restoring
 from t5rank.checkpoints.paths import path
 from t5rank.models import network, ranking, rankt5
 
@@ -132,7 +132,7 @@ def test_scores_are_those_of_t5xs_network(name, use_orbax, tmp_path):
 def test_t5x_reads_what_we_write(name, tmp_path):
     write(name, False, tmp_path / "theirs")
     source = checkpoints.open_checkpoint(tmp_path / "theirs")
-    t5x.write_orbax(path(tmp_path / "ours"), 7, source.arrays)
+    orbax_writing.write_orbax(path(tmp_path / "ours"), 7, source.arrays)
     empty = jax.tree.map(jnp.zeros_like, state(name))
     reader = t5x_checkpoints.OrbaxCheckpointManagerInterface(
         str(tmp_path / "ours"), empty, partitioner()

@@ -192,7 +192,7 @@ def test_a_binding_that_nothing_reads_is_an_error(
         "import optax\n"
         "from t5rank import layouts\n"
         "from t5rank import losses\n"
-        "from t5rank import optimizers\n"
+        "from t5rank.train import optimizers\n"
         "from t5rank import schedules\n"
         f"{binding}\n"
     )
@@ -218,7 +218,7 @@ def test_a_binding_of_what_is_in_use_is_none(files, vocabulary_file, tmp_path):
         "from __gin__ import dynamic_registration\n"
         "from t5rank import layouts\n"
         "from t5rank import losses\n"
-        "from t5rank import optimizers\n"
+        "from t5rank.train import optimizers\n"
         "LOSS_FN = @other/losses.softmax_loss\n"
         "OPTIMIZER = @optimizers.adamw()\n"
         "optimizers.adamw.b1 = 0.5\n"
