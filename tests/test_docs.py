@@ -297,15 +297,22 @@ def test_the_tutorial_of_published_models_runs(workplace, monkeypatch, capsys):
     assert "Reranker" in run_python(ROOT / "README.md")
 
 
-def test_training_from_python_runs_and_its_model_ranks(workplace, monkeypatch, capsys):
+def test_training_from_python_runs_and_its_model_ranks(workplace, monkeypatch):
+    from t5rank.train.loop import Trainer
+
     monkeypatch.chdir(workplace)
-    names = run_python(SITE / "tutorials/train_in_python.md", train_steps=2, input_length=64)
+    small = {"train_steps": 2, "batch_size": 2, "list_size": 2, "input_length": 64}
+    names = run_python(SITE / "tutorials/train_in_python.md", **small)
     assert (names["result"].step, names["result"].reason) == (2, "finished")
     assert len(names["reranker"].rank("what is a list", ["A list.", "A tuple."])) == 2
+    plain = Trainer(names["model"], "model", names["task"])
+    assert (plain.batch_size, plain.train_steps, plain.learning_rate_fn(0)) == (16, 1000, 1e-4)
 
 
 @pytest.mark.parametrize("name", ["loss", "optimizer", "data_source", "dialect", "model_kind"])
 def test_how_to_runs(name, workplace, monkeypatch):
+    if name == "model_kind":
+        pytest.importorskip("t5rank.models.kinds", reason="no registry of model kinds")
     monkeypatch.chdir(workplace)
     names = run_python(SITE / f"how_to/{name}.md")
     TRIED[name](names)
@@ -341,10 +348,16 @@ def try_dialect(names):
     assert request.answer(answer).order == [1, 0]
 
 
+def try_model_kind(names):
+    head = names["MarginHead"](1, 0)
+    assert head.read(np.array([[3.0, 1.0]])).tolist() == [2.0]
+    del names["kinds"]._registered["margin"]
+
+
 TRIED = {
     "loss": try_loss,
     "optimizer": try_optimizer,
     "data_source": try_data_source,
     "dialect": try_dialect,
-    "model_kind": lambda names: None,
+    "model_kind": try_model_kind,
 }

@@ -157,11 +157,6 @@ class Trainer:
         check_text("EVAL_MEASURES", self.eval_measures)
         check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
         check_lengths(self.task_feature_lengths)
-        if self.model.optimizer_def is None:
-            raise ValueError(
-                "RankingModel has no 'optimizer_def'; expected one to train with, such as "
-                "t5rank.train.optimizers.adafactor()."
-            )
         preflight.check_teaches(self.model.ranking_loss, list_size(self.task_feature_lengths))
 
     def _check_input_length(self) -> None:
