@@ -45,7 +45,8 @@ def attention(query: Array, key: Array, value: Array, bias: Array, attention_mas
       value: `[batch, heads, k, d]`.
       bias: float32, `[heads, q, k]`, or `[heads, queries, columns]` at the distances of
         `bias_distances`, for so many queries at a time (with a gradient, all at once even so).
-      attention_mask: which keys a query attends to, `[batch, 1, q or 1, k]`; all alike where it sees none.
+      attention_mask: which keys a query attends to, `[batch, 1, q or 1, k]`; without any, all
+        alike.
     """
     length, queries = query.shape[2], bias.shape[1]
     if queries >= length:
