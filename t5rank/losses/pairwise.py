@@ -63,7 +63,7 @@ def pairwise_loss(
     if matrix is None and ops.reduces_totals(reduce_fn):
         rows = labels > lists.min(labels) if ordered else None
         totals, counts = ops.pair_totals(pair_fn, lists, items, rows)
-        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, counts, reduce_fn, nan_from=scores + labels)
     values, pairs = ops.all_pairs(pair_fn, lists, items)
     values = values if matrix is None else product(matrix, values)
     return ops.reduce(
@@ -94,7 +94,7 @@ def pairwise_hinge_loss(
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
         totals, counts = hinge_totals(ops.finite(scores), labels, weights, lists)
-        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, counts, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
         labels,
@@ -194,7 +194,7 @@ def pairwise_mse_loss(
         weight, square = lists.sum(weights), lists.sum(error**2)
         totals = lists.count * lists.sum(weights * error**2) + weight * square
         totals = totals - 2.0 * lists.sum(weights * error) * lists.sum(error)
-        return lists.reduce_pairs(totals, lists.count**2, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, lists.count**2, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
         labels,
