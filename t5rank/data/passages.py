@@ -190,4 +190,9 @@ def _item(
         raise ValueError(
             f"Document '{doc_id}' of {place} is not in file '{collection.path}'; expected its text."
         ) from None
-    return doc_id, text, float(max(judged.get(doc_id, 0), 0))
+    return doc_id, text, label_of(judged, doc_id)
+
+
+def label_of(judged: Mapping[str, int], doc_id: str) -> float:
+    """The label of a document of a list: its grade; 0 without a judgement, or below 0."""
+    return float(max(judged.get(doc_id, 0), 0))

@@ -6,7 +6,8 @@ ir_datasets use the network. Documents come from its store, which it builds on d
 A document's text is what ir_datasets calls its default text: for BEIR the title, a space and the
 text, as BEIR itself joins them.
 
-ir_datasets does not say which files it lacks, so `_Sources` looks into its objects.
+ir_datasets does not say which files it lacks, and its public `path(force=False)` does not know an
+archive that is there but not unpacked. So `_Sources` looks into its objects.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ class _Sources:
             self._check(node, extracted)
             return
         if isinstance(node, Cache):
-            extracted = Path(node._path)
+            extracted = Path(node.path(force=False))
             if extracted.exists():
                 return
         for value in vars(node).values():
@@ -250,7 +251,8 @@ class _Sources:
                 self._visit(value, extracted)
 
     def _check(self, download: Any, extracted: Path | None) -> None:
-        places = [Path(mirror._path) for mirror in download.mirrors if hasattr(mirror, "_path")]
+        local = [mirror for mirror in download.mirrors if hasattr(mirror, "path")]
+        places = [Path(mirror.path(force=False)) for mirror in local]
         if download._cache_path:
             places.insert(0, Path(download._cache_path))
         if any(path.exists() for path in places):

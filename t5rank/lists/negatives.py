@@ -54,16 +54,16 @@ class NearDuplicates:
     def __init__(self, texts: Iterable[str], threshold: float):
         self._threshold = threshold
         self._documents = [shingles(text) for text in texts] if threshold else []
-        self._signs = [self._signs_of(document) for document in self._documents]
+        self._rare = [self._rare_words(document) for document in self._documents]
 
     def __contains__(self, text: str) -> bool:
         folded = text.casefold()
-        if not any(sign in folded for signs in self._signs for sign in signs):
+        if not any(word in folded for rare in self._rare for word in rare):
             return False
         own = shingles(text)
         return any(self._alike(own, other) for other in self._documents)
 
-    def _signs_of(self, document: set[tuple[str, ...]]) -> set[str]:
+    def _rare_words(self, document: set[tuple[str, ...]]) -> set[str]:
         """Words of which a near-duplicate has one: looking for them is fast, and settles most.
 
         It lacks at most (1 - threshold) of the document's shingles, so of one more than that it has

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from t5rank.data.passages import label_of
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels
 from t5rank.lists.negatives import NearDuplicates, shuffled
@@ -248,7 +249,7 @@ def _list(query: Query, texts: dict[str, str], scores, counts: Counter[str]) -> 
         query.text,
         tuple(texts),
         tuple(texts.values()),
-        tuple(float(max(query.judged.get(doc_id, 0), 0)) for doc_id in texts),
+        tuple(label_of(query.judged, doc_id) for doc_id in texts),
         None if all(judged) else judged,
         None if scores is None else tuple(scores[doc_id] for doc_id in texts),
     )

@@ -39,7 +39,7 @@ def arp1_loss(
     gains = weights * labels
     clipped = ops.finite(scores)
     totals, _ = ops.pair_totals(pair_fn, lists, ((clipped,), (gains,)), gains != 0)
-    return lists.reduce(totals, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(totals, reduce_fn, nan_from=scores + labels)
 
 
 def arp2_loss(
@@ -71,4 +71,4 @@ def arp2_loss(
     clipped = ops.finite(scores)
     rows = labels > lists.min(labels)
     totals, _ = ops.pair_totals(pair_fn, lists, ((clipped,), (labels, weights)), rows)
-    return lists.reduce(totals, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(totals, reduce_fn, nan_from=scores + labels)

@@ -46,7 +46,7 @@ def kl_loss(
     student = lists.log_softmax(scores / temperature)
     probabilities = jnp.where(lists.where, weights * jnp.exp(teacher), 0.0)
     loss = temperature**2 * lists.sum(times(probabilities, teacher - student))
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def margin_mse_loss(
@@ -82,7 +82,7 @@ def margin_mse_loss(
     squares = minus(squares, 2.0 * linear)
     pairs = total * number
     loss = jnp.where(pairs > 0, squares / jnp.where(pairs > 0, pairs, 1.0), 0.0)
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def adr_mse_loss(
@@ -130,7 +130,7 @@ def adr_mse_loss(
     errors = jnp.where(
         lists.where, (approximate - ranks) ** 2 * discount_fn(jnp.maximum(ranks, 1.0)), 0.0
     )
-    return lists.reduce(lists.mean(weights * errors), reduce_fn, spoiled=scores + labels)
+    return lists.reduce(lists.mean(weights * errors), reduce_fn, nan_from=scores + labels)
 
 
 def rank_distil_loss(

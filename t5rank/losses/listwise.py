@@ -78,7 +78,7 @@ def softmax_loss(
         log_total = jnp.logaddexp(lists.logsumexp(scores), 0.0)
         log_probabilities = times(targets, scores - log_total)
         loss = virtual_label * log_total - lists.sum(log_probabilities)
-    return lists.reduce(loss, reduce_fn, spoiled=scores if virtual_label else None)
+    return lists.reduce(loss, reduce_fn, nan_from=scores if virtual_label else None)
 
 
 def poly1_softmax_loss(
@@ -149,7 +149,7 @@ def unique_softmax_loss(
     place = order.tie_start(labels_)
     lower = order.before(order.cumlogsumexp(scores_), place, nothing=ops.NOTHING)
     loss = lists.from_sorted(order.sum(times(gains, cost_against(lower, scores_))))
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def lce_loss(
@@ -183,7 +183,7 @@ def lce_loss(
     terms = times(jnp.where(relevant, weights, 0.0), cost_against(others, shifted))
     total = lists.sum(jnp.where(relevant, weights, 0.0))
     loss = jnp.where(total > 0, lists.sum(terms) / jnp.where(total > 0, total, 1.0), 0.0)
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def listmle_loss(
@@ -280,7 +280,7 @@ def p_listmle_loss(
     last = jnp.isneginf(scores_) & (labels_ == order.max(labels_))
     gains = jnp.where(order.where & ~last, gains, 0.0)
     loss = lists.from_sorted(order.sum(times(gains, cost(log_totals, scores_))))
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def xendcg_loss(
@@ -358,7 +358,7 @@ def circle_loss(
     log_weights = jnp.log(jnp.where(counts, weights_, 1.0))
     pairs = jnp.where(counts, better + lower + log_weights, -jnp.inf)
     total = lists.from_sorted(order.logsumexp(pairs))
-    return lists.reduce(jnp.logaddexp(total, 0.0), reduce_fn, spoiled=scores + labels)
+    return lists.reduce(jnp.logaddexp(total, 0.0), reduce_fn, nan_from=scores + labels)
 
 
 def _cross_entropy(scores: Array, targets: Array, lists: Lists) -> tuple[Array, Array]:

@@ -135,7 +135,7 @@ def neural_sort_loss(
     totals, _ = ops.pair_totals(_Pairs(cross_entropy), order, items)
     loss = lists.from_sorted(totals / jnp.maximum(order.count, 1.0))
     loss = jnp.where(lists.sum(labels) > 0, loss, 0.0)
-    return lists.reduce(loss, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
 
 def neural_ndcg_loss(
@@ -195,7 +195,7 @@ def neural_ndcg_loss(
     dcg, _ = ops.pair_totals(_Pairs(gain), order, items, discounts != 0)
     dcg = lists.from_sorted(dcg)
     ndcg = jnp.where(ideal_dcg > 0, dcg / jnp.where(ideal_dcg > 0, ideal_dcg, 1.0), 0.0)
-    return lists.reduce(-ndcg, reduce_fn, spoiled=scores + labels)
+    return lists.reduce(-ndcg, reduce_fn, nan_from=scores + labels)
 
 
 def _sinkhorn(relaxed: _Relaxed, lists: Lists, iterations: int) -> tuple[Array, Array]:

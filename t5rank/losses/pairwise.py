@@ -64,7 +64,7 @@ def pairwise_loss(
     if matrix is None and ops.reduces_totals(reduce_fn):
         rows = labels > lists.min(labels) if ordered else None
         totals, counts = ops.pair_totals(pair_fn, lists, items, rows)
-        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, counts, reduce_fn, nan_from=scores + labels)
     values, pairs = ops.all_pairs(pair_fn, lists, items)
     values = values if matrix is None else product(matrix, values)
     return ops.reduce(
@@ -95,7 +95,7 @@ def pairwise_hinge_loss(
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
         totals, counts = hinge_totals(ops.finite(scores), labels, weights, lists)
-        return lists.reduce_pairs(totals, counts, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, counts, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
         labels,
@@ -195,7 +195,7 @@ def pairwise_mse_loss(
         squares = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
         products = 2.0 * lists.sum(weights * error) * lists.sum(error)
         totals = minus(squares, products)
-        return lists.reduce_pairs(totals, lists.count**2, reduce_fn, spoiled=scores + labels)
+        return lists.reduce_pairs(totals, lists.count**2, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
         labels,

@@ -63,7 +63,7 @@ def precision_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -109,7 +109,7 @@ def recall_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -158,7 +158,7 @@ def ap_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 

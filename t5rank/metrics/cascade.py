@@ -66,7 +66,7 @@ def mrr_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -108,7 +108,7 @@ def hits_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -159,7 +159,7 @@ def err_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 

@@ -70,7 +70,7 @@ def dcg_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -120,7 +120,7 @@ def ndcg_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -164,5 +164,5 @@ def arp_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )

@@ -79,7 +79,7 @@ def alpha_dcg_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + jnp.max(labels, axis=-1),
+        nan_from=scores + jnp.max(labels, axis=-1),
     )
 
 
@@ -130,5 +130,5 @@ def precision_ia_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + jnp.max(labels, axis=-1),
+        nan_from=scores + jnp.max(labels, axis=-1),
     )

@@ -75,7 +75,7 @@ def opa_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 
@@ -128,7 +128,7 @@ def bpref_metric(
         lists,
         empty=empty,
         reduce_fn=reduce_fn,
-        spoiled=scores + labels,
+        nan_from=scores + labels,
     )
 
 

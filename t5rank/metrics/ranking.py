@@ -32,7 +32,7 @@ class Ranking:
       keys: tied documents have the same.
       average: whether tied documents are in every order.
       smooth: whether ranks or cutoffs are approximate.
-      came: the lists as they came.
+      original: the lists as they came.
     """
 
     lists: Lists
@@ -42,7 +42,7 @@ class Ranking:
     keys: Array
     average: bool
     smooth: bool
-    came: Lists
+    original: Lists
 
     def expected(self, values: Array) -> Array:
         """What a document gets of values per rank: with average ties their mean over the ties."""
@@ -50,14 +50,14 @@ class Ranking:
 
     def sum(self, values: Array) -> Array:
         """The sum over each list, as values of the lists as they came."""
-        return self._as_they_came(self.lists.sum(values))
+        return self._in_original_order(self.lists.sum(values))
 
     def max(self, values: Array) -> Array:
         """The largest value of each list, none below 0."""
-        return self._as_they_came(jnp.maximum(self.lists.max(values), 0.0))
+        return self._in_original_order(jnp.maximum(self.lists.max(values), 0.0))
 
-    def _as_they_came(self, values: Array) -> Array:
-        return values if self.lists is self.came else self.came.from_sorted(values)
+    def _in_original_order(self, values: Array) -> Array:
+        return values if self.lists is self.original else self.original.from_sorted(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ def rank_documents(
     inside = (
         jnp.ones(ranks.shape, jnp.float32) if topn is None else (ranks <= topn).astype(jnp.float32)
     )
-    return Ranking(ordered, tuple(columns), ranks, inside, keys, average, False, came=lists)
+    return Ranking(ordered, tuple(columns), ranks, inside, keys, average, False, original=lists)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _smooth_ranking(smooth: _Smooth, columns: Sequence[Array], in_order: bool) -
     if in_order:
         values = [keys, ranks, inside, *columns]
         ordered, (keys, ranks, inside, *columns) = ordered.sort([keys], values)
-    return Ranking(ordered, tuple(columns), ranks, inside, keys, False, True, came=smooth.lists)
+    return Ranking(ordered, tuple(columns), ranks, inside, keys, False, True, original=smooth.lists)
 
 
 def finish(
@@ -194,7 +194,7 @@ def finish(
     *,
     empty: int | str,
     reduce_fn: ReduceFn | None,
-    spoiled: Array,
+    nan_from: Array,
 ) -> Array:
     """Reduces a metric, where lists that had nothing to find score what `empty` says.
 
@@ -204,12 +204,12 @@ def finish(
       lists: the lists.
       empty: 0, 1 or "skip".
       reduce_fn: see `t5rank.types`.
-      spoiled: `[..., list]`, NaN where the list's value is NaN.
+      nan_from: `[..., list]`, NaN where the list's value is NaN.
     """
     check_choice("empty", empty, (0, 1, "skip"))
     if empty == 1:
         values = jnp.where(found, values, 1.0)
-    return lists.reduce(values, reduce_fn, spoiled, keep=found if empty == "skip" else None)
+    return lists.reduce(values, reduce_fn, nan_from, keep=found if empty == "skip" else None)
 
 
 def relevance(labels: Array, lists: Lists, threshold: float) -> Array:

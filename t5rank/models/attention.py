@@ -36,7 +36,7 @@ def bias_distances(length: int, queries: int) -> np.ndarray:
 
 
 @jax.custom_vjp
-def attention(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> Array:
+def attention(query: Array, key: Array, value: Array, bias: Array, attention_mask: Array) -> Array:
     """Means of the values, `[batch, heads, q, d]`, weighted by softmax(query key^T + bias).
 
     Args:
@@ -45,16 +45,19 @@ def attention(query: Array, key: Array, value: Array, bias: Array, seen: Array) 
       value: `[batch, heads, k, d]`.
       bias: float32, `[heads, q, k]`, or `[heads, queries, columns]` at the distances of
         `bias_distances`, for so many queries at a time (with a gradient, all at once even so).
-      seen: which keys a query attends to, `[batch, 1, q or 1, k]`; all alike where it sees none.
+      attention_mask: which keys a query attends to, `[batch, 1, q or 1, k]`; without any, all
+        alike.
     """
     length, queries = query.shape[2], bias.shape[1]
     if queries >= length:
-        return _means(query, key, value, bias, seen)
+        return _means(query, key, value, bias, attention_mask)
 
     def block(i: Array, means: Array) -> Array:
         start = jnp.minimum(i * queries, length - queries)
         part = functools.partial(jax.lax.dynamic_slice_in_dim, axis=2)
-        some = seen if seen.shape[2] == 1 else part(seen, start, queries)
+        some = (
+            attention_mask if attention_mask.shape[2] == 1 else part(attention_mask, start, queries)
+        )
         y = _means(part(query, start, queries), key, value, _window(bias, start, length), some)
         return jax.lax.dynamic_update_slice_in_dim(means, y, start, axis=2)
 
@@ -74,15 +77,15 @@ def _whole(bias: Array, length: int) -> Array:
     return jnp.concatenate(windows, axis=1)[:, :length]
 
 
-def _logits(query: Array, key: Array, bias: Array, seen: Array) -> Array:
+def _logits(query: Array, key: Array, bias: Array, attention_mask: Array) -> Array:
     logits = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
-    return logits + bias + jnp.where(seen, 0.0, MASKED)
+    return logits + bias + jnp.where(attention_mask, 0.0, MASKED)
 
 
-def _means(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> Array:
+def _means(query: Array, key: Array, value: Array, bias: Array, attention_mask: Array) -> Array:
     if not is_for_cpu():
-        return _means_and_weights(query, key, value, bias, seen)[0]
-    logits = _logits(query, key, bias, seen)
+        return _means_and_weights(query, key, value, bias, attention_mask)[0]
+    logits = _logits(query, key, bias, attention_mask)
     weights = jnp.exp(logits - logits.max(-1, keepdims=True))
     total = weights.sum(-1, keepdims=True)
     y = jnp.einsum(
@@ -92,25 +95,25 @@ def _means(query: Array, key: Array, value: Array, bias: Array, seen: Array) -> 
 
 
 def _means_and_weights(
-    query: Array, key: Array, value: Array, bias: Array, seen: Array
+    query: Array, key: Array, value: Array, bias: Array, attention_mask: Array
 ) -> tuple[Array, Array]:
-    weights = jax.nn.softmax(_logits(query, key, bias, seen)).astype(query.dtype)
+    weights = jax.nn.softmax(_logits(query, key, bias, attention_mask)).astype(query.dtype)
     return jnp.einsum("bhqk,bhkd->bhqd", weights, value), weights
 
 
 def _forward(
-    query: Array, key: Array, value: Array, bias: Array, seen: Array
+    query: Array, key: Array, value: Array, bias: Array, attention_mask: Array
 ) -> tuple[Array, tuple]:
     whole, of_whole = jax.vjp(functools.partial(_whole, length=query.shape[2]), bias)
-    means, weights = _means_and_weights(query, key, value, whole, seen)
+    means, weights = _means_and_weights(query, key, value, whole, attention_mask)
     # XLA would undo the cast, to keep the logits in float32 instead: twice the memory.
     weights = jax.lax.optimization_barrier(weights)
-    return means, (query, key, value, seen, weights, means, of_whole)
+    return means, (query, key, value, attention_mask, weights, means, of_whole)
 
 
 def _backward(kept: tuple, by_means: Array) -> tuple[Array, Array, Array, Array, np.ndarray]:
     """The gradients, from that of the means (Dao et al. 2022, FlashAttention, appendix B.2)."""
-    query, key, value, seen, weights, means, of_whole = kept
+    query, key, value, attention_mask, weights, means, of_whole = kept
     by_weights = jnp.einsum("bhqd,bhkd->bhqk", by_means, value).astype(jnp.float32)
     shift = (by_means.astype(jnp.float32) * means.astype(jnp.float32)).sum(-1, keepdims=True)
     by_logits = (weights.astype(jnp.float32) * (by_weights - shift)).astype(query.dtype)
@@ -123,7 +126,7 @@ def _backward(kept: tuple, by_means: Array) -> tuple[Array, Array, Array, Array,
     )
     # The bias's is added up here, not after those of all layers, whose logits would wait for it.
     *others, by_bias = jax.lax.optimization_barrier(gradients)
-    return *others, *of_whole(by_bias), np.zeros(seen.shape, jax.dtypes.float0)
+    return *others, *of_whole(by_bias), np.zeros(attention_mask.shape, jax.dtypes.float0)
 
 
 attention.defvjp(_forward, _backward)

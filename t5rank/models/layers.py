@@ -147,7 +147,7 @@ class SelfAttention(_Attention):
     """Encoder self-attention over `[batch, length, emb]`; see `attention` for bias and mask."""
 
     @nn.compact
-    def __call__(self, x: Array, bias: Array, seen: Array, deterministic: bool) -> Array:
+    def __call__(self, x: Array, bias: Array, attention_mask: Array, deterministic: bool) -> Array:
         cfg = self.config
 
         def heads(name: str) -> Array:
@@ -158,7 +158,7 @@ class SelfAttention(_Attention):
         query, key, value = heads("query"), heads("key"), heads("value")
         # All queries drop the weights of the same tokens: that is, their values.
         value = self.drop(value, deterministic, shared=-1)
-        y = attention(query, key, value, bias, seen)
+        y = attention(query, key, value, bias, attention_mask)
         y = y.swapaxes(-2, -3).reshape(*x.shape[:-1], cfg.joined_kv)
         return _times(y, self.kernel("out"))
 
@@ -235,13 +235,15 @@ class EncoderLayer(nn.Module):
     config: T5Config
 
     @nn.compact
-    def __call__(self, x: Array, bias: Array | None, seen: Array, deterministic: bool) -> Array:
+    def __call__(
+        self, x: Array, bias: Array | None, attention_mask: Array, deterministic: bool
+    ) -> Array:
         cfg = self.config
         if bias is None:
             bias = encoder_bias(cfg, x, deterministic)
         drop = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,), deterministic=deterministic)
         y = RMSNorm(cfg.dtype, name="pre_attention_layer_norm")(x)
-        x = x + drop(SelfAttention(cfg, name="attention")(y, bias, seen, deterministic))
+        x = x + drop(SelfAttention(cfg, name="attention")(y, bias, attention_mask, deterministic))
         y = RMSNorm(cfg.dtype, name="pre_mlp_layer_norm")(x)
         x = x + drop(MLP(cfg, True, name="mlp")(y, deterministic))
         return with_sharding_constraint(x, ("batch", "length", "embed"))

@@ -84,15 +84,17 @@ class Encoder(nn.Module):
     ) -> Array:
         cfg = self.config
         if segment_ids is None:
-            seen = mask[:, None, None, :]
+            attention_mask = mask[:, None, None, :]
         else:
-            seen = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
+            attention_mask = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
         bias = None
         if not cfg.relpos_bias_per_layer:
             bias = encoder_bias(cfg, x, deterministic)
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
         count = cfg.num_encoder_layers
-        x = run_layers(self, EncoderLayer, count, x, bias, seen, deterministic=deterministic)
+        x = run_layers(
+            self, EncoderLayer, count, x, bias, attention_mask, deterministic=deterministic
+        )
         x = RMSNorm(cfg.dtype, name="encoder_norm")(x)
         return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
 
@@ -119,7 +121,7 @@ class Decoder(nn.Module):
     def __call__(
         self,
         encoded: Array,
-        seen: Bool[Array, "batch slots length"],
+        slot_mask: Bool[Array, "batch slots length"],
         embedding: Embedding,
         token_ids: Array,
         deterministic: bool,
@@ -127,8 +129,8 @@ class Decoder(nn.Module):
         cfg = self.config
         if not cfg.relpos_bias_per_layer:  # in the tree, for checkpoints
             RelativePositionBias(cfg.num_heads, name="relpos_bias")(np.zeros((1, 1), int))
-        bias = jnp.where(seen, 0.0, MASKED)[:, :, None]
-        x = embedding(jnp.full(seen.shape[:2], PAD_ID))
+        bias = jnp.where(slot_mask, 0.0, MASKED)[:, :, None]
+        x = embedding(jnp.full(slot_mask.shape[:2], PAD_ID))
         drop = nn.Dropout(cfg.dropout_rate, deterministic=deterministic)
         x = drop(x)
         count = cfg.num_decoder_layers
@@ -164,11 +166,11 @@ class Transformer(nn.Module):
         """
         if token_ids is None:
             token_ids = jnp.arange(self.config.vocab_size)
-        seen = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
+        slot_mask = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
         encoded = self.encoder(
             self.token_embedder(encoder_input_tokens),
             encoder_input_tokens != PAD_ID,
             encoder_segment_ids,
             not enable_dropout,
         )
-        return self.decoder(encoded, seen, self.token_embedder, token_ids, not enable_dropout)
+        return self.decoder(encoded, slot_mask, self.token_embedder, token_ids, not enable_dropout)

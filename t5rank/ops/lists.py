@@ -97,7 +97,7 @@ class Lists(abc.ABC):
         """Whether `values` holds for any document of the list."""
         return self.max(values.astype(jnp.float32)) > 0
 
-    def first_and_spoiled(self, values: Array) -> tuple[Array, Array]:
+    def first_and_nan(self, values: Array) -> tuple[Array, Array]:
         """`first()`, and whether `values` has a NaN in the list."""
         return self.first(), self.any(jnp.isnan(values))
 
@@ -131,17 +131,17 @@ class Lists(abc.ABC):
         self,
         values: Array,
         reduce_fn: ReduceFn | None,
-        spoiled: Array | None = None,
+        nan_from: Array | None = None,
         keep: Array | None = None,
     ) -> Array:
-        """Reduces a value per list; a list with a NaN in `spoiled` is NaN, else `keep` says if."""
+        """Reduces a value per list; a list with a NaN in `nan_from` is NaN, else `keep` says if."""
         nan: Any = False
-        if spoiled is None:
+        if nan_from is None:
             valid = self.first()
         else:
-            valid, nan = self.first_and_spoiled(spoiled)
+            valid, nan = self.first_and_nan(nan_from)
         valid = valid if keep is None else valid & self.per_list(keep | nan)
-        values = self.per_list(values if spoiled is None else jnp.where(nan, jnp.nan, values))
+        values = self.per_list(values if nan_from is None else jnp.where(nan, jnp.nan, values))
         return reduce(
             values.astype(jnp.float32), valid, None if reduce_fn is list_means else reduce_fn
         )
@@ -149,14 +149,14 @@ class Lists(abc.ABC):
     def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
         """Reduces a value per document."""
         if reduce_fn is list_means:
-            return self.reduce(self.mean(values), reduce_fn, spoiled=values)
+            return self.reduce(self.mean(values), reduce_fn, nan_from=values)
         return reduce(values, self.where, reduce_fn)
 
     def reduce_pairs(
-        self, totals: Array, counts: Array, reduce_fn: ReduceFn | None, spoiled: Array
+        self, totals: Array, counts: Array, reduce_fn: ReduceFn | None, nan_from: Array
     ) -> Array:
         """Reduces over pairs given each list's sum and number; NaN as in `reduce`."""
-        totals = self.reduce(totals, None, spoiled)
+        totals = self.reduce(totals, None, nan_from)
         return reduce_pairs(totals, self.reduce(counts, None, counts), reduce_fn)
 
     def top(self, keys: Array, values: Sequence[Array], number: int) -> tuple["Lists", list[Array]]:

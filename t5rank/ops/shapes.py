@@ -77,7 +77,7 @@ class Padded(Lists):
     def first(self) -> Array:
         return self.any(self.where)[..., 0]
 
-    def first_and_spoiled(self, values: Array) -> tuple[Array, Array]:
+    def first_and_nan(self, values: Array) -> tuple[Array, Array]:
         largest = self._largest(1 + jnp.isnan(values).astype(jnp.int8))
         return largest[..., 0] > 0, largest > 1
 

@@ -22,16 +22,18 @@ def inputs(masked, dtype="float32"):
     bias = jnp.asarray(rng.normal(size=(HEADS, LENGTH, LENGTH)), jnp.float32)
     if masked == "by segment":
         ids = np.sort(rng.integers(0, 3, (BATCH, LENGTH)))
-        seen = ids[:, None, :, None] == ids[:, None, None, :]
+        attention_mask = ids[:, None, :, None] == ids[:, None, None, :]
     else:
-        seen = (np.arange(LENGTH) < [[7], [LENGTH]])[:, None, None, :]
-    return query, key, value, bias, jnp.asarray(seen)
+        attention_mask = (np.arange(LENGTH) < [[7], [LENGTH]])[:, None, None, :]
+    return query, key, value, bias, jnp.asarray(attention_mask)
 
 
-def jax_attention(query, key, value, bias, seen):
-    seen = jnp.broadcast_to(seen, (BATCH, 1, LENGTH, LENGTH))
+def jax_attention(query, key, value, bias, attention_mask):
+    attention_mask = jnp.broadcast_to(attention_mask, (BATCH, 1, LENGTH, LENGTH))
     inner = (array.swapaxes(1, 2) for array in (query, key, value))
-    return jax.nn.dot_product_attention(*inner, bias[None], seen, scale=1.0).swapaxes(1, 2)
+    return jax.nn.dot_product_attention(*inner, bias[None], attention_mask, scale=1.0).swapaxes(
+        1, 2
+    )
 
 
 def mean_of(attend, *arguments):
@@ -77,13 +79,13 @@ def test_bfloat16_is_near_float32(backend):
 @pytest.mark.parametrize("queries", [4, 5])
 @pytest.mark.parametrize("masked", ["by segment", "by padding"])
 def test_blocks_of_queries_change_nothing(backend, masked, queries):
-    *others, _, seen = inputs(masked)
+    *others, _, attention_mask = inputs(masked)
     table = jnp.asarray(np.random.default_rng(5).normal(size=(HEADS, 2 * LENGTH)), jnp.float32)
 
     def attend(at_once, *arguments):
         *others, table = arguments
         bias = table[:, bias_distances(LENGTH, at_once)]  # negative distances are the last columns
-        return attention(*others, bias, seen)
+        return attention(*others, bias, attention_mask)
 
     whole, blocks = (functools.partial(attend, at_once) for at_once in (LENGTH, queries))
     assert "scan" in str(jax.make_jaxpr(blocks)(*others, table))
@@ -104,8 +106,10 @@ def test_only_long_rows_on_cpu_are_attended_to_in_blocks(monkeypatch):
 
 
 def test_a_query_that_sees_nothing_weighs_all_values_alike(backend):
-    query, key, value, bias, seen = inputs("by padding")
-    y = attention(query, key, value, bias, seen & (jnp.arange(BATCH) > 0)[:, None, None, None])
+    query, key, value, bias, attention_mask = inputs("by padding")
+    y = attention(
+        query, key, value, bias, attention_mask & (jnp.arange(BATCH) > 0)[:, None, None, None]
+    )
     expected = np.broadcast_to(value[0].mean(1, keepdims=True), y[0].shape)
     np.testing.assert_allclose(y[0], expected, atol=1e-6)
 

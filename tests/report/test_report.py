@@ -1,5 +1,6 @@
 """The report of an experiment whose figures are known."""
 
+import base64
 import json
 import re
 import shutil
@@ -73,6 +74,13 @@ def test_markdown_names_its_pictures(reported):
     there = {file.name for file in (reported / "report").glob("*.png")}
     assert len(named) > 5
     assert sorted(named) == sorted(there)
+
+
+def test_the_page_has_every_picture(reported, page):
+    shown = [v for k, v in page.attributes if k == "src" and v.startswith("data:image/png;base64,")]
+    files = (reported / "report").glob("*.png")
+    data = {base64.b64decode(source.partition(",")[2]) for source in shown}
+    assert data == {file.read_bytes() for file in files}
 
 
 def test_texts_are_shown_as_they_are(reported, page):

@@ -101,6 +101,12 @@ def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     ]
 
 
+def test_a_loss_without_settings_is_chosen_by_its_name(files, vocabulary_file, tmp_path):
+    loss = "LOSS_FN=@losses.pairwise_hinge_loss"
+    trainer = trainer_of("msmarco_qna_softmax_tiny", files, vocabulary_file, tmp_path, loss)
+    assert trainer.model.ranking_loss.__name__ == "pairwise_hinge_loss"
+
+
 @pytest.mark.parametrize("head", ["rankt5", "monot5", "rankt5_encoder"])
 def test_every_head_builds_with_a_size(head, files, tmp_path, vocabulary_file):
     recipe = tmp_path / "recipe.gin"
