@@ -21,12 +21,13 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
     """What `config.json` holds.
 
     Raises:
-      ValueError: the network is not that of the model's kind.
+      ValueError: the network is not that of the model's kind, or has fields with names of the file.
     """
     name, kind = type(model.module).__name__, model.kind
     if type(model.module) is not kind.network:
         raise ValueError(f"Network '{name}' has no written form; expected {kind.network.__name__}.")
-    return {
+    settings = {setting: getattr(model.module, setting) for setting in kind.network_settings}
+    config = {
         "format": FORMAT,
         "network": name,
         "architecture": model.module.config.architecture(),
@@ -35,8 +36,13 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
         "prompt": encoder.prompt.template,
         "max_length": encoder.max_length,
         "extra_ids": encoder.vocabulary.extra_ids,
-        **{setting: getattr(model.module, setting) for setting in kind.network_settings},
     }
+    taken = sorted(settings.keys() & config.keys())
+    if taken:
+        raise ValueError(
+            f"Network '{name}' has the fields {taken}; expected other names. {CONFIG} has these."
+        )
+    return config | settings
 
 
 def from_written_form(

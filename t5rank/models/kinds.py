@@ -122,8 +122,8 @@ class Kind:
       options: settings of new models.
       published_options: the options of a published model of this name; None where they are not
         known.
-      new_parameters: those that a T5 to start from lacks: the name in the tree to the name in the
-        file `score_head.safetensors` of a Hugging Face folder.
+      new_parameters: what a T5 to start from lacks. The name in the tree of parameters, which is
+        that of T5X, to the name in the file `score_head.safetensors` of a Hugging Face folder.
       check: looks at a converted model, with its parameters, and warns of what seems wrong.
       transformers: how the score is computed with transformers; None where it cannot be.
       onnx: adds the score to a graph and gives its name, float32 `[batch]`; None where the kind
@@ -186,7 +186,7 @@ def of(head: Head) -> Kind:
     Raises:
       ValueError: it belongs to none.
     """
-    return _only(type(head).__name__, lambda kind: kind.head is type(head), "Score head")
+    return _only(type(head).__name__, lambda kind: kind.head is type(head))
 
 
 def of_head_named(name: str) -> Kind:
@@ -195,15 +195,15 @@ def of_head_named(name: str) -> Kind:
     Raises:
       ValueError: there is none.
     """
-    return _only(name, lambda kind: kind.head.__name__ == name, "Score head")
+    return _only(name, lambda kind: kind.head.__name__ == name)
 
 
-def _only(name: str, fits: Callable[[Kind], bool], what: str) -> Kind:
+def _only(head: str, fits: Callable[[Kind], bool]) -> Kind:
     for kind in known().values():
         if fits(kind):
             return kind
     raise ValueError(
-        f"{what} '{name}' is of no known model kind; expected one of "
+        f"Score head '{head}' is of no known model kind; expected one of "
         f"{[kind.head.__name__ for kind in known().values()]}. Import the module that registers "
         "its kind (t5rank --import MODULE COMMAND)."
     )

@@ -51,7 +51,7 @@ class EncoderScorer(nn.Module):
         slots: int = 1,
     ) -> Float[Array, "batch slots"]:
         """Float32 scores `[batch, slots]`; token 0 is padding."""
-        seen = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
+        slot_mask = tokens_of_slots(encoder_input_tokens, encoder_segment_ids, slots)
         encoded = self.encoder(
             self.token_embedder(encoder_input_tokens),
             encoder_input_tokens != PAD_ID,
@@ -59,10 +59,10 @@ class EncoderScorer(nn.Module):
             not enable_dropout,
         ).astype(jnp.float32)
         if self.pooling == "first":
-            first = jnp.argmax(seen, axis=-1)
+            first = jnp.argmax(slot_mask, axis=-1)
             return self.score_head(jnp.take_along_axis(encoded, first[..., None], axis=1))
-        total = jnp.einsum("bsl,bld->bsd", seen.astype(jnp.float32), encoded)
-        return self.score_head(total / jnp.maximum(seen.sum(-1, keepdims=True), 1))
+        total = jnp.einsum("bsl,bld->bsd", slot_mask.astype(jnp.float32), encoded)
+        return self.score_head(total / jnp.maximum(slot_mask.sum(-1, keepdims=True), 1))
 
 
 class ScoreHead(nn.Module):
