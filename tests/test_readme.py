@@ -22,7 +22,7 @@ def commands() -> list[list[str]]:
 def test_the_two_commands_come_first():
     assert BLOCKS[0] == (
         "",
-        "pip install . && t5rank quickstart\npip install '.[test]' && pytest\n",
+        "pip install '.[train]' && t5rank quickstart\npip install '.[test]' && pytest\n",
     )
 
 
