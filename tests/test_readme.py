@@ -11,7 +11,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 def test_the_two_commands_come_first():
     assert BLOCKS[0] == (
         "sh",
-        "pip install . && t5rank quickstart\npip install '.[test]' && pytest\n",
+        "pip install '.[train]' && t5rank quickstart\npip install '.[test]' && pytest\n",
     )
 
 

@@ -96,7 +96,6 @@ def _defaults() -> dict[str, Any]:
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     check_installed("serve")
     from t5rank.inference.compilation_cache import keep_programs
-    from t5rank.serve.server import serve
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
     unknown = environment.fill(parser, arguments, _PREFIX)
@@ -108,6 +107,8 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
         logging.getLogger(__name__).warning("Variable '%s' is no option: it is not read.", name)
     settings = _settings(arguments)
     keep_programs()
+    from t5rank.serve.server import serve  # late: it takes seconds, in which SIGHUP is ignored
+
     host = "127.0.0.1" if arguments.host is None else arguments.host
     return serve(settings, host, 8000 if arguments.port is None else arguments.port)
 
