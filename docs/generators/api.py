@@ -24,7 +24,6 @@ RERANKER = {
         "Reranker.score",
         "Reranker.score_stream",
         "Reranker.rank",
-        "Reranker.probability",
         "Reranker.warm_up",
         "RankedDocument",
     ]
@@ -34,7 +33,9 @@ TRAINING = {
     "t5rank.train.run": ["TrainResult"],
     "t5rank.models.ranking": ["RankingModel"],
     "t5rank.models.config": ["T5Config"],
-    "t5rank.tasks.lists": ["jsonl_task", "register_task", "mixture"],
+    "t5rank.tasks.jsonl": ["jsonl_task"],
+    "t5rank.tasks.mixtures": ["mixture"],
+    "t5rank.tasks.registry": ["register_task"],
     "t5rank.tasks.msmarco": ["qna_task", "passage_task"],
     "t5rank.tasks.preprocessors": ["feature_lengths"],
     "t5rank.checkpoints": ["architecture_of", "open_checkpoint"],

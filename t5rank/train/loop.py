@@ -95,7 +95,6 @@ class Trainer:
     model: RankingModel
     model_dir: str
     mixture_or_task_name: str
-    optimizer_def: Any = dataclasses.field(default_factory=optimizers.adafactor)
     task_feature_lengths: Mapping[str, Sequence[int]] = dataclasses.field(
         default_factory=feature_lengths
     )
@@ -104,6 +103,7 @@ class Trainer:
     learning_rate_fn: Callable[[Any], Any] = dataclasses.field(
         default_factory=lambda: schedules.constant(1e-4)
     )
+    optimizer_def: Any = dataclasses.field(default_factory=optimizers.adafactor)
     initial_checkpoint_path: str | None = None
     eval_mixture_or_task_name: str | None = None
     eval_split: str = "validation"

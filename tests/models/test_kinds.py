@@ -18,7 +18,7 @@ from t5rank.model_folder.convert import convert
 from t5rank.models import kinds, monot5, network
 from t5rank.models.ranking import RankingModel
 from t5rank.serve.app import make_app
-from t5rank.serve.settings import Settings
+from t5rank.serve.settings import ServerSettings
 from t5rank.train import config
 
 HERE = Path(__file__).parent
@@ -26,8 +26,8 @@ QUERY, DOCUMENTS = "what is a list", ["A list is mutable.", "a tuple", "raise an
 RECIPE = f"""
 include 't5rank/configs/models/t5_1_1_tiny.gin'
 include '{HERE / "toy_kind.gin"}'
-include 't5rank/configs/losses/softmax.gin'
 include 't5rank/configs/tasks/jsonl.gin'
+LOSS_FN = @losses.softmax_loss
 LEARNING_RATE = 1e-2
 INITIAL_CHECKPOINT_PATH = None
 SPLITS = {{'train': 'lists.jsonl', 'validation': 'lists.jsonl'}}
@@ -110,7 +110,7 @@ def test_the_command_line_knows_its_options(trained, tmp_path, vocabulary_file):
 
 
 def test_the_server_scores_it(trained, scores):
-    with TestClient(make_app(Settings({"toy": str(trained)}))) as client:
+    with TestClient(make_app(ServerSettings({"toy": str(trained)}))) as client:
         deadline = time.monotonic() + 300
         while client.get("/ready").status_code != 200:
             assert time.monotonic() < deadline
