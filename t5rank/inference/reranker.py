@@ -21,8 +21,8 @@ from t5rank.models.heads import sigmoid
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import EncodedPair, PairEncoder
 from t5rank.text.strings import as_text, as_texts
-from t5rank.types import PyTree
 from t5rank.text.vocabulary import EOS_ID
+from t5rank.types import PyTree
 
 T = TypeVar("T")
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold

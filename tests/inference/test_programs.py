@@ -273,7 +273,7 @@ keep_programs()
 sys.path.insert(0, sys.argv[2])
 import test_programs
 scorer = test_programs.make_scorer()
-print(jax.device_count(), scorer(test_programs.TOKENS)[0].item().hex())
+print(jax.device_count(), np.asarray(scorer(test_programs.TOKENS))[0].item().hex())
 """
 
 
