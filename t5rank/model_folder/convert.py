@@ -26,7 +26,6 @@ from t5rank.checkpoints.vocabularies import check_vocabulary
 from t5rank.model_folder import huggingface_files
 from t5rank.model_folder.published import published_names
 from t5rank.models import kinds, network
-from t5rank.models.heads import Head
 from t5rank.models.kinds import Kind
 from t5rank.models.ranking import RankingModel
 from t5rank.runs.run_file import load_run
@@ -224,7 +223,8 @@ def _model_and_encoder(
     vocabulary = Vocabulary(file, source.settings.get("extra_ids"), source.tokenizer)
     check_vocabulary(source, vocabulary, module.config.vocab_size)
     if _is_new_head(source, kind, settings):
-        head = _new_head(source, kind, vocabulary, settings)
+        options = _head_options(kind, settings) or _published_options(source, kind)
+        head = kind.new_head(vocabulary, **options)
     else:
         head = model_folder.from_written_form(source.settings, file, source.path)[0].head
     prompt = settings.prompt or source.settings.get("prompt") or kind.prompt
@@ -232,17 +232,17 @@ def _model_and_encoder(
     return RankingModel(module, head), PairEncoder(vocabulary, Prompt(prompt), max_length)
 
 
-def _new_head(source: Source, kind: Kind, vocabulary: Vocabulary, settings: Settings) -> Head:
-    options = _head_options(kind, settings)
-    names = published_names(path(source.path)) if source.format == huggingface.FORMAT else ()
-    for name in names if not options else ():
-        known = kind.published_options(name)
-        if known is not None:
-            said = ", ".join(f"{option} {value}" for option, value in known.items())
+def _published_options(source: Source, kind: Kind) -> Mapping[str, Any]:
+    """The head's options of a model that was published under a name that its kind knows."""
+    if source.format != huggingface.FORMAT:
+        return {}
+    for name in published_names(path(source.path)):
+        options = kind.published_options(name)
+        if options is not None:
+            said = ", ".join(f"{option} {value}" for option, value in options.items())
             _log.info("Options are those of '%s': %s.", name, said)
-            options = dict(known)
-            break
-    return kind.new_head(vocabulary, **options)
+            return options
+    return {}
 
 
 def _write_beside(

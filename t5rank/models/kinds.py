@@ -120,8 +120,8 @@ class Kind:
       takes_t5x_network: whether T5X's own network may stand in for `network`.
       prompt: of new models, where none is given.
       options: settings of new models.
-      published_options: the options of a published model of this name; None where they are not
-        known.
+      published_options: options for `new_head` of a published model of this name; None where they
+        are not known.
       new_parameters: what a T5 to start from lacks. The name in the tree of parameters, which is
         that of T5X, to the name in the file `score_head.safetensors` of a Hugging Face folder.
       check: looks at a converted model, with its parameters, and warns of what seems wrong.

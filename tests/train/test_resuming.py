@@ -15,6 +15,15 @@ from t5rank.train import schedules, settings
 from t5rank.train.digests import digest
 
 
+def test_a_head_that_moved_to_another_module_is_no_change():
+    """The model folder compares what it is; settings compare names as gin has them."""
+    before, now = (
+        {"of": "gin", "settings": {"HEAD": head}, "data": {"train": {}, "validation": {}}}
+        for head in ("@heads.rankt5_head()", "@rankt5.rankt5_head()")
+    )
+    assert not settings.changes(before, now)
+
+
 @pytest.fixture
 def folder(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained[0].model_dir, tmp_path / "model"))
