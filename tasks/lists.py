@@ -22,10 +22,10 @@ from t5rank.data.ranked_list import RankedList, irregular
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.models.ranking import DEFAULT_METRIC_FNS
 from t5rank.tasks import preprocessors
-from t5rank.tasks.errors import ReadErrors
+from t5rank.tasks.errors import ReadErrors, elements
 from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.tasks.sources import ListSource, ListTask, ReadLists, started
-from t5rank.text.prompts import RANKT5, Prompt
+from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
 TRAIN = "train"
@@ -174,6 +174,9 @@ def register_task(
             )
         return name
     vocabulary = seqio_vocabulary(vocabulary_file)
+    encoder = PairEncoder(
+        Vocabulary(vocabulary_file), Prompt(prompt), preprocessors.UNCUT, strict=strict
+    )
     seqio.TaskRegistry.add(
         name,
         source=list_source(readers, teacher=label == "teacher_score", name=name),
@@ -183,10 +186,9 @@ def register_task(
             preprocessors.check_list_size,
             functools.partial(
                 preprocessors.tokenize_pairs,
-                prompt=Prompt(prompt),
-                target_token_id=Vocabulary(vocabulary_file).token_id(target_token),
-                strict=strict,
-                on_cut=functools.partial(_note_cut, name),
+                encoder=encoder,
+                target_token_id=encoder.vocabulary.token_id(target_token),
+                on_cut=functools.partial(note_cut, name),
             ),
         ],
         output_features={
@@ -294,7 +296,8 @@ def _note_irregular(source: str, counts: Counter[str]) -> None:
     _irregular[source] = known
 
 
-def _note_cut(task: str, query_id: str) -> None:
+def note_cut(task: str, query_id: str) -> None:
+    """Counts a query of a task that is cut, once; says so of the first."""
     cut = _cut.setdefault(task, set())
     if not cut:
         _log.warning("Query '%s' of '%s' is cut: it leaves no room.", query_id, task)
@@ -303,6 +306,38 @@ def _note_cut(task: str, query_id: str) -> None:
 
 def _words(kind: str) -> str:
     return kind.replace("_", " ")
+
+
+def read_lists(name: str, split: str, use_cached: bool = False) -> Iterator[RankedList]:
+    """Every list of a split of a task of ours, whole and in order.
+
+    Args:
+      name: the task's name.
+      split: its split.
+      use_cached: read the output of seqio_cache_tasks.
+
+    Raises:
+      ValueError: what the reader refuses, or the cache cannot be read.
+    """
+    task = seqio.get_mixture_or_task(name)
+    if use_cached:
+        cached = elements(lambda: task.cached_texts(split), f"task '{name}'")
+        yield from map(_cached_list, cached)
+        return
+    counts: Counter[str] = Counter()
+    for ranked in task.source.lists(split, counts):
+        _note_irregular(f"{name}/{split}", counts)
+        yield ranked
+
+
+def _cached_list(example: Mapping[str, Any]) -> RankedList:
+    return RankedList(
+        example["query_id"].decode(),
+        example["query"].decode(),
+        tuple(doc_id.decode() for doc_id in example["doc_ids"]),
+        tuple(document.decode() for document in example["documents"]),
+        tuple(example["labels"].tolist()),
+    )
 
 
 def list_source(
