@@ -1,15 +1,16 @@
-"""Lists as examples of seqio: a source that makes one of each list."""
+"""Lists as examples of seqio, one of each list, and the lists of a task as they are."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import seqio
 import tensorflow as tf
 
 from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import irregular
-from t5rank.tasks.errors import ReadErrors
+from t5rank.tasks.errors import ReadErrors, elements
 from t5rank.tasks.sources import ListSource, ReadLists, started
 
 TRAIN = "train"
@@ -67,6 +68,38 @@ def _examples(
         if errors is None:
             raise
         errors.add(error)
+
+
+def read_lists(name: str, split: str, use_cached: bool = False) -> Iterator[RankedList]:
+    """Every list of a split of a task of ours, whole and in order.
+
+    Args:
+      name: the task's name.
+      split: its split.
+      use_cached: read the output of seqio_cache_tasks.
+
+    Raises:
+      ValueError: what the reader refuses, or the cache cannot be read.
+    """
+    task = seqio.get_mixture_or_task(name)
+    if use_cached:
+        cached = elements(lambda: task.cached_texts(split), f"task '{name}'")
+        yield from map(_cached_list, cached)
+        return
+    counts: Counter[str] = Counter()
+    for ranked in task.source.lists(split, counts):
+        irregular.note(f"{name}/{split}", counts)
+        yield ranked
+
+
+def _cached_list(example: Mapping[str, Any]) -> RankedList:
+    return RankedList(
+        example["query_id"].decode(),
+        example["query"].decode(),
+        tuple(doc_id.decode() for doc_id in example["doc_ids"]),
+        tuple(document.decode() for document in example["documents"]),
+        tuple(example["labels"].tolist()),
+    )
 
 
 def teacher_scores(ranked_list: RankedList) -> tuple[float, ...]:

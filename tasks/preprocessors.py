@@ -5,6 +5,8 @@ They take the examples of `t5rank.tasks.examples.list_source`: one query's candi
 are learned, `targets_of_loss`.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,10 +15,12 @@ import seqio
 import tensorflow as tf
 
 from t5rank.checks import check_integer
-from t5rank.text.prompts import NO_ROOM, Prompt
-from t5rank.text.vocabulary import EOS_ID
+from t5rank.data.errors import DataError
+from t5rank.inference.batching import padded
+from t5rank.text.prompts import PairEncoder
 
 Example = dict[str, tf.Tensor]
+OnCut = Callable[[str], None]
 _PER_DOCUMENT = ("doc_ids", "documents", "labels", "targets_of_loss")
 UNCUT = 2**30  # tokens: more than any input has
 
@@ -126,84 +130,62 @@ def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None 
 @seqio.map_over_dataset
 def tokenize_pairs(
     example: Example,
-    output_features: Mapping[str, seqio.Feature],
     sequence_length: Mapping[str, Any] | None = None,
     *,
-    prompt: Prompt,
+    encoder: PairEncoder,
     target_token_id: int,
-    strict: bool = True,
-    on_cut: Callable[[str], None] | None = None,
+    on_cut: OnCut = lambda query_id: None,
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
-    The tokens are those of `t5rank.text.prompts.PairEncoder` (see `t5rank.text.vocabulary` on runs
-    of one character): only documents are cut, a query that leaves them no room where it is not
-    `strict`, and nothing where there is no length. `on_cut` is called with the id of each query
-    that is cut.
+    The tokens are those of `encoder`, whose `max_length` is that of `sequence_length`: without one
+    nothing is cut. TensorFlow calls it for several lists at a time. `on_cut` is called with the id
+    of each query that is cut.
     """
-    vocabulary = output_features["inputs"].vocabulary
-    prefix_text = tf.strings.join([prompt.before_query, example["query"], prompt.before_document])
-    prefix = vocabulary.encode_tf(prefix_text)
-    suffix = tf.concat([vocabulary.encode_tf(tf.constant(prompt.after_document)), [EOS_ID]], 0)
     length = UNCUT if sequence_length is None else input_length(sequence_length)
-    if not strict:
-        most = length - tf.size(suffix)
-        prefix = _cut_prefix(prefix, example, most, vocabulary, prompt, on_cut)
-    room = length - tf.size(prefix) - tf.size(suffix)
-    message = tf.strings.join(
-        [
-            "Query '",
-            example["query_id"],
-            "' has ",
-            tf.strings.as_string(length - room),
-            f" tokens with its prompt; expected at most {length - 1}. {NO_ROOM}.",
-        ]
-    )
-    with tf.control_dependencies([tf.debugging.Assert(room >= 1, [message])]):
-        documents = vocabulary.encode_tf(example["documents"])[:, :room]
-    count = documents.nrows()
-
-    def repeated(tokens: tf.Tensor) -> tf.RaggedTensor:
-        return tf.RaggedTensor.from_tensor(tf.tile(tokens[None], [count, 1]))
-
-    inputs = tf.concat([repeated(prefix), documents, repeated(suffix)], axis=1)
-    texts = ("query_id", "query", "doc_ids", "documents")
+    function = functools.partial(_inputs, dataclasses.replace(encoder, max_length=length), on_cut)
+    texts = [example["query_id"], example["query"], example["documents"]]
+    inputs, error = tf.numpy_function(function, texts, (tf.int32, tf.string))
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, ""), [error])]):
+        inputs = tf.ensure_shape(inputs, [None, None])
     return {
-        **{key: example[key] for key in texts},
+        **{key: example[key] for key in ("query_id", "query", "doc_ids", "documents")},
         "targets_pretokenized": example["query_id"],  # else seqio decodes the targets
-        "inputs": inputs.to_tensor(),
-        "targets": tf.fill([tf.cast(count, tf.int32), 1], target_token_id),
+        "inputs": inputs,
+        "targets": tf.fill([tf.size(example["labels"]), 1], target_token_id),
         "label": example.get("targets_of_loss", example["labels"]),
         "mask": tf.ones_like(example["labels"], tf.bool),
     }
 
 
-def _cut_prefix(
-    prefix: tf.Tensor,
-    example: Example,
-    most: tf.Tensor,
-    vocabulary: seqio.Vocabulary,
-    prompt: Prompt,
-    on_cut: Callable[[str], None] | None,
-) -> tf.Tensor:
-    """The tokens up to the document, the query cut by the rule of
-    `t5rank.text.prompts.PairEncoder`.
+def _inputs(
+    encoder: PairEncoder, on_cut: OnCut, query_id: bytes, query: bytes, documents: np.ndarray
+) -> tuple[np.ndarray, bytes]:
+    """The inputs, and what is wrong: TensorFlow logs the traceback of what is raised here."""
+    texts = [document.decode() for document in documents]
+    try:
+        rows = token_rows(encoder, query_id.decode(), query.decode(), texts, on_cut)
+    except DataError as error:
+        return np.zeros((0, 0), np.int32), str(error).encode()
+    return padded(rows, (len(rows), max(map(len, rows), default=0))), b""
+
+
+def token_rows(
+    encoder: PairEncoder, query_id: str, query: str, documents: Sequence[str], on_cut: OnCut
+) -> list[np.ndarray]:
+    """Int32 tokens of each input of a list.
+
+    Args:
+      encoder: the model's.
+      query_id: the list's.
+      query: its query.
+      documents: its documents.
+      on_cut: called with the id where the query is cut.
+
+    Raises:
+      DataError: the query leaves no room, and must not be cut.
     """
-    before = vocabulary.encode_tf(tf.constant(prompt.before_query))
-    after = vocabulary.encode_tf(tf.constant(prompt.before_document))
-    left = most - tf.size(before) - tf.size(after)
-
-    def cut() -> tf.Tensor:
-        with_query = vocabulary.encode_tf(tf.strings.join([prompt.before_query, example["query"]]))
-        kept = tf.concat([with_query[: tf.size(before) + left // 2], after], 0)
-        if on_cut is None:
-            return kept
-
-        def note(query_id: bytes) -> np.bool_:
-            on_cut(query_id.decode())
-            return np.True_
-
-        with tf.control_dependencies([tf.numpy_function(note, [example["query_id"]], tf.bool)]):
-            return tf.identity(kept)
-
-    return tf.cond((tf.size(prefix) >= most) & (left >= 2), cut, lambda: prefix)
+    pieces = encoder.pieces(query, name=query_id)
+    if pieces.is_query_cut:
+        on_cut(query_id)
+    return [encoded.rows[0] for encoded in encoder.encode_documents(pieces, documents)]

@@ -20,7 +20,7 @@ from t5rank.tasks.examples import list_source
 from t5rank.tasks.list_metrics import judged_list, ranking_metrics
 from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.tasks.sources import ListTask, ReadLists
-from t5rank.text.prompts import RANKT5, Prompt
+from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
 LABELS = ("label", "teacher_score")
@@ -73,6 +73,9 @@ def register_task(
             )
         return name
     vocabulary = TextVocabulary(vocabulary_file)
+    encoder = PairEncoder(
+        Vocabulary(vocabulary_file), Prompt(prompt), preprocessors.UNCUT, strict=strict
+    )
     seqio.TaskRegistry.add(
         name,
         source=list_source(readers, teacher=label == "teacher_score", name=name),
@@ -82,9 +85,8 @@ def register_task(
             preprocessors.check_list_size,
             functools.partial(
                 preprocessors.tokenize_pairs,
-                prompt=Prompt(prompt),
-                target_token_id=Vocabulary(vocabulary_file).token_id(target_token),
-                strict=strict,
+                encoder=encoder,
+                target_token_id=encoder.vocabulary.token_id(target_token),
                 on_cut=functools.partial(irregular.note_cut, name),
             ),
         ],

@@ -11,7 +11,7 @@ from t5rank.text.vocabulary import Vocabulary
 
 
 class TextVocabulary(seqio.SentencePieceVocabulary):
-    """Tokenizes as `Vocabulary` does: T5's own tokens are text, added tokens are tokens.
+    """Tokenizes by `Vocabulary`, so that TensorFlow has the same tokens as everything else.
 
     Args:
       file: see `Vocabulary`.
@@ -50,8 +50,6 @@ class TextVocabulary(seqio.SentencePieceVocabulary):
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor | tf.RaggedTensor:
         vocabulary = self._model_context()
-        if not vocabulary.added_tokens:
-            return super()._encode_tf(s)
 
         def encode(texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             rows = vocabulary.encode_batch([text.decode() for text in texts])

@@ -183,6 +183,10 @@ class ListTask(seqio.Task):
             sequence_length, split, use_cached, shuffle, shuffle_buffer_size, **settings
         )
 
+    def cached_texts(self, split: str) -> tf.data.Dataset:
+        """The cached examples of a split in their order, not tokenized."""
+        return self._get_cached_source(split).get_dataset(split=split, shuffle=False)
+
     def _how(self, split: str, lists: IndexedLists | None) -> str:
         if lists is not None:
             return f"the {len(lists):,} lists of '{split}' are shuffled whole, anew every epoch"

@@ -21,6 +21,7 @@ from t5rank.text.templates import RANKT5 as RANKT5
 from t5rank.text.vocabulary import EOS_ID, Vocabulary
 
 ONE_INPUT = Chunking()
+_COUNTED = 4096  # tokens of a query that is too long: beyond, errors do not say how many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,11 +183,7 @@ class PairEncoder:
             return Pieces(prefix, suffix, room)
         cut = None if self.strict else self._cut_prefix(query, len(suffix))
         if cut is None:
-            more = "" if self.cutter.is_short(text, self.max_length) else " or more"
-            raise cut_query_error(
-                f"Query '{name or query[:80]}' has {self.max_length - room}{more} tokens with its "
-                f"prompt; expected at most {self.max_length - 1}."
-            )
+            raise self._too_long(name or query[:80], text, len(suffix))
         if self.counts is not None:
             self.counts["queries_cut"] += 1
         return Pieces(cut, suffix, self.max_length - len(cut) - len(suffix), is_query_cut=True)
@@ -200,6 +197,15 @@ class PairEncoder:
             return None
         kept = len(before) + left // 2
         return [*self._beginning(self.prompt.before_query + query, kept)[:kept], *after]
+
+    def _too_long(self, name: str, text: str, suffix: int) -> DataError:
+        want = max(self.max_length, _COUNTED)
+        length = suffix + len(self._beginning(text, want))
+        more = "" if self.cutter.is_short(text, want) else " or more"
+        return cut_query_error(
+            f"Query '{name}' has {length}{more} tokens with its prompt; "
+            f"expected at most {self.max_length - 1}."
+        )
 
     def _beginning(self, text: str, want: int) -> list[int]:
         return self.cutter.beginnings([text], want)[0]

@@ -1,16 +1,20 @@
 """Training batches and validation lists of a seqio task, as numpy arrays."""
 
 import dataclasses
+import functools
 from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
-from t5rank.tasks import registry
+from t5rank.data.errors import DataError
+from t5rank.data.ranked_list import RankedList
+from t5rank.tasks import irregular, registry
 from t5rank.tasks.errors import elements, placed
+from t5rank.tasks.examples import read_lists
 from t5rank.tasks.feature_converters import RankingFeatureConverter
+from t5rank.tasks.preprocessors import token_rows
 from t5rank.text.prompts import PairEncoder
 from t5rank.train.ahead import read_ahead
 
@@ -79,55 +83,31 @@ def validation_lists(
     queries: Container[str] | None = None,
     topn: int | None = None,
 ) -> Iterator[ValidationList]:
-    """Every list of a task's split, in order.
-
-    The texts are the task's, the tokens `encoder`'s: those that `Reranker` scores.
+    """Every list of a task's split, in order, read and tokenized ahead by another thread.
 
     Args:
       task: one task, no mixture.
       encoder: the model's tokenization.
       split: the split.
       use_cached: read the output of seqio_cache_tasks.
-      queries: of which queries; None takes all.
+      queries: of which queries; None takes all. Only their lists are tokenized.
       topn: so many documents of each list, the first ones; None takes all.
     """
     encoder = dataclasses.replace(encoder, strict=registry.is_strict(task))
-    for example in _examples(task, encoder, split, use_cached):
-        query_id = example["query_id"].decode()
-        if queries is not None and query_id not in queries:
-            continue
-        documents = [document.decode() for document in example["documents"][:topn]]
+    on_cut = functools.partial(irregular.note_cut, task)
+
+    def tokenized(ranked: RankedList) -> ValidationList:
+        texts = ranked.documents[:topn]
         try:
-            pairs = encoder.encode(example["query"].decode(), documents)
-        except ValueError as error:
+            rows = token_rows(encoder, ranked.query_id, ranked.query, texts, on_cut)
+        except DataError as error:
             raise placed(error, _where(task, split, use_cached)) from None
-        yield ValidationList(
-            query_id=query_id,
-            doc_ids=tuple(doc_id.decode() for doc_id in example["doc_ids"][:topn]),
-            rows=tuple(pair.tokens for pair in pairs),
-            labels=example["label"][:topn],
-        )
+        labels = np.asarray(ranked.labels[:topn], np.float32)
+        return ValidationList(ranked.query_id, ranked.doc_ids[:topn], tuple(rows), labels)
 
-
-def query_ids(
-    task: str, encoder: PairEncoder, split: str, use_cached: bool = False
-) -> Iterator[str]:
-    """The queries of `validation_lists`."""
-    for example in _examples(task, encoder, split, use_cached):
-        yield example["query_id"].decode()
-
-
-def _examples(
-    task: str, encoder: PairEncoder, split: str, use_cached: bool
-) -> Iterator[dict[str, Any]]:
-    whole = {"inputs": (None, encoder.max_length), "targets": None, "label": None, "mask": None}
-
-    def make() -> tf.data.Dataset:
-        return seqio.get_mixture_or_task(task).get_dataset(
-            whole, split=split, shuffle=False, use_cached=use_cached
-        )
-
-    return read_ahead(elements(make, _where(task, split, use_cached)), AHEAD)
+    found = read_lists(task, split, use_cached)
+    chosen = (ranked for ranked in found if queries is None or ranked.query_id in queries)
+    return read_ahead(map(tokenized, chosen), AHEAD)
 
 
 def _where(mixture_or_task: str, split: str, use_cached: bool) -> str:

@@ -22,6 +22,7 @@ from t5rank.data.trec import Qrels, Run, read_qrels
 from t5rank.evaluation import evaluate, parse_measures
 from t5rank.inference.scoring import ModelScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
+from t5rank.tasks.examples import read_lists
 from t5rank.text.prompts import PairEncoder
 from t5rank.train import data
 from t5rank.train.data import ValidationList
@@ -150,8 +151,8 @@ class Validation:
         if task in self.qrels:
             chosen = frozenset(self.qrels[task])
         else:
-            found = data.query_ids(task, self._encoder, self._split, self._use_cached)
-            chosen = chosen_queries(found, number)
+            found = read_lists(task, self._split, self._use_cached)
+            chosen = chosen_queries((ranked.query_id for ranked in found), number)
         lists = list(self._read(task, chosen))
         _log.info(
             "Validation of '%s' on %d queries; %d have a list.", task, len(chosen), len(lists)

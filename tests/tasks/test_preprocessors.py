@@ -1,14 +1,11 @@
-import itertools
-
 import numpy as np
 import pytest
 import seqio
 import tensorflow as tf
+from sentencepiece import sentencepiece_model_pb2 as protos
 
-from t5rank.data.trec import read_queries, read_run
 from t5rank.tasks import preprocessors
 from t5rank.tasks.errors import clear_errors
-from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.text.prompts import MONOT5, RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
@@ -146,14 +143,13 @@ def test_input_length_of_another_form_is_an_error(length):
         preprocessors.input_length({"inputs": length})
 
 
-def tokenized(data, file, prompt, length, **more):
-    features = {"inputs": seqio.Feature(TextVocabulary(str(file)), rank=2)}
+def tokenized(data, file, prompt, length, strict=True, **more):
+    encoder = PairEncoder(Vocabulary(file), Prompt(prompt), preprocessors.UNCUT, strict)
     with clear_errors():
         tokens = preprocessors.tokenize_pairs(
             data,
             sequence_length={"inputs": (None, length)},
-            output_features=features,
-            prompt=Prompt(prompt),
+            encoder=encoder,
             target_token_id=7,
             **more,
         )
@@ -180,36 +176,20 @@ def test_tokens_equal_those_of_the_pair_encoder(vocabulary_file, prompt, room):
     assert rows(sample) == [pair.tokens.tolist() for pair in encoder.encode(query, TEXTS)]
 
 
-@PROMPTS
-def test_tokens_equal_those_of_the_pair_encoder_on_real_lists(shared_data, prompt):
-    folder, file = shared_data / "msmarco_passage_dev", shared_data / "t5_vocab" / "spiece.model"
-    queries = read_queries(folder / "queries.tsv")
-    texts = read_queries(folder / "collection.tsv")
-    run = dict(itertools.islice(read_run(folder / "run.bm25.txt").items(), 60))
-    lists = [
-        (queries[query_id], [texts[doc_id] for doc_id in docs]) for query_id, docs in run.items()
-    ]
-    examples = [example([0.0] * len(docs), False, query, docs) for query, docs in lists]
-    data = tf.data.Dataset.from_generator(
-        lambda: iter(examples),
-        output_signature={
-            key: tf.TensorSpec(
-                [None] if np.ndim(value) else [], tf.as_dtype(np.asarray(value).dtype)
-            )
-            for key, value in examples[0].items()
-        },
-    )
-    encoder = PairEncoder(Vocabulary(file), Prompt(prompt), 96)  # cuts many
-    samples = tokenized(data, file, prompt, 96)
-    assert len(samples) == len(lists)
-    differ = count = 0
-    for sample, (query, docs) in zip(samples, lists, strict=True):
-        for row, pair in zip(rows(sample), encoder.encode(query, docs), strict=True):
-            # Cuts of a run such as "_____" tie, and TensorFlow's SentencePiece picks another one.
-            assert sorted(row) == sorted(pair.tokens.tolist())
-            differ += row != pair.tokens.tolist()
-            count += 1
-    assert differ / count < 0.003
+def test_runs_that_can_be_cut_in_several_ways_are_cut_as_the_pair_encoder_cuts_them(tmp_path):
+    model = protos.ModelProto()
+    pieces = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "\u2581": -3.65, "_": -4.1, "_____": -7.9}
+    for i, (piece, score) in enumerate(pieces.items()):
+        model.pieces.add(piece=piece, score=score, type=(3, 3, 2, 1, 1, 1)[i])
+    model.trainer_spec.pad_id, model.trainer_spec.eos_id = 0, 1
+    model.trainer_spec.unk_id, model.trainer_spec.bos_id = 2, -1
+    file = tmp_path / "runs.model"
+    file.write_bytes(model.SerializeToString())
+    runs = ["_" * length for length in range(1, 40)]
+    encoder = PairEncoder(Vocabulary(file), Prompt("{query} {document}"), 60)
+    data = tf.data.Dataset.from_tensors(example([0.0] * len(runs), True, "_", runs))
+    (sample,) = tokenized(data, file, "{query} {document}", 60)
+    assert rows(sample) == [pair.tokens.tolist() for pair in encoder.encode("_", runs)]
 
 
 def test_tokenized_list_has_the_features_of_the_task(vocabulary_file):

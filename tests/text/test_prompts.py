@@ -109,6 +109,11 @@ def test_query_too_long_is_an_error_with_the_numbers(vocabulary, template):
         tokens(vocabulary, template, "which word", ["b"], max_length=length)
 
 
+def test_the_tokens_of_an_enormous_query_are_not_counted(vocabulary):
+    with pytest.raises(ValueError, match=r"^Query 'q1' has \d+ or more tokens with its prompt"):
+        PairEncoder(vocabulary, Prompt(), 20).pieces("word " * 100_000, name="q1")
+
+
 def test_the_error_of_a_query_too_long_says_what_a_command_can_do(vocabulary):
     with pytest.raises(DataError) as error:
         tokens(vocabulary, RANKT5, "which word", ["b"], max_length=3)
