@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from t5rank.data.trec import Qrels, Run, read_qrels
-from t5rank.evaluation import evaluate, parse_measures
+from t5rank.evaluation import DEFAULT_MEASURES, evaluate, parse_measures
 from t5rank.inference.scoring import PairScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.text.prompts import PairEncoder
@@ -59,7 +59,7 @@ class Validation:
         scorer: PairScorer,
         metric_fns: Mapping[str, MetricFn],
         qrels_files: Mapping[str, str] | None = None,
-        measures: str = "RR@10 nDCG@10",
+        measures: str = DEFAULT_MEASURES,
         queries: int | None = None,
         topn: int | None = None,
         use_cached: bool = False,
