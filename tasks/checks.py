@@ -17,6 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from t5rank.data.errors import DataError
+from t5rank.data.msmarco import tfds_info
 from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import registry
 from t5rank.tasks.examples import teacher_scores
@@ -106,7 +107,8 @@ def _read(task: str, split: str, number: int | None) -> Iterator[RankedList]:
 
 def _bytes(task: str, split: str) -> int:
     """Of the split's files, as text."""
-    files = registry.split_files(task)[split].values()
+    named = registry.split_files(task)[split].values()
+    files = [path.rpartition(":")[0] if tfds_info(path) else path for path in named]
     paths = [
         os.path.join(path, name)
         for path in files
@@ -114,7 +116,7 @@ def _bytes(task: str, split: str) -> int:
     ]
     paths = [path.rstrip("/") for path in paths]
     return sum(
-        os.path.getsize(path) * (_COMPRESSION if path.endswith(".gz") else 1)
+        os.path.getsize(path) * (_COMPRESSION if path.endswith((".gz", ".parquet")) else 1)
         for path in paths
         if os.path.isfile(path)
     )

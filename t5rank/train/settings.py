@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t5rank.checkpoints.paths import checkpoint_name, path
+from t5rank.data.msmarco import tfds_info
 from t5rank.formats.json_files import read_object
 from t5rank.tasks import registry
 from t5rank.train.digests import digest
@@ -168,5 +169,5 @@ def _files(task: str, split: str) -> dict[str, Any]:
 
 
 def _described(file: str) -> dict[str, Any]:
-    size, checksum = digest(Path(file))
+    size, checksum = digest(Path(tfds_info(file) or file))
     return {"path": os.path.abspath(file), "size": size, "checksum": checksum}

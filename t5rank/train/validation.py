@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from t5rank.data.trec import Qrels, Run, read_qrels
-from t5rank.evaluation import evaluate, parse_measures
+from t5rank.evaluation import DEFAULT_MEASURES, evaluate, parse_measures
 from t5rank.inference.scoring import ModelScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.tasks.examples import read_lists
@@ -60,7 +60,7 @@ class Validation:
         scorer: ModelScorer,
         metric_fns: Mapping[str, MetricFn],
         qrels_files: Mapping[str, str] | None = None,
-        measures: str = "RR@10 nDCG@10",
+        measures: str = DEFAULT_MEASURES,
         queries: int | None = None,
         topn: int | None = None,
         use_cached: bool = False,
