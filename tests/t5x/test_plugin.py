@@ -27,7 +27,7 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.models import network, ranking, rankt5
 from t5rank.t5x import model, plugin
 from t5rank.t5x.model import T5XModel
-from t5rank.tasks import jsonl, list_metrics
+from t5rank.tasks import jsonl, list_metrics, seqio_vocabulary
 from t5rank.tasks.feature_converters import RankingFeatureConverter
 from t5rank.train import optimizers
 
@@ -172,9 +172,9 @@ def test_t5xs_own_microbatches_are_refused_and_ours_change_nothing(variables):
 def test_gin_names_what_there_is(script):
     """`module.name` of our modules in the files that only T5X can parse."""
     text = (ROOT / f"gin/runs/t5x_{script}.gin").read_text()
-    modules = {"plugin": plugin, "lists": lists, "t5x_model": model}
-    found = set(re.findall(r"@(plugin|lists|t5x_model)\.(\w+)", text))
-    found |= set(re.findall(r"^(plugin|lists|t5x_model)\.(\w+)", text, re.MULTILINE))
+    modules = {"plugin": plugin, "seqio_vocabulary": seqio_vocabulary, "t5x_model": model}
+    found = set(re.findall(r"@(plugin|seqio_vocabulary|t5x_model)\.(\w+)", text))
+    found |= set(re.findall(r"^(plugin|seqio_vocabulary|t5x_model)\.(\w+)", text, re.MULTILINE))
     assert found
     for module, name in found:
         assert hasattr(modules[module], name), (module, name)

@@ -11,7 +11,7 @@ from t5rank import checkpoints, losses
 from t5rank.data import trec
 from t5rank.data.jsonl import write_jsonl
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import checks
+from t5rank.tasks import checks, jsonl
 from t5rank.train import preflight, schedules
 
 _names = (f"preflight_{number}" for number in itertools.count())
