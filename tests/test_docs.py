@@ -182,6 +182,19 @@ def check_curl(words):
     assert parse(path, body.encode()).request.work().lists
 
 
+def test_the_answer_of_the_server_is_shown_as_it_is():
+    msgspec = pytest.importorskip("msgspec")
+    from t5rank.serve.dialects import Answer, parse
+
+    page = SITE / "tutorials/serve.md"
+    (shown,) = map(json.loads, blocks(page, "json"))
+    (body,) = [words[3] for words in commands(page) if words[0] == "curl"]
+    answer = Answer("monot5", np.array([0.3, 0.2]), np.array([0.91, 0.2]), 31, "/v2/rerank")
+    real = msgspec.to_builtins(parse(answer.path, body.encode()).request.answer(answer))
+    assert shown["results"] == real["results"] and shown["usage"].items() <= real["usage"].items()
+    assert shown.keys() <= real.keys() and shown["model"] == real["model"]
+
+
 CHECKS = {"t5rank": check_t5rank, "python": check_python, "pip": check_pip, "curl": check_curl}
 
 
@@ -339,11 +352,11 @@ def try_data_source(names):
 def try_dialect(names):
     import msgspec
 
+    from t5rank.serve.dialects import Answer
+
     dialect = names["DIALECT"]
     request = msgspec.convert(dialect.example, dialect.request)
-    answer = importlib.import_module("t5rank.serve.dialects").Answer(
-        "m", np.array([0.1, 0.2]), np.array([0.5, 0.6]), 7, "/rerank"
-    )
+    answer = Answer("m", np.array([0.1, 0.2]), np.array([0.5, 0.6]), 7, "/rerank")
     assert request.work().lists == [("what is a list", ["A list has items.", "A tree."])]
     assert request.answer(answer).order == [1, 0]
 
