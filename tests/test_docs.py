@@ -128,7 +128,7 @@ def test_no_sentence_begins_in_the_middle():
 def test_every_block_says_its_language():
     for page in WRITTEN:
         fences = [t.info for t in MarkdownIt().parse(page.read_text()) if t.type == "fence"]
-        assert {*fences} <= LANGUAGES, page.name
+        assert {*fences} <= LANGUAGES, page
 
 
 @pages_with("sh")
