@@ -129,7 +129,7 @@ def test_no_sentence_begins_in_the_middle():
 def test_every_block_says_its_language():
     for page in WRITTEN:
         fences = [t.info for t in MarkdownIt().parse(page.read_text()) if t.type == "fence"]
-        assert {*fences} <= LANGUAGES, page.name
+        assert {*fences} <= LANGUAGES, page
 
 
 @pages_with("sh")
@@ -183,6 +183,19 @@ def check_curl(words):
     assert parse(path, body.encode()).request.work().lists
 
 
+def test_the_answer_of_the_server_is_shown_as_it_is():
+    msgspec = pytest.importorskip("msgspec")
+    from t5rank.serve.dialects import Answer, parse
+
+    page = SITE / "tutorials/serve.md"
+    (shown,) = map(json.loads, blocks(page, "json"))
+    (body,) = [words[3] for words in commands(page) if words[0] == "curl"]
+    answer = Answer("monot5", np.array([0.3, 0.2]), np.array([0.91, 0.2]), 31, "/v2/rerank")
+    real = msgspec.to_builtins(parse(answer.path, body.encode()).request.answer(answer))
+    assert shown["results"] == real["results"] and shown["usage"].items() <= real["usage"].items()
+    assert shown.keys() <= real.keys() and shown["model"] == real["model"]
+
+
 CHECKS = {"t5rank": check_t5rank, "python": check_python, "pip": check_pip, "curl": check_curl}
 
 
@@ -195,7 +208,7 @@ def test_gin_is_read_and_checked(page, tmp_path, monkeypatch):
         found = gin_files.bindings_of([str(recipe)])
         own = {binding.name for binding in found if binding.file == str(recipe)}
         named = {name for name in own if "." not in name}
-        assert own and named <= {*macros.CHECKS, *macros._FUNCTIONS, "TASKS"}
+        assert own and named <= {macro.name for macro in make_pages.macros.all_macros()}
 
 
 @pages_with("json")
@@ -340,11 +353,11 @@ def try_data_source(names):
 def try_dialect(names):
     import msgspec
 
+    from t5rank.serve.dialects import Answer
+
     dialect = names["DIALECT"]
     request = msgspec.convert(dialect.example, dialect.request)
-    answer = importlib.import_module("t5rank.serve.dialects").Answer(
-        "m", np.array([0.1, 0.2]), np.array([0.5, 0.6]), 7, "/rerank"
-    )
+    answer = Answer("m", np.array([0.1, 0.2]), np.array([0.5, 0.6]), 7, "/rerank")
     assert request.work().lists == [("what is a list", ["A list has items.", "A tree."])]
     assert request.answer(answer).order == [1, 0]
 

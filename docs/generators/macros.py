@@ -12,7 +12,7 @@ GIN = Path(__file__).parents[2] / "gin"
 REQUIRED = "required"
 SECTIONS = {
     "Settings of both trainers": ["runs/training.gin"],
-    "Settings of `t5rank train`": ["runs/finetune.gin"],
+    "Settings of `t5rank train`": ["runs/finetune.gin", "layouts/*.gin"],
     "Data": ["tasks/*.gin"],
     "Models": ["models/*.gin"],
     "Settings of T5X": ["runs/t5x_*.gin"],
