@@ -262,7 +262,7 @@ def write_t5x(folder):
     shapes = architecture.parameter_shapes(network.Transformer(config))
     values = {name: 0.3 * rng.normal(size=s).astype(np.float32) for name, s in shapes.items()}
     arrays = {n: LazyArray(v.shape, v.dtype, lambda v=v: v) for n, v in values.items()}
-    t5x.write_orbax(path(folder), 7, arrays)
+    orbax_writing.write_orbax(path(folder), 7, arrays)
 
 
 def write_texts(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t5rank.checkpoints import architecture, architecture_of, t5x
+from t5rank.checkpoints import architecture, architecture_of, orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
 from t5rank.models import network
@@ -19,5 +19,5 @@ def test_a_checkpoint_without_a_word_about_its_sizes_has_them_in_its_shapes(vers
     shapes = architecture.parameter_shapes(network.Transformer(config))
     zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     arrays = {name: LazyArray(z.shape, z.dtype, lambda z=z: z) for name, z in zeros.items()}
-    t5x.write_orbax(path(tmp_path), 3, arrays)
+    orbax_writing.write_orbax(path(tmp_path), 3, arrays)
     assert architecture_of(tmp_path) == config
