@@ -256,11 +256,10 @@ def write_weights(
       shard_bytes: of one file.
 
     Raises:
-      ValueError: transformers' T5 has no such architecture.
+      ValueError: transformers' T5 has no such architecture or parameter.
     """
     decoder = any(name.startswith("decoder/") for name in arrays)
     settings = huggingface_config.written_form(config, decoder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors, new = {}, {}
     for name, array in arrays.items():
         theirs = array.as_float32().T if _is_transposed(name) else array.as_float32()
@@ -268,6 +267,7 @@ def write_weights(
             new[new_parameters[name]] = theirs
         else:
             tensors[their_name(name)] = theirs
+    folder.mkdir(parents=True, exist_ok=True)
     if new:
         safetensors_files.write(folder / SCORE_HEAD, new)
     _write_shards(folder, tensors, shard_bytes)

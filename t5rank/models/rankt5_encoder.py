@@ -128,7 +128,13 @@ kinds.register(
         new_head=lambda vocabulary: EncoderHead(),
         describe=_describe,
         has_decoder=False,
-        options=(kinds.Option("pooling", "[SOURCE's, or first]", choices=POOLINGS),),
+        options=(
+            kinds.Option(
+                "pooling",
+                "the token it scores, or their mean [SOURCE's, or first]",
+                choices=POOLINGS,
+            ),
+        ),
         new_parameters={"score_head/kernel": "weight", "score_head/bias": "bias"},
         transformers=_transformers,
         onnx=_onnx,
