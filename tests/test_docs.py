@@ -61,7 +61,7 @@ def test_a_generated_page_is_what_the_code_says(name):
 
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material", reason="mkdocs-material is missing: pip install '.[docs]'")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path)]
     done = subprocess.run(
         [*command, "-f", str(ROOT / "docs/mkdocs.yml")],
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
@@ -69,7 +69,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
         text=True,
         check=False,
     )
-    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
+    assert done.returncode == 0, done.stderr  # -q would let warnings pass
     assert (tmp_path / "tutorials/train/index.html").is_file()
 
 

@@ -14,8 +14,9 @@ def use_huge_pages() -> None:
     """Starts this program once more where that gets it memory in huge pages.
 
     The gigabytes of a training step come from the kernel anew in each step, which in pages of 4 KiB
-    takes an eighth of the step (RESULTS.md). glibc asks for pages of 2 MiB where `GLIBC_TUNABLES`
-    said so at the program's start; a value of `glibc.malloc.hugetlb` that is there already stays.
+    takes an eighth of the step (docs/pages/results). glibc asks for pages of 2 MiB where
+    `GLIBC_TUNABLES` said so at the program's start; a value of `glibc.malloc.hugetlb` that is there
+    already stays.
     """
     missing = environment()
     if missing:
