@@ -250,7 +250,7 @@ def workplace(tmp_path_factory, vocabulary_file):
 
 def write_t5x(folder):
     """A checkpoint of T5X without anything beside it."""
-    from t5rank.checkpoints import architecture
+    from t5rank.checkpoints import architecture, orbax_writing
     from t5rank.checkpoints.paths import path
     from t5rank.checkpoints.sources import LazyArray
     from t5rank.models import network

@@ -121,7 +121,7 @@ def test_scores_that_are_not_finite_are_an_error(model_dir):
 def test_nothing_is_compiled_after_the_warm_up(tmp_path, vocabulary_file):
     model, encoder, params = save_model(tmp_path, vocabulary_file)
     scorer = ModelScorer(model, params, 256)
-    reranker = Reranker(encoder, lambda tokens: scorer(tokens), scorer.shapes)
+    reranker = Reranker(encoder, scorer, scorer.shapes)
     assert reranker.warm_up() == scorer.compiled > 1
     before = scorer.compiled
     reranker.score("list", ["a list " * n for n in range(40)])
