@@ -70,7 +70,7 @@ def test_loss_has_a_gradient(name):
     assert max(sizes) > 0
 
 
-@pytest.mark.parametrize("name", ["softmax_loss", "sigmoid_loss", "logistic_loss"])
+@pytest.mark.parametrize("name", ["softmax_loss", "sigmoid_loss", "pairwise_logistic_loss"])
 def test_microbatches_add_up(name):
     """Of means over lists, over documents and over pairs."""
     model, params = model_of(name)
