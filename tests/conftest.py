@@ -47,6 +47,16 @@ def own_kept_programs(monkeypatch, compilation_cache):
 @pytest.fixture(autouse=True)
 def own_tasks_and_gin():
     """What a test registers with seqio, or binds with gin, is gone after it."""
+    yield from _without_leftovers()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_tasks_and_gin_of_the_module():
+    """The same for the fixtures of a module."""
+    yield from _without_leftovers()
+
+
+def _without_leftovers():
     before = _registered_tasks()
     yield
     for name in _registered_tasks() - before:

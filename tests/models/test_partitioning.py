@@ -17,7 +17,7 @@ PROGRAM = """
 import json, logging, jax, jax.numpy as jnp, numpy as np
 from t5rank.train import optimizers
 from t5rank.models import partitioning
-from t5rank.models import heads, network
+from t5rank.models import network, rankt5
 from t5rank.models.ranking import RankingModel
 from t5rank.inference.scoring import ModelScorer
 

@@ -121,7 +121,7 @@ def test_names_and_parameters_that_t5x_looks_at():
     model = make_model()
     assert (model.input_vocabulary, model.output_vocabulary) == ("in", "out")
     assert isinstance(model.module, flax.linen.Module)
-    assert model.optimizer_def == optimizers.adamw()
+    assert isinstance(model.optimizer_def, optimizers.OptimizerDef)
     converter = model.FEATURE_CONVERTER_CLS
     assert issubclass(converter, seqio.FeatureConverter)
     assert not converter(pack=False).pack

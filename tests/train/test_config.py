@@ -196,10 +196,10 @@ def test_a_binding_that_nothing_reads_is_an_error(
         "include 't5rank/configs/recipes/msmarco_qna_softmax.gin'\n"
         "from __gin__ import dynamic_registration\n"
         "import optax\n"
-        "from t5rank import layouts\n"
+        "from t5rank.train import layouts\n"
         "from t5rank import losses\n"
         "from t5rank.train import optimizers\n"
-        "from t5rank import schedules\n"
+        "from t5rank.train import schedules\n"
         f"{binding}\n"
     )
     name = binding.partition("=")[0]
@@ -222,7 +222,7 @@ def test_a_binding_of_what_is_in_use_is_none(files, vocabulary_file, tmp_path):
     recipe.write_text(
         "include 't5rank/configs/recipes/msmarco_qna_softmax.gin'\n"
         "from __gin__ import dynamic_registration\n"
-        "from t5rank import layouts\n"
+        "from t5rank.train import layouts\n"
         "from t5rank import losses\n"
         "from t5rank.train import optimizers\n"
         "LOSS_FN = @other/losses.softmax_loss\n"
