@@ -104,7 +104,7 @@ def test_every_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
 def test_a_loss_without_settings_is_chosen_by_its_name(files, vocabulary_file, tmp_path):
     loss = "LOSS_FN=@losses.pairwise_hinge_loss"
     trainer = trainer_of("msmarco_qna_softmax_tiny", files, vocabulary_file, tmp_path, loss)
-    assert trainer.model.ranking_loss.__name__ == "pairwise_hinge_loss"
+    assert trainer.model.loss_fn.__name__ == "pairwise_hinge_loss"
 
 
 @pytest.mark.parametrize("head", ["rankt5", "monot5", "rankt5_encoder"])
