@@ -23,8 +23,12 @@ class Reference(str):
 
 
 def t5x(script, *gin_files, devices=1, flags=(), fails=False, environment=None, **bindings):
-    """Runs `python -m t5x.SCRIPT`; returns its output. Paths are relative, as in the README."""
-    for name in PATHS & bindings.keys():
+    """Runs `python -m t5x.SCRIPT`; returns its output.
+
+    Paths are relative, as in the README, unless a file of T5X's own runs it: that takes none.
+    """
+    is_ours = any(str(file).startswith(RUNS) for file in gin_files)
+    for name in PATHS & bindings.keys() if is_ours else ():
         bindings[name] = bindings[name] and os.path.relpath(bindings[name])
     command = [sys.executable, "-m", f"t5x.{script}"]
     command += [f"--gin_file={file}" for file in gin_files]
