@@ -7,7 +7,7 @@ import seqio
 import tensorflow as tf
 
 from t5rank.tasks.preprocessors import RELEVANT_KEYS
-from t5rank.text.texts import TextPrompts
+from t5rank.text.templates import TextPrompts
 
 FeatureSpec = seqio.FeatureConverter.FeatureSpec
 _MODEL_TO_TASK = {"encoder_input_tokens": "inputs", "label": "label", "mask": "mask"}

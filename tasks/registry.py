@@ -22,7 +22,8 @@ from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.tasks.sources import ListTask, ReadLists
 from t5rank.text.encoders import make_encoder
 from t5rank.text.prompts import RANKT5
-from t5rank.text.texts import TextEncoder, TextPrompts
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 
 LABELS = ("label", "teacher_score")

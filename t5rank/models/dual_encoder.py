@@ -16,12 +16,12 @@ from t5rank.models.heads import Head
 from t5rank.models.layers import fan_in_truncated
 from t5rank.models.network import PAD_ID, Embedding, Encoder, mean_of_slots, tokens_of_slots
 from t5rank.models.retrieval import RetrievalModel
-from t5rank.text.encoders import Encoder as TextEncoding
-from t5rank.text.texts import TextPrompts
+from t5rank.text.templates import TextPrompts
 from t5rank.types import Array
 
 if TYPE_CHECKING:
     from t5rank.models.ranking import RankingModel
+    from t5rank.text.encoders import Encoder as TextEncoding
 
 SIMILARITIES = ("cosine", "dot")
 
@@ -114,7 +114,7 @@ def normalized(vectors: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"
     return vectors * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
 
 
-def _describe(model: "RankingModel", encoder: TextEncoding) -> str:
+def _describe(model: "RankingModel", encoder: "TextEncoding") -> str:
     size = model.module.dim or model.module.config.emb_dim  # type: ignore[attr-defined]
     return (
         f"{model.head.similarity} of two vectors of {size}: the mean over the encoder's tokens, "

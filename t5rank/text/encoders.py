@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from t5rank.text.prompts import PairEncoder, Prompt
-from t5rank.text.texts import TextEncoder, TextPrompts
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 
 Encoder = PairEncoder | TextEncoder

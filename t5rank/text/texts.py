@@ -7,44 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from t5rank.checks import check_integer, check_text
-from t5rank.text.added_tokens import OWN
 from t5rank.text.cutting import Cutter
 from t5rank.text.prompts import EncodedPair
 from t5rank.text.strings import as_text, as_texts
+from t5rank.text.templates import TextPrompts
 from t5rank.text.vocabulary import EOS_ID, Vocabulary
-
-
-@dataclasses.dataclass(frozen=True)
-class TextPrompts:
-    """What stands before a query and before a document.
-
-    Attributes:
-      query: such as "query: ", or nothing.
-      document: such as "passage: ", or nothing.
-      query_length: tokens of the longest query, prompt and end-of-sequence included; None takes the
-        length of documents.
-
-    Raises:
-      ValueError: a prompt has one of T5's own tokens, which are text in a prompt, as in a document.
-    """
-
-    query: str = ""
-    document: str = ""
-    query_length: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("query", "document"):
-            prompt = getattr(self, name)
-            if prompt:
-                check_text(f"{name.upper()}_PROMPT", prompt)
-            own = OWN.search(prompt)
-            if own:
-                raise ValueError(
-                    f"Prompt '{prompt}' has {own[0]!r}; expected none of T5's own tokens, which "
-                    "are text in a prompt, as in a document. Leave it out."
-                )
-        check_integer("QUERY_LENGTH", self.query_length, optional=True)
 
 
 @dataclasses.dataclass(frozen=True)

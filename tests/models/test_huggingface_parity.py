@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from torch_t5 import TOKEN, VERSIONS, VOCAB, hugging_face_t5, our_config, our_params
+from torch_t5 import FALSE, TOKEN, TRUE, VERSIONS, VOCAB, hugging_face_t5, our_config, our_params
 
 from t5rank.models import monot5, network, ranking, rankt5
 from t5rank.models.rankt5_encoder import POOLINGS, EncoderHead, EncoderScorer
