@@ -16,35 +16,47 @@ from t5rank.model_folder.configuration import CONFIG
 
 
 class TextEmbedder(Protocol):
-    """A model that makes one vector of a text, such as `t5rank.Embedder`.
-
-    Attributes:
-      folder: the model folder that it was loaded from.
-      step: the checkpoint; None where the folder has one state.
-      dim: how long a vector is.
-      similarity: "cosine", whose vectors are normalized, or "dot".
-      query_prompt: what a query's text is put into.
-      document_prompt: what a document's text is put into.
-      query_length: the most tokens of a query.
-      max_length: the most tokens of a document.
-    """
+    """A model that makes one vector of a text, such as `t5rank.Embedder`."""
 
     @property
-    def folder(self) -> object: ...
+    def folder(self) -> object:
+        """The model folder that it was loaded from."""
+        ...
+
     @property
-    def step(self) -> int | None: ...
+    def step(self) -> int | None:
+        """The checkpoint; None where the folder has one state."""
+        ...
+
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """How long a vector is."""
+        ...
+
     @property
-    def similarity(self) -> str: ...
+    def similarity(self) -> str:
+        """ "cosine", whose vectors are normalized, or "dot"."""
+        ...
+
     @property
-    def query_prompt(self) -> str: ...
+    def query_prompt(self) -> str:
+        """What a query's text is put into."""
+        ...
+
     @property
-    def document_prompt(self) -> str: ...
+    def document_prompt(self) -> str:
+        """What a document's text is put into."""
+        ...
+
     @property
-    def query_length(self) -> int: ...
+    def query_length(self) -> int:
+        """The most tokens of a query."""
+        ...
+
     @property
-    def max_length(self) -> int: ...
+    def max_length(self) -> int:
+        """The most tokens of a document."""
+        ...
 
     def encode_queries(self, texts: Sequence[str], progress: tqdm | None = None) -> np.ndarray:
         """Float32 vectors `[len(texts), dim]`; the progress is told of each text."""

@@ -22,11 +22,19 @@ class Texts(Protocol):
     """Texts with ids in an order that stays, such as `t5rank.data.documents.Documents`."""
 
     @property
-    def paths(self) -> list: ...
+    def paths(self) -> list:
+        """The files that they are of."""
+        ...
+
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many."""
+        ...
+
     @property
-    def checksum(self) -> str: ...
+    def checksum(self) -> str:
+        """Changes with the ids, the texts and their order."""
+        ...
 
     def read(self, start: int = 0) -> Iterator[tuple[str, str]]:
         """Id and text from the one of this number on."""
