@@ -14,11 +14,10 @@ from t5rank.cli.options import (
     say_irregular,
 )
 from t5rank.cli.streams import new_folder
+from t5rank.search import VECTORS_PER_SHARD
 
 if TYPE_CHECKING:
     from t5rank.search.encoding import Share, Texts
-
-VECTORS_PER_SHARD = 16_384  # as t5rank.search.encoding, which is not imported before it is used
 
 
 def add_encode(commands) -> None:

@@ -12,10 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from t5rank.search import VECTORS_PER_SHARD
 from t5rank.search.embedding import TextEmbedder, model_checksum
 from t5rank.search.vectors import Manifest, Text, VectorFolder
-
-VECTORS_PER_SHARD = 16_384  # 50 MB of 768 float32; what an interruption loses at most
 
 
 class Texts(Protocol):

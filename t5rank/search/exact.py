@@ -66,7 +66,7 @@ def search(
     doc_ids = np.zeros((len(queries), k), "S1")
     memory = np.empty(0, np.float32)
     for vectors, ids in blocks:
-        if not largest * _largest(vectors) < np.finfo(np.float32).max:
+        if not largest * _largest(vectors) < float(np.finfo(np.float32).max):
             raise ValueError(
                 f"Vectors have values up to {_largest(vectors):g}, of queries up to "
                 f"{_largest(queries):g}; expected products that float32 holds."

@@ -70,9 +70,11 @@ class QdrantEngine:
           ValueError: the collection holds other vectors.
           OSError: Qdrant cannot be reached, or refuses.
         """
-        with self._asked():
-            done = self._begin(vectors) // BATCH * BATCH  # the last batch may be there in part
         count = vectors.manifest.count
+        with self._asked():
+            done = self._begin(vectors)
+        if done < count:
+            done = done // BATCH * BATCH  # a batch may be there in part
         numbers = itertools.count()
         with tqdm(
             desc="uploading", unit=" documents", total=count, initial=done, disable=None
