@@ -29,6 +29,7 @@ ROOMS = (  # from the lowest: a room imports itself and those before it
     "model_folder",
     "inference",
     "evaluation",
+    "search",
     "onnx",
     "lists",
     "tasks",

@@ -9,12 +9,14 @@ from typing import Any
 
 import t5rank
 from t5rank.cli.converting import add_convert, add_export
+from t5rank.cli.encoding import add_encode
 from t5rank.cli.evaluating import add_evaluate
 from t5rank.cli.lists import add_lists
 from t5rank.cli.options import CommandParser
 from t5rank.cli.reporting import add_report
 from t5rank.cli.reproducing import add_reproduce
 from t5rank.cli.scoring import add_merge, add_rerank, add_score
+from t5rank.cli.searching import add_search
 from t5rank.cli.serving import add_serve
 from t5rank.cli.streams import set_up_stdout
 from t5rank.cli.terminal import set_up_logging
@@ -78,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         add_quickstart,
         add_lists,
         add_train,
+        add_encode,
+        add_search,
         add_rerank,
         add_merge,
         add_score,

@@ -13,6 +13,7 @@ from t5rank.data.ranked_list import irregular
 
 if TYPE_CHECKING:
     from t5rank.model_folder import ModelFolder
+    from t5rank.search.embedding import TextEmbedder
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ def add_command(commands, name: str, summary: str, text: str) -> CommandParser:
     )
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds the options that choose a model."""
-    parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
+    parser.add_argument("--model", required=required, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
         "--batch_tokens", type=int, metavar="N", help="tokens scored at once [by the device]"
@@ -101,6 +102,17 @@ def load_model(
         reranker.encoder, strict=not arguments.lenient, counts=counts
     )
     return reranker
+
+
+def load_embedder(arguments: argparse.Namespace) -> "TextEmbedder":
+    """The model of vectors that the options choose."""
+    from t5rank.inference.compilation_cache import keep_programs
+
+    check_at_least_one(arguments, "batch_tokens")
+    keep_programs()
+    return t5rank.Embedder.from_pretrained(  # type: ignore[attr-defined]
+        arguments.model, arguments.step, arguments.batch_tokens
+    )
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:

@@ -7,10 +7,12 @@ from types import ModuleType
 # What an extra is for, and the packages of it that are imported.
 EXTRAS = {
     "beam": ("Apache Beam (give it an environment of its own)", ("apache_beam",)),
+    "faiss": ("approximate search", ("faiss",)),
     "gcs": ("gs:// paths", ("google.cloud.storage",)),
     "ir-datasets": ("datasets of ir_datasets", ("ir_datasets",)),
     "onnx": ("models in ONNX's format", ("onnx", "onnxruntime")),
     "parquet": ("parquet files", ("pyarrow",)),
+    "qdrant": ("collections of Qdrant", ("qdrant_client",)),
     "report": ("pictures", ("matplotlib",)),
     "serve": ("the server", ("msgspec", "prometheus_client", "starlette", "uvicorn")),
     "train": (
