@@ -247,7 +247,9 @@ def test_a_new_head_starts_from_a_t5_without_one(start, tmp_path):
     (checkpoint,) = (tmp_path / "t5x").glob("checkpoint_*")
     settings = {"qna": start["qna"], "INITIAL_CHECKPOINT_PATH": str(checkpoint)}
     again = train(tmp_path / "same", **settings)
-    np.testing.assert_allclose(again, train_ours(tmp_path / "ours", **settings), rtol=1e-5)
+    np.testing.assert_allclose(
+        again, train_ours(tmp_path / "ours", EVAL_PERIOD=3, **settings), rtol=1e-5
+    )
     head = "t5rank/configs/models/rankt5_encoder.gin"
     losses = train(tmp_path / "encoder", head, **settings)
     assert np.all(np.isfinite(losses))
@@ -345,3 +347,23 @@ def test_cached_tasks_train_both_trainers(start, qna, tmp_path):
     seqio.add_global_cache_dirs([cache])
     ours = train_ours(tmp_path / "ours", USE_CACHED_TASKS=True, **start)
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+
+
+def test_a_dual_encoder_is_that_of_our_trainer(shared_data, tmp_path):
+    """Losses over the batch, a mesh of two, packed rows, and both evaluations."""
+    vocabulary = str(shared_data / "t5_vocab" / "spiece.model")
+    data = {"DATA_DIR": str(shared_data), "VOCABULARY_FILE": vocabulary}
+    settings = {"recipe": f"{RECIPES}/msmarco_retrieval_tiny.gin", "qna": data, "BATCH_SIZE": 8}
+    train_ours(tmp_path / "start", TRAIN_STEPS=1, LEARNING_RATE=0.0, EVAL_PERIOD=0, **settings)
+    settings["INITIAL_CHECKPOINT_PATH"] = str(tmp_path / "start" / "checkpoint_1")
+    settings |= {"ASSIGNMENT_MAP": [("state/.*", None)], "TRAIN_STEPS": 3}
+    expected = train_ours(tmp_path / "ours", EVAL_PERIOD=3, **settings)
+    losses = train(tmp_path / "theirs", CHECKPOINT_PERIOD=3, EVAL_PERIOD=3, **settings)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert len(losses) == 3 and losses[0] != losses[1]
+    figures = records(tmp_path / "ours", "validation")[-1]
+    (file,) = (tmp_path / "theirs" / "inference_eval").glob("*-metrics.jsonl")
+    found = json.loads(file.read_text().splitlines()[-1])
+    assert found["mrr@10"] == pytest.approx(figures["mrr@10"], rel=1e-4)
+    packed = train(tmp_path / "packed", devices=2, ROWS_PER_LIST=2, EVAL_PERIOD=0, **settings)
+    np.testing.assert_allclose(packed, expected, rtol=1e-4)
