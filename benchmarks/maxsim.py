@@ -1,17 +1,19 @@
-"""Time and memory of MaxSim and its gradient, beside sentence-transformers and plain JAX, in one run.
+"""Time and memory of MaxSim with its gradient, beside sentence-transformers and plain JAX.
 
-    python benchmarks/maxsim.py [--queries 32] [--documents 8] [--dim 128] [--turns 5] [--output FILE]
+    python benchmarks/maxsim.py [--queries 32] [--documents 8] [--dim 128] [--turns 5] [--output F]
 
 Every query against every document of the batch, as in training with in-batch negatives; lengths are
-those of MS MARCO's passages and queries, roughly. Each system runs in a process of its own, and they
-take turns: `t5rank.ops.maxsim` on packed rows; the same rows with a mask `[query tokens, slots, row]`
-that is computed again for the gradient; one einsum over padded texts; sentence-transformers' `maxsim`
-on padded texts. Printed are the median time, the ratio to ours, and the memory that a call takes
-beyond libraries and inputs.
+roughly those of MS MARCO's queries and passages. Each system runs in a process of its own, and they
+take turns: `t5rank.ops.maxsim` on packed rows; packed rows with a mask `[query tokens, slots, row]`
+that is computed again for the gradient; one einsum over padded texts; and the `maxsim` of
+sentence-transformers on padded texts. Printed are the median time of a call and its CPU time, how
+many times ours they are, and the memory that calls take beyond libraries and inputs.
 """
 
 import argparse
 import resource
+import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,16 +91,26 @@ def packed(score: Callable[..., jax.Array], data: Batch) -> timing.Run:
 
 
 def run_of(value: Callable[..., jax.Array], *arguments: np.ndarray) -> timing.Run:
-    """The value, and the memory that was resident before the first call."""
+    """Of the value and its gradient by every argument."""
     inputs = [jnp.asarray(argument) for argument in arguments]
     function = jax.value_and_grad(value, argnums=tuple(range(len(inputs))))
     program = jax.jit(function).lower(*inputs).compile()
-    resident = memory()
+
+    def call() -> float:
+        return float(jax.block_until_ready(program(*inputs))[0])
+
+    return measured(call)
+
+
+def measured(call: Callable[[], float]) -> timing.Run:
+    """The value, the memory resident before the first call, and the median CPU time of a call."""
+    resident, seconds = memory(), []
 
     def run() -> np.ndarray:
-        found, gradients = program(*inputs)
-        jax.block_until_ready(gradients)
-        return np.array([float(found), resident])
+        start = time.process_time()
+        value = call()
+        seconds.append(time.process_time() - start)
+        return np.array([value, resident, statistics.median(seconds)])
 
     return run
 
@@ -149,7 +161,7 @@ def einsum(data: Batch) -> timing.Run:
 
 
 def sentence_transformers(data: Batch) -> timing.Run:
-    """Padded texts and masks."""
+    """Padded texts, with masks."""
     import torch
     from sentence_transformers.util.similarity import maxsim
 
@@ -161,15 +173,15 @@ def sentence_transformers(data: Batch) -> timing.Run:
         for x, lengths in ((queries, data.query_lengths), (documents, data.document_lengths))
     )
     real, inside = masks
-    cotangent, resident = torch.tensor(data.cotangent), memory()
+    cotangent = torch.tensor(data.cotangent)
 
-    def run() -> np.ndarray:
+    def call() -> float:
         queries.grad = documents.grad = None
         value = torch.sum(maxsim(queries, documents, real, inside) * cotangent)
         value.backward()
-        return np.array([value.item(), resident])
+        return float(value.item())
 
-    return run
+    return measured(call)
 
 
 SYSTEMS: dict[str, Callable[..., timing.Run]] = {
@@ -206,9 +218,12 @@ def main() -> None:
             raise RuntimeError(f"{name} has the sum {found.result[0]}; ours is {ours.result[0]}.")
         mebibytes = (found.peak_memory - found.result[1]) / 2**20
         ratio = np.median(np.divide(found.seconds, ours.seconds))
-        rows.append([name, f"{1000 * found.median:.1f}", f"{ratio:.1f}", f"{mebibytes:.0f}"])
-    rows += [[name, reason, "-", "-"] for name, reason in failed.items()]
-    lines.append(timing.table(["", "ms", "times ours", "MiB"], rows))
+        times = [1000 * found.median, ratio, 1000 * found.result[2]]
+        times.append(found.result[2] / ours.result[2])
+        rows.append([name, *(f"{figure:.1f}" for figure in times), f"{mebibytes:.0f}"])
+    rows += [[name, reason, *["-"] * 4] for name, reason in failed.items()]
+    header = ["", "ms", "times ours", "CPU ms", "times ours", "MiB"]
+    lines.append(timing.table(header, rows))
     print("\n".join(lines))
     if options.output:
         options.output.write_text("\n".join(lines) + "\n")

@@ -92,10 +92,11 @@ def maxsim_of_lists(
     """
     slots = query_of.shape[-1]
     slot = jnp.arange(slots, dtype=jnp.int32)
+    query_tokens, real = jnp.asarray(query_tokens), jnp.asarray(query_mask) != 0
 
     def of_row(row: Array, segments: Array, queries: Array) -> Array:
         tokens = query_tokens[queries]
-        ids = jnp.where(query_mask[queries] != 0, slot[:, None], -1)
+        ids = jnp.where(real[queries], slot[:, None], -1)
         scores = maxsim(
             tokens.reshape(-1, tokens.shape[-1]),
             ids.reshape(-1),
