@@ -67,7 +67,7 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
             }
             own = {n: x for n, x in asked.items() if x is not None and takes(loss, n)}
             total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **shared, **own)
-        return ops.reduce(total, lists.first(), reduce_fn)
+        return ops.reduce_lists(total, lists.first(), reduce_fn)
 
     signature = inspect.signature(loss_fn)
     unasked = {n for n in ASKED if not any(takes(loss, n) for loss in losses)}

@@ -80,7 +80,8 @@ def symmetric(loss: LossFn, weight: float = 1.0) -> LossFn:
         rows = (scores, labels, lists.where, weights)
         scores, labels, where, weights = (array[:, anchors].T for array in rows)
         of_anchors = values(scores, labels, where & anchored, weights)
-        return ops.reduce(values(*rows) + weight * of_anchors, lists.first(), reduce_fn)
+        total = values(*rows) + weight * of_anchors
+        return ops.reduce_lists(total, lists.first(), reduce_fn)
 
     return loss_fn
 
