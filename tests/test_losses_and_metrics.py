@@ -25,9 +25,11 @@ def public(module, ending):
 
 
 LOSSES = public(losses, "_loss")
-# One needs a function of the user (the other pairwise losses are made of it), the other takes no
-# scores above 0 (tests/test_pointwise.py).
-for other in ("pairwise_loss", "log_probability_loss"):
+# One needs a function of the user (the other pairwise losses are made of it), one takes no scores
+# above 0 (tests/losses/test_pointwise.py), one takes matrices of tokens, and two are below, with
+# what they ask for.
+ADAPTIVE = ("adaptive_margin_loss", "adaptive_softmax_loss")
+for other in ("pairwise_loss", "log_probability_loss", "attention_loss", *ADAPTIVE):
     del LOSSES[other]
 METRICS = public(metrics, "_metric")
 OF_SUBTOPICS = {name for name in METRICS if name.startswith(("alpha_dcg", "precision_ia"))}
@@ -48,6 +50,13 @@ LAMBDAWEIGHTS = {
 
 def with_topn(metric):
     return functools.partial(metric, topn=3)
+
+
+def of_cosines(loss):
+    """The scores are those of the relevant document, too."""
+    return lambda scores, labels, **kwargs: loss(
+        scores, labels, positive_scores=scores, scale=2.0, **kwargs
+    )
 
 
 # One function for each way of being computed.
@@ -94,6 +103,14 @@ COMBINED = {
     "softmax at 2": losses.with_temperature(losses.softmax_loss, 2.0),
     "logistic per list": losses.per_list(losses.pairwise_logistic_loss),
     "mixture": losses.mixture([losses.softmax_loss, losses.pairwise_hinge_loss], [1.0, 0.5]),
+    "reverse kl_loss": functools.partial(losses.kl_loss, reverse=True),
+    "smoothed softmax with a margin": losses.additive_margin(
+        losses.label_smoothed(losses.softmax_loss, 0.1), 0.5
+    ),
+    "softmax by hardness": functools.partial(
+        losses.hardness_weighted(losses.softmax_loss, 2.0), scale=2.0
+    ),
+    **{name: of_cosines(getattr(losses, name)) for name in ADAPTIVE},
     "ndcg@2": functools.partial(metrics.ndcg_metric, topn=2),
     "ndcg of averaged ties": functools.partial(metrics.ndcg_metric, ties="average"),
     "mrr of averaged ties": functools.partial(metrics.mrr_metric, ties="average"),
@@ -101,6 +118,8 @@ COMBINED = {
 CASES = LOSSES | METRICS | COMBINED | TRANSFORMED
 # Noise belongs to the slots: it neither moves with the documents nor is the same in other shapes.
 PLAIN = {name: case for name, case in CASES.items() if "gumbel" not in name}
+# Of tied documents the first is the adaptive losses' relevant one.
+WITHOUT_ORDER = {name: case for name, case in PLAIN.items() if name not in ADAPTIVE}
 PAIRWISE = {
     n: c
     for n, c in (LOSSES | COMBINED).items()
@@ -201,7 +220,10 @@ def test_minus_infinity_at_an_irrelevant_document_is_finite(name):
     scores[row, slot], labels[row, slot] = -INF, 0.0
     value, gradient = compiled(name)(scores, labels, where)
     # A regression on it is infinite, and so is what noise makes relevant of it.
-    if name.split(" ")[-1] in ("mse_loss", "kl_loss") or name == "gumbel xendcg_loss":
+    if (
+        name.split(" ")[-1] in ("mse_loss", "kl_loss", "symmetric_kl_loss")
+        or name == "gumbel xendcg_loss"
+    ):
         assert value == INF
     else:
         assert np.all(np.isfinite(value))
@@ -220,7 +242,7 @@ def test_nan_is_not_hidden(name):
     assert np.isnan(compiled(name)(scores, labels, where)[0])
 
 
-@every(PLAIN)
+@every(WITHOUT_ORDER)
 def test_order_of_the_documents_changes_nothing(name):
     scores, labels, where = batch(name)
     value, gradient = compiled(name)(scores, labels, where)

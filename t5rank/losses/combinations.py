@@ -11,13 +11,17 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.types import Array, Labels, LossFn, ReduceFn, Scores, Where
 
+# What only some losses ask for, by the names of their arguments.
+ASKED = ("key", "positive_scores", "scale")
+
 
 def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
     """The weighted sum of losses of t5rank, list by list.
 
     Every list counts the same in each of them: a pairwise or pointwise loss is averaged over the
-    list's pairs or documents first. `reduce_fn` reduces over lists. A `key` goes to the losses that
-    take one, and each has its own.
+    list's pairs or documents first. `reduce_fn` reduces over lists. What a loss asks for beyond
+    every loss's arguments, a `key`, `positive_scores` or the `scale`, goes to the losses that take
+    it, and each has a key of its own.
 
     Args:
       losses: the losses.
@@ -49,16 +53,26 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
         weights: Array | None = None,
         reduce_fn: ReduceFn | None = jnp.mean,
         key: Array | None = None,
+        positive_scores: Scores | None = None,
+        scale: Array | float | None = None,
     ) -> Array:
         lists = ops.as_lists(scores, labels, where, segments)[-1]
+        shared = {"where": where, "segments": segments, "weights": weights}
         total: Any = 0.0
         for number, (loss, factor) in enumerate(zip(losses, factors, strict=True)):
-            own: dict[str, Any] = {"where": where, "segments": segments, "weights": weights}
-            if key is not None and takes(loss, "key"):
-                own["key"] = jax.random.fold_in(key, number)
-            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **own)
-        return ops.reduce(total, lists.first(), reduce_fn)
+            asked = {
+                "key": None if key is None else jax.random.fold_in(key, number),
+                "positive_scores": positive_scores,
+                "scale": scale,
+            }
+            own = {n: x for n, x in asked.items() if x is not None and takes(loss, n)}
+            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **shared, **own)
+        return ops.reduce_lists(total, lists.first(), reduce_fn)
 
+    signature = inspect.signature(loss_fn)
+    unasked = {n for n in ASKED if not any(takes(loss, n) for loss in losses)}
+    parameters = [p for n, p in signature.parameters.items() if n not in unasked]
+    loss_fn.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return loss_fn
 
 
@@ -75,7 +89,7 @@ def per_list(loss: LossFn) -> LossFn:
 
 
 def with_temperature(loss: LossFn, temperature: float) -> LossFn:
-    """The loss of `scores / temperature`.
+    """The loss of `scores / temperature`; a `scale` that the loss asks for is divided, too.
 
     Raises:
       ValueError: the temperature is not positive.
@@ -90,6 +104,8 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
     @functools.wraps(loss)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Array:
+        if "scale" in kwargs:
+            kwargs["scale"] = jnp.asarray(kwargs["scale"], jnp.float32) / temperature
         return loss(jnp.asarray(scores, jnp.float32) / temperature, labels, **kwargs)
 
     return loss_fn

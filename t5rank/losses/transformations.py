@@ -114,7 +114,7 @@ def gumbel_t12n(
         raise ValueError(f"Argument 'samples' has {samples}; expected a number of at least 1.")
     takes_key = _takes(loss_or_metric_fn, "key")
 
-    @_named("gumbel", loss_or_metric_fn, "key")
+    @named("gumbel", loss_or_metric_fn, "key")
     def gumbel_fn(scores: Array, labels: Array, *, key: Array | None = None, **kwargs: Any) -> Any:
         if key is None:
             raise ValueError("Argument 'key' has None; expected a PRNG key.")
@@ -155,7 +155,7 @@ def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
     if _takes(loss_or_metric_fn, "segments"):
         return loss_or_metric_fn
 
-    @_named("segment", loss_or_metric_fn, "segments")
+    @named("segment", loss_or_metric_fn, "segments")
     def segment_fn(
         scores: Array,
         labels: Array,
@@ -223,7 +223,7 @@ def _smooth_t12n(
             "them: the gradient would be 0."
         )
 
-    @_named(prefix, metric_fn)
+    @named(prefix, metric_fn)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Any:
         scores, labels, kwargs = _masked(scores, labels, kwargs)
         metric = functools.partial(metric_fn, scores, labels, **{**smooth, **kwargs})
@@ -333,7 +333,7 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     return True
 
 
-def _named(
+def named(
     prefix: str, function: Callable[..., Any], *keywords: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Gives a function made of another its signature, with more keywords, and a name of its own."""

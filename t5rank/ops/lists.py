@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from t5rank.ops.reduction import list_means, reduce, reduce_pairs
+from t5rank.ops.reduction import list_means, reduce, reduce_lists, reduce_pairs
 from t5rank.types import Array, ReduceFn
 
 NOTHING = -1e30  # the logarithm of 0 where -inf would make gradients NaN
@@ -142,9 +142,7 @@ class Lists(abc.ABC):
             valid, nan = self.first_and_nan(nan_from)
         valid = valid if keep is None else valid & self.per_list(keep | nan)
         values = self.per_list(values if nan_from is None else jnp.where(nan, jnp.nan, values))
-        return reduce(
-            values.astype(jnp.float32), valid, None if reduce_fn is list_means else reduce_fn
-        )
+        return reduce_lists(values.astype(jnp.float32), valid, reduce_fn)
 
     def reduce_documents(self, values: Array, reduce_fn: ReduceFn | None) -> Array:
         """Reduces a value per document."""

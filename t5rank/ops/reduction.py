@@ -17,6 +17,11 @@ def reduce(values: Array, where: Array, reduce_fn: ReduceFn | None) -> Array:
     return jnp.where(found, reduce_fn(values, where=where), 0.0)
 
 
+def reduce_lists(values: Array, where: Array, reduce_fn: ReduceFn | None) -> Array:
+    """The same for values per list, which `list_means` leaves as they are."""
+    return reduce(values, where, None if reduce_fn is list_means else reduce_fn)
+
+
 def sum_and_count(values: Array, where: Array | None = None) -> Array:
     """A `reduce_fn` that gives `[sum, count]`: a mean whose parts can be added up across batches.
 
