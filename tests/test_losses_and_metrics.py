@@ -232,13 +232,41 @@ def test_order_of_the_documents_changes_nothing(name):
 @every(PLAIN)
 def test_padding_and_types_change_nothing(name):
     """Wider rows of bfloat16 scores, whole labels and a mask of numbers."""
-    scores, labels, where = batch(name)
-    half = jnp.asarray(scores, jnp.bfloat16)
-    arrays = (half, labels.astype(np.int32), where.astype(np.float32))
-    wide = [jnp.pad(x, [(0, 0), (0, 6)] + [(0, 0)] * (x.ndim - 2)) for x in arrays]
-    value = jax.jit(lambda s, y, w: CASES[name](s, y, where=w))(*wide)
+    arrays = batch(name)
+    value, _ = wide(name)(*widened(*arrays))
     assert value.dtype == jnp.float32
-    assert_close(value, compiled(name)(half.astype(jnp.float32), labels, where)[0])
+    assert_close(value, compiled(name)(rounded(arrays[0]), *arrays[1:])[0])
+
+
+@every(PLAIN)
+def test_microbatches_add_up_to_the_batch(name):
+    arrays = batch(name)
+    halves = [[x[half] for x in arrays] for half in (slice(2), slice(2, 4))]
+    total, count = sum(wide(name)(*widened(*half))[1] for half in halves)
+    assert_close(total / count, compiled(name)(rounded(arrays[0]), *arrays[1:])[0])
+
+
+@functools.cache
+def wide(name):
+    """The value, and the sum over lists and their number, of a batch of another shape and types."""
+
+    @jax.jit
+    def call(scores, labels, where):
+        value = functools.partial(CASES[name], scores, labels, where=where)
+        return value(), value(reduce_fn=ops.sum_and_count)
+
+    return call
+
+
+def widened(scores, labels, where):
+    """Four lists of twice the size, of types of their own."""
+    arrays = (scores.astype(jnp.bfloat16), labels.astype(np.int32), where.astype(np.float32))
+    more = [(0, 4 - len(scores)), (0, SIZE), (0, 0)]
+    return [np.pad(x, more[: x.ndim]) for x in arrays]
+
+
+def rounded(scores):
+    return scores.astype(jnp.bfloat16).astype(np.float32)
 
 
 @every(PLAIN)
@@ -249,6 +277,7 @@ def test_flat_lists_equal_padded_ones(name):
     segments = np.repeat([7, 2, 2, 4], SIZE)[order]
 
     @jax.jit
+    @jax.value_and_grad
     def flat(scores):
         return CASES[name](
             scores.reshape(-1)[order],
@@ -257,17 +286,7 @@ def test_flat_lists_equal_padded_ones(name):
             segments=segments,
         )
 
-    ours = jax.value_and_grad(flat)(jnp.asarray(scores))
-    assert_close(ours, compiled(name)(scores, labels, where))
-
-
-@every(PLAIN)
-def test_microbatches_add_up_to_the_batch(name):
-    scores, labels, where = batch(name)
-    sums = jax.jit(lambda s, y, w: CASES[name](s, y, where=w, reduce_fn=ops.sum_and_count))
-    halves = [sums(scores[half], labels[half], where[half]) for half in (slice(2), slice(2, 4))]
-    total, count = sum(halves)
-    assert_close(total / count, compiled(name)(scores, labels, where)[0])
+    assert_close(flat(scores), compiled(name)(scores, labels, where))
 
 
 @every(KINDS)

@@ -9,29 +9,15 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
+from small_models import HEADS, make_model
 
 from t5rank.inference import program_files
 from t5rank.inference.compilation_cache import keep_programs, program_folder
 from t5rank.inference.programs import Programs
 from t5rank.inference.scoring import ModelScorer
-from t5rank.models import monot5, network, ranking, rankt5
-from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
+from t5rank.models import ranking
 from t5rank.process import cores
 
-CONFIG = network.T5Config(
-    vocab_size=64,
-    emb_dim=16,
-    num_heads=2,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    head_dim=8,
-    mlp_dim=32,
-)
-KINDS = {
-    "rankt5": (network.Transformer(CONFIG), rankt5.RankT5Head(40)),
-    "monot5": (network.Transformer(CONFIG), monot5.MonoT5Head(40, 41)),
-    "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
-}
 TOKENS = np.arange(1, 33, dtype=np.int32).reshape(1, 32)
 SHAPE = (1, 2, 64)  # in which they are scored
 
@@ -45,10 +31,7 @@ def folder(tmp_path):
 
 
 def make_scorer(kind: str = "rankt5", seed: int = 0) -> ModelScorer:
-    model = ranking.RankingModel(*KINDS[kind])
-    shapes = {"encoder_input_tokens": (1, 1, 8)}
-    params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
-    return ModelScorer(model, params)
+    return ModelScorer(*make_model(kind, seed))
 
 
 @pytest.fixture
@@ -64,7 +47,7 @@ def compiled(monkeypatch):
     return shapes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HEADS)
 def test_a_kept_program_gives_the_scores_of_a_fresh_one_to_the_bit(folder, compiled, kind):
     fresh = np.asarray(make_scorer(kind)(TOKENS))
     kept = np.asarray(make_scorer(kind)(TOKENS))

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from servers import HEADS, save_model, wait_for
+from servers import wait_for
+from small_models import HEADS, save_model
 from starlette.testclient import TestClient
 
 from t5rank import Reranker
@@ -130,9 +131,8 @@ def test_what_the_model_cannot_take_is_refused(body, message, client, model):
 def test_too_much_work_is_told_to_come_again(client, model):
     model.engine.queue.reserve(10**9)
     try:
-        start = time.perf_counter()
-        response = client.post("/rerank", json=BODY)
-        assert response.status_code == 429 and time.perf_counter() - start < 5
+        response = client.post("/rerank", json=BODY)  # at once: what is reserved never ends
+        assert response.status_code == 429
         assert int(response.headers["retry-after"]) >= 1
         assert client.get("/health").status_code == 200
     finally:
