@@ -8,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import small_models
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from small_models import HEADS, make_model
 
@@ -253,7 +254,7 @@ import jax, numpy as np
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 from t5rank.inference.compilation_cache import keep_programs
 keep_programs()
-sys.path.insert(0, sys.argv[2])
+sys.path += sys.argv[2:]
 import test_programs
 scorer = test_programs.make_scorer()
 print(jax.device_count(), np.asarray(scorer(test_programs.TOKENS))[0].item().hex())
@@ -261,7 +262,8 @@ print(jax.device_count(), np.asarray(scorer(test_programs.TOKENS))[0].item().hex
 
 
 def test_processes_that_start_at_once_share_a_folder(tmp_path):
-    command = [sys.executable, "-c", PROCESS, str(tmp_path), os.path.dirname(__file__)]
+    folders = [os.path.dirname(file) for file in (__file__, small_models.__file__)]
+    command = [sys.executable, "-c", PROCESS, str(tmp_path), *folders]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
