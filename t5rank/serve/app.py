@@ -154,7 +154,7 @@ class _Rerank:
         except Disconnected:
             return
         except ClientGone:
-            model = access.record(scope).get("model", "")  # none where its body was being read
+            model = access.record(scope).get("model", "")  # none while its body is parsed
             self._state.metrics.abandoned.labels(model).inc()
             return
         await response(scope, receive, send)
