@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+sys.path.append(str(pathlib.Path(__file__).parent / "common"))
+
 # Tests run small programs once: compiling them fast matters more than running them fast.
 QUICK_TO_COMPILE = (
     "--xla_backend_optimization_level=0",
@@ -95,3 +97,11 @@ def vocabulary_file(tmp_path_factory) -> str:
     file = tmp_path_factory.mktemp("vocabulary") / "small.model"
     train_vocabulary([" ".join(text.split()) for text in topics.values()], file, size=1000)
     return str(file)
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory, vocabulary_file) -> pathlib.Path:
+    """The folder of a small model; tests must leave it as it was."""
+    from small_models import save_model
+
+    return save_model(tmp_path_factory.mktemp("small") / "tiny", vocabulary_file)

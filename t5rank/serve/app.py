@@ -151,7 +151,11 @@ class _Rerank:
             raise HTTPException(405, headers={"Allow": "POST"})
         try:
             response = await self._answer(scope, receive)
-        except (Disconnected, ClientGone):
+        except Disconnected:
+            return
+        except ClientGone:
+            model = access.record(scope).get("model", "")  # none while its body is parsed
+            self._state.metrics.abandoned.labels(model).inc()
             return
         await response(scope, receive, send)
 
@@ -175,11 +179,7 @@ class _Rerank:
         model = state.models.choose(dialect.request.model)
         entry["model"] = model.name
         start = time.perf_counter()
-        try:
-            scored = await model.score(work, gone, access.client_of(scope), size)
-        except ClientGone:
-            state.metrics.abandoned.labels(model.name).inc()
-            raise
+        scored = await model.score(work, gone, access.client_of(scope), size)
         times = Times(time.perf_counter() - start, scored.waited, scored.computed)
         self._count(model.name, work, scored, times, key)
         entry |= _sizes(scored) | times.logged()

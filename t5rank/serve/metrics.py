@@ -47,7 +47,9 @@ class Metrics:
         self.request_tokens = self._histogram("request_tokens", "Tokens of a request.", _TOKENS)
         self.documents = self._counter("documents", "Scored documents.")
         self.cut_documents = self._counter("cut_documents", "Documents that were cut.")
-        self.abandoned = self._counter("abandoned_requests", "Clients that left before the end.")
+        self.abandoned = self._counter(
+            "abandoned_requests", "Whole requests whose clients left before the answer."
+        )
         self.inputs = self._counter("inputs", "Scored inputs: documents, or their chunks.")
         self.tokens = self._counter("tokens", "Scored tokens, without padding.")
         self.padding = self._counter("padding_tokens", "Computed padding.")

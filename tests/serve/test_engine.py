@@ -52,7 +52,7 @@ def test_every_request_gets_its_own_scores(replicas, finished):
     engine = Engine([reranker(first_tokens)] * replicas, max_wait=1e6)
     for i in range(20):
         ask(engine, finished, *range(i, i + 10))
-    done = [finished.get(timeout=10) for _ in range(20)]
+    done = [finished.get(timeout=60) for _ in range(20)]
     engine.close()
     assert sorted(request.results.array[0] for request in done) == list(range(20))
     for request in done:
@@ -93,9 +93,9 @@ def test_a_batch_that_fails_fails_its_requests_only(when, finished):
 
     engine = Engine([reranker(scores)], max_wait=1e6)
     bad = ask(engine, finished, *[13] * 30)
-    assert finished.get(timeout=10) is bad and isinstance(bad.error, MemoryError)
+    assert finished.get(timeout=60) is bad and isinstance(bad.error, MemoryError)
     good = ask(engine, finished, 5)
-    assert finished.get(timeout=10) is good and good.error is None
+    assert finished.get(timeout=60) is good and good.error is None
     engine.close()
     assert engine.queue.tokens == 0 and finished.empty()
 
@@ -106,7 +106,7 @@ def test_scores_that_are_not_finite_are_an_error(finished):
 
     engine = Engine([reranker(scores)], max_wait=1e6)
     bad = ask(engine, finished, 13)
-    finished.get(timeout=10)
+    finished.get(timeout=60)
     engine.close()
     assert "not finite" in str(bad.error)
 
@@ -115,7 +115,7 @@ def test_batches_are_counted(finished):
     seen = []
     engine = Engine([reranker(first_tokens)], 1e6, seen.append)
     ask(engine, finished, 1, 2, 3)
-    finished.get(timeout=10)
+    finished.get(timeout=60)
     engine.close()
     assert [(batch.rows, batch.used, batch.size) for batch in seen] == [(3, 60, 128)]
 
