@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import t5rank
-from t5rank.data.ranked_list import irregular
+from t5rank.process.collector import resting_collector
 
 if TYPE_CHECKING:
+    from t5rank.inference.reranker import Reranker
     from t5rank.model_folder import ModelFolder
     from t5rank.search.embedding import TextEmbedder
 
@@ -72,6 +72,8 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
 
 def say_irregular(counts: Counter[str]) -> None:
     """Logs what was repaired, or is blank, in the data."""
+    from t5rank.data.ranked_list import irregular
+
     found = irregular(counts)
     if found:
         words = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in found.items())
@@ -82,7 +84,7 @@ def load_model(
     arguments: argparse.Namespace,
     counts: Counter[str] | None = None,
     opened: "ModelFolder | None" = None,
-) -> "t5rank.Reranker":
+) -> "Reranker":
     """The model that the options choose; with --lenient it cuts queries, and adds to `counts`.
 
     Args:
@@ -90,14 +92,15 @@ def load_model(
       counts: of what is irregular.
       opened: the model's folder, where the command has opened it.
     """
-    from t5rank.inference.compilation_cache import keep_programs
-    from t5rank.model_folder import open_folder
-
     check_at_least_one(arguments, "batch_tokens")
+    with resting_collector():
+        from t5rank.inference.compilation_cache import keep_programs
+        from t5rank.inference.reranker import Reranker
+        from t5rank.model_folder import open_folder
+
     keep_programs()
-    reranker = t5rank.Reranker.from_folder(
-        opened or open_folder(arguments.model, arguments.step), arguments.batch_tokens
-    )
+    folder = opened or open_folder(arguments.model, arguments.step)
+    reranker = Reranker.from_folder(folder, arguments.batch_tokens)
     reranker.encoder = dataclasses.replace(
         reranker.encoder, strict=not arguments.lenient, counts=counts
     )

@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from tqdm import tqdm
-
 from t5rank.data.errors import DataError
 
 PathLike = str | os.PathLike[str]
@@ -105,6 +103,8 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
 
 def checksum(path: PathLike, kind: str = "sha256") -> str:
     """The hexadecimal digest of a file, of a kind that hashlib knows; shows its progress."""
+    from tqdm import tqdm  # late: every command reads this module
+
     digest = hashlib.new(kind)
     with (
         open(path, "rb", buffering=0) as file,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from t5rank.inference.batching import BatchShapes
+from t5rank.inference.packing import PackedShapes
 from t5rank.inference.reranker import Reranker
 from t5rank.serve.engine import Engine
 from t5rank.serve.queue import Request
@@ -32,6 +33,20 @@ def first_tokens(tokens):
 
 def rows(*values: int) -> list[np.ndarray]:
     return [np.full(20, value, np.int32) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "tokens"), [(PackedShapes(128), 2 * 32), (BatchShapes(128), 128)]
+)
+def test_a_cpu_is_measured_by_one_short_input_and_a_device_by_a_full_batch(shapes, tokens):
+    sizes = []
+
+    def score(tokens):
+        sizes.append(tokens.size)
+        return first_tokens(tokens)
+
+    Engine([Reranker(Encoder(), score, shapes)], max_wait=1.0).close()
+    assert sum(sizes) == tokens
 
 
 @pytest.fixture
