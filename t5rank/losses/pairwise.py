@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.losses.errors import centred_error, minus
 from t5rank.losses.hinge import hinge_totals
 from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
 from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+_LARGEST = float(jnp.finfo(jnp.float32).max)
 
 
 def pairwise_loss(
@@ -189,12 +190,10 @@ def pairwise_mse_loss(
     """
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
-        error = centred_error(scores, labels, lists)
+        # The sum over i, j of w_i (e_i - e_j)^2. The products vanish: the mean of the errors is 0.
+        error = _centred_error(scores, labels, lists)
         weight, square = lists.sum(weights), lists.sum(error**2)
-        squares = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
-        products = 2.0 * lists.sum(weights * error) * lists.sum(error)
-        totals = minus(squares, products)
+        totals = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
         return lists.reduce_pairs(totals, lists.count**2, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
@@ -255,3 +254,10 @@ def pairwise_quantile_loss(
         lambdaweight_fn=lambdaweight_fn,
         reduce_fn=reduce_fn,
     )
+
+
+def _centred_error(scores: Array, labels: Array, lists: ops.Lists) -> Array:
+    """Scores minus labels, both about their own largest, then about the mean of each list."""
+    error = lists.from_best(ops.finite(scores)) - lists.from_best(labels)
+    error = jnp.where(lists.where, jnp.clip(error, -_LARGEST, _LARGEST), 0.0)
+    return error - lists.sum(error / jnp.maximum(lists.count, 1.0))

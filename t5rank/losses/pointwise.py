@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
 
@@ -78,13 +79,15 @@ def log_probability_loss(
 
     $$\ell(s, y) = -w \left( y s + (1 - y) \log(1 - e^{s}) \right)$$
 
-    It is what monoT5 trains on: the cross entropy of "true" and "false" (Nogueira et al. 2020,
-    https://arxiv.org/abs/2003.06713, section 3). For scores of other heads see `sigmoid_loss`. A
-    score that rounds to 0, a certain "true", is taken for one float32 step below it, so that the
-    loss and its gradient stay finite.
+    monoT5 trains on it: the cross entropy of "true" and "false" (Nogueira et al. 2020,
+    https://arxiv.org/abs/2003.06713, section 3). `sigmoid_loss` is for the scores of other heads. A
+    score that rounds to 0, a certain "true", counts as one float32 step below 0, so that the loss
+    and its gradient stay finite. The loss is infinite where the score of a relevant document is
+    -inf.
 
     Args:
-      scores: log probabilities, at most 0; above it the loss is not a number.
+      scores: log probabilities, at most 0. A score above 0 is none, and its loss is NaN whatever
+        the label.
       labels: probabilities of relevance, clipped to [0, 1].
       weights: multiply each document's loss.
 
@@ -94,7 +97,7 @@ def log_probability_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     relevant = jnp.clip(labels, 0.0, 1.0)
     irrelevant = jnp.log(-jnp.expm1(scores - jnp.finfo(jnp.float32).epsneg))
-    loss = -weights * (relevant * scores + (1.0 - relevant) * irrelevant)
+    loss = -weights * (product(scores, relevant) + (1.0 - relevant) * irrelevant)
     return lists.reduce_documents(loss, reduce_fn)
 
 

@@ -17,9 +17,7 @@ from t5rank.ops.reduction import list_means, reduce, reduce_pairs
 from t5rank.types import Array, ReduceFn
 
 NOTHING = -1e30  # the logarithm of 0 where -inf would make gradients NaN
-INFINITE = (
-    1e15  # what an infinite score counts as where scores are subtracted: its square is finite
-)
+INFINITE = 1e15  # an infinite score counts as this one in differences: its square is finite
 
 
 def best_first(scores: Array) -> Array:
@@ -29,8 +27,9 @@ def best_first(scores: Array) -> Array:
 
 
 def finite(scores: Array) -> Array:
-    """Scores that can be subtracted: two infinite ones are equal."""
-    return jnp.clip(scores, -INFINITE, INFINITE)
+    """Scores that can be subtracted: two infinite ones are equal. A clipped one has gradient 0."""
+    # Unlike that of `jnp.clip` this gradient is a choice, not a product: 0 times inf would be NaN.
+    return jnp.where(jnp.abs(scores) > INFINITE, INFINITE * jnp.sign(scores), scores)
 
 
 def unsort(values: Array, slots: Array) -> Array:
