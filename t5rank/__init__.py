@@ -10,7 +10,7 @@ __all__ = ["RankedDocument", "Reranker", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: `from t5rank import losses` needs neither Flax nor orbax.
+    # A lazy import: `from t5rank import losses` needs neither Flax nor orbax.
     if name in ("RankedDocument", "Reranker"):
         from t5rank.inference import reranker
 

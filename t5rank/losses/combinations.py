@@ -1,4 +1,4 @@
-"""Losses made of losses."""
+"""Functions that make a loss out of others: mixtures, means per list, a temperature."""
 
 import functools
 import inspect
@@ -13,18 +13,18 @@ from t5rank.types import Array, Labels, LossFn, ReduceFn, Scores, Where
 
 
 def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
-    """The weighted sum of losses of t5rank, list by list.
+    """The weighted sum of several losses of t5rank, for each list.
 
-    Every list counts the same in each of them: a pairwise or pointwise loss is averaged over the
-    list's pairs or documents first. `reduce_fn` reduces over lists. A `key` goes to the losses that
-    take one, and each has its own.
+    Every list counts the same in each loss: a pairwise or pointwise loss is first averaged over the
+    list's pairs or documents. `reduce_fn` reduces over lists. The losses that take a `key` each get
+    one of their own, made from the mixture's `key`.
 
     Args:
       losses: the losses.
-      weights: as many numbers.
+      weights: a number for each loss.
 
     Raises:
-      ValueError: not as many weights as losses, or none.
+      ValueError: there is no loss, or not one weight for each loss.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import sigmoid_loss, softmax_loss
@@ -53,17 +53,17 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
         lists = ops.as_lists(scores, labels, where, segments)[-1]
         total: Any = 0.0
         for number, (loss, factor) in enumerate(zip(losses, factors, strict=True)):
-            own: dict[str, Any] = {"where": where, "segments": segments, "weights": weights}
+            keywords: dict[str, Any] = {"where": where, "segments": segments, "weights": weights}
             if key is not None and takes(loss, "key"):
-                own["key"] = jax.random.fold_in(key, number)
-            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **own)
+                keywords["key"] = jax.random.fold_in(key, number)
+            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **keywords)
         return ops.reduce(total, lists.first(), reduce_fn)
 
     return loss_fn
 
 
 def per_list(loss: LossFn) -> LossFn:
-    """A pairwise or pointwise loss in which every list counts the same, however long.
+    """A pairwise or pointwise loss in which every list counts the same, whatever its length.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import mse_loss
@@ -96,7 +96,7 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
 
 def takes(function: LossFn, argument: str) -> bool:
-    """Whether a function has an argument of this name.
+    """Whether a function's signature has an argument of this name.
 
     >>> from t5rank.losses import listmle_loss, softmax_loss
     >>> takes(listmle_loss, "key"), takes(softmax_loss, "key")

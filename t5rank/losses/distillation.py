@@ -57,7 +57,7 @@ def margin_mse_loss(
     weights: Array | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Margin-MSE: squared errors of the margins between the teacher's best document and the others.
+    r"""Margin-MSE: squared errors of the margins of the teacher's best document over the others.
 
     $$\ell(s, y) = \frac{\sum_{j : y_j < y_i} w_j \left((s_i - s_j) - (y_i - y_j)\right)^2}
     {\sum_{j : y_j < y_i} w_j}, \quad y_i = \max_j y_j$$
