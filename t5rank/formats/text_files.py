@@ -5,16 +5,16 @@ from pathlib import Path
 
 
 def write_text(file: Path, text: str, ending: str = "partial") -> None:
-    """Writes a whole file, or nothing where writing is interrupted.
+    """Writes a whole file, or nothing if writing is interrupted.
 
     Args:
       file: the file, local or remote.
-      text: what it holds.
-      ending: of the file's name while it is written. Processes that write the same file at the same
-        time need different ones.
+      text: its content.
+      ending: the ending of the file's name while it is written. Processes that write the same file
+        at the same time need different endings.
 
     Raises:
-      OSError: it cannot be written; names the file.
+      OSError: the file cannot be written. The message names it.
     """
     partial = file.with_name(f"{file.name}.{ending}")
     try:
@@ -31,4 +31,4 @@ def _write_to_disk(file: Path, text: str) -> None:
     with open(file, "w", encoding="utf-8") as local:
         local.write(text)
         local.flush()
-        os.fsync(local.fileno())  # a machine that stops would leave the name without the text
+        os.fsync(local.fileno())  # otherwise a crash of the machine could leave an empty file

@@ -1,7 +1,7 @@
 """Ranking losses in JAX: `loss(scores, labels, *, where, segments, weights, reduce_fn)`.
 
-The arguments are described in `t5rank.types`. Lists are padded, `[..., list]` with `where`, or laid
-end to end with `segments`. Metrics become losses with `t5rank.losses.transformations`.
+`t5rank.types` describes the arguments. Lists are padded, `[..., list]` with `where`, or flat, with
+`segments`. `t5rank.losses.transformations` makes losses of metrics.
 """
 
 from t5rank.losses.adaptive import adaptive_margin_loss, adaptive_softmax_loss

@@ -1,4 +1,4 @@
-"""Losses made of losses."""
+"""Functions that make a loss out of others: mixtures, means per list, a temperature."""
 
 import functools
 import inspect
@@ -16,19 +16,19 @@ ASKED = ("key", "positive_scores", "scale")
 
 
 def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
-    """The weighted sum of losses of t5rank, list by list.
+    """The weighted sum of several losses of t5rank, for each list.
 
-    Every list counts the same in each of them: a pairwise or pointwise loss is averaged over the
-    list's pairs or documents first. `reduce_fn` reduces over lists. What a loss asks for beyond
-    every loss's arguments, a `key`, `positive_scores` or the `scale`, goes to the losses that take
-    it, and each has a key of its own.
+    Every list counts the same in each loss: a pairwise or pointwise loss is first averaged over the
+    list's pairs or documents. `reduce_fn` reduces over lists. A `key`, `positive_scores` and the
+    `scale` go to the losses that take them. Each of these losses has a key of its own, made from
+    the mixture's `key`.
 
     Args:
       losses: the losses.
-      weights: as many numbers.
+      weights: a number for each loss.
 
     Raises:
-      ValueError: not as many weights as losses, or none.
+      ValueError: there is no loss, or not one weight for each loss.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import sigmoid_loss, softmax_loss
@@ -77,7 +77,7 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
 
 
 def per_list(loss: LossFn) -> LossFn:
-    """A pairwise or pointwise loss in which every list counts the same, however long.
+    """A pairwise or pointwise loss in which every list counts the same, whatever its length.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import mse_loss
@@ -112,7 +112,7 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
 
 def takes(function: LossFn, argument: str) -> bool:
-    """Whether a function has an argument of this name.
+    """Whether a function's signature has an argument of this name.
 
     >>> from t5rank.losses import listmle_loss, softmax_loss
     >>> takes(listmle_loss, "key"), takes(softmax_loss, "key")

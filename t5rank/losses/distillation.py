@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Num
 
 from t5rank import ops
-from t5rank.losses.errors import centred_error, minus
 from t5rank.losses.listwise import listmle_loss, times
 from t5rank.metrics.gains import DiscountFn, log2_discount, product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
@@ -140,13 +139,15 @@ def margin_mse_loss(
     weights: Array | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Margin-MSE: the margins between the teacher's best document and the others.
+    r"""Margin-MSE: squared errors of the margins of the teacher's best document over the others.
 
     $$\ell(s, y) = \frac{\sum_{j : y_j < y_i} w_j \left((s_i - s_j) - (y_i - y_j)\right)^2}
     {\sum_{j : y_j < y_i} w_j}, \quad y_i = \max_j y_j$$
 
-    averaged over the documents i if several share the highest label. Source: Hofstätter et al.
-    2020, equation 3, where a list is one relevant and one other document.
+    It is averaged over the documents i if several share the highest label. It is infinite where a
+    square is more than a float32 holds, as from a margin of 2e19 on; the gradient is then exact
+    unless it overflows itself. Source: Hofstätter et al. 2020, equation 3, where a list is one
+    relevant and one other document.
 
     >>> float(margin_mse_loss(jnp.array([3.0, 0.0]), jnp.array([2.0, 1.0])))  # (3 - 1)^2
     4.0
@@ -154,14 +155,14 @@ def margin_mse_loss(
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
     best = lists.where & (labels == lists.max(labels))
     others = lists.where & ~best
-    error = centred_error(scores, labels, lists)
     of_others = jnp.where(others, weights, 0.0)
     total, number = lists.sum(of_others), lists.sum(best.astype(jnp.float32))
-    # sum over i of the best, j of the others of w_j (e_i - e_j)^2, by moments.
-    linear = lists.sum(jnp.where(best, error, 0.0)) * lists.sum(of_others * error)
-    squares = product(lists.sum(jnp.where(best, error**2, 0.0)), total)
-    squares = squares + number * lists.sum(product(error**2, of_others))
-    squares = minus(squares, 2.0 * linear)
+    # Half of each error: the difference of two labels can be more than a float32 holds.
+    error = lists.from_best(0.5 * ops.finite(scores)) - lists.from_best(0.5 * labels)
+    # The sum over best i and other j of w_j (e_i - e_j)^2, with errors about the mean of the best.
+    error -= lists.sum(jnp.where(best, error, 0.0)) / jnp.maximum(number, 1.0)
+    squares = product(4.0 * lists.sum(jnp.where(best, error, 0.0) ** 2), total)
+    squares += number * lists.sum(product(4.0 * jnp.where(others, error, 0.0) ** 2, of_others))
     pairs = total * number
     loss = jnp.where(pairs > 0, squares / jnp.where(pairs > 0, pairs, 1.0), 0.0)
     return lists.reduce(loss, reduce_fn, nan_from=scores + labels)

@@ -1,4 +1,4 @@
-"""How far one reranker's scores, rankings and figures are from another's."""
+"""Differences between the scores, rankings and figures of an int8 model and its original."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from t5rank.data.trec import Qrels, Run
 from t5rank.formats.tables import markdown_table
 from t5rank.inference.reranker import Reranker
 
-_QUERIES = 32  # scored together
+_QUERIES = 32  # how many are scored together
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """An int8 model beside its float32 original, on the same pairs.
+    """An int8 model compared with its float32 original on the same pairs.
 
     Attributes:
-      queries: how many.
-      pairs: how many, of all queries together.
-      mean_error: mean of |int8 score - float32 score|.
-      largest_error: the largest of these.
-      score_std: standard deviation of the float32 scores, which says what an error means.
-      kendall_tau: rank correlation within a query (tau-b), mean over queries.
-      spearman_rho: the same, Spearman's.
+      queries: the number of queries.
+      pairs: the number of pairs of all queries.
+      mean_error: the mean of |int8 score - float32 score|.
+      largest_error: the largest such difference.
+      score_std: the standard deviation of the float32 scores, to compare the errors with.
+      kendall_tau: Kendall's rank correlation within a query (tau-b), mean over queries.
+      spearman_rho: Spearman's rank correlation within a query, mean over queries.
       measures: by name, the figures of float32 and int8; empty without qrels.
     """
 
@@ -42,7 +42,7 @@ class Agreement:
     measures: dict[str, tuple[float, float]]
 
     def written_form(self) -> dict[str, Any]:
-        """What `int8.json` holds."""
+        """The content of `int8.json`."""
         form = dataclasses.asdict(self)
         form["measures"] = {
             name: {"float32": before, "int8": after, "change": after - before}
@@ -58,7 +58,7 @@ def measured_agreement(
     qrels: Qrels | None,
     measures: str = evaluation.DEFAULT_MEASURES,
 ) -> Agreement:
-    """Scores all lists with both; with qrels, their measures on these queries too."""
+    """Scores all lists with both models. With qrels it also evaluates both on these queries."""
     before, after = (
         _scores(reranker, lists, name) for reranker, name in ((float32, "float32"), (int8, "int8"))
     )
@@ -87,7 +87,7 @@ def _scores(reranker: Reranker, lists: Sequence[RankedList], name: str) -> list[
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean; 1 where no query has an order that could change."""
+    """The mean; 1 if no query has an order that could change."""
     return float(np.mean(values)) if values else 1.0
 
 
@@ -134,9 +134,10 @@ def readme(agreement: Agreement) -> str:
     """The README of an int8 model's folder."""
     return (
         "# A t5rank reranker in int8\n\n"
-        "Made by `t5rank export --format onnx --int8`; loaded by `Reranker.from_pretrained`. Its "
-        "encoder multiplies int8, so its scores are near those of the float32 model, not equal:\n\n"
+        "`t5rank export --format onnx --int8` made it, and `Reranker.from_pretrained` loads it. "
+        "Its encoder multiplies int8, so that its scores are near those of the float32 model, but "
+        "not equal:\n\n"
         f"{table(agreement)}\n\n"
-        "The pairs are of the run that was given for calibration, of queries that calibration did "
-        "not see.\n"
+        "The pairs are from the run that was given for calibration. Calibration did not see their "
+        "queries.\n"
     )

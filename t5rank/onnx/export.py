@@ -2,7 +2,7 @@
 
 OUTPUT/model.onnx, model.onnx.data   the scoring graph and its weights
 OUTPUT/config.json, vocabulary.model as in the model folder
-OUTPUT/int8.json, README.md          of an int8 model: how far its scores are from float32
+OUTPUT/int8.json, README.md          only int8: how far the scores are from those in float32
 """
 
 import dataclasses
@@ -46,12 +46,12 @@ def export(
     """Exports a model in float32.
 
     Args:
-      model_dir: a model folder; activations are float32, also where training's were bfloat16.
+      model_dir: a model folder. Activations are float32, even if they were bfloat16 in training.
       output: a new or empty folder, which `Reranker.from_pretrained` loads.
       step: which checkpoint; the best by default, or else the latest.
 
     Raises:
-      ValueError: the folder is wrong, its model's kind has no graph, or something is in `output`.
+      ValueError: the folder is wrong, its model's kind has no graph, or `output` is not empty.
       MissingExtra: the package onnx is not installed.
     """
     model, encoder, params = _opened(model_dir, step)
@@ -74,20 +74,21 @@ def export_int8(
 ) -> Agreement:
     """Exports a model whose encoder multiplies int8, and compares it with float32.
 
-    Pairs of every eighth query say how large activations are; all others, how far int8 is off.
+    Pairs of every eighth query calibrate the range of the activations. The others measure the
+    difference between int8 and float32.
 
     Args:
       model_dir: a model folder.
       output: a new or empty folder, which `Reranker.from_pretrained` loads.
       lists: real queries and documents, like those that the model will score.
-      qrels: for the change of the measures.
+      qrels: judgements, with which the measures of both models are compared.
       measures: names of ir_measures.
       step: which checkpoint; the best by default, or else the latest.
-      strict: whether a query that leaves no room is an error; see `PairEncoder`.
-      counts: `queries_cut` is added to it.
+      strict: whether a query that leaves no room for a document is an error; see `PairEncoder`.
+      counts: the number of cut queries is added to its `queries_cut`.
 
     Raises:
-      ValueError: as `export`; fewer than two queries, or one that leaves no room.
+      ValueError: an error of `export`; there are fewer than two queries, or one leaves no room.
     """
     parse_measures(measures)
     calibration, held_out = _split(lists)
@@ -109,7 +110,7 @@ def export_int8(
 
 
 def _checked(encoder: PairEncoder, lists: Sequence[RankedList]) -> PairEncoder:
-    """The encoder, after each query was seen to leave room, or was counted as cut."""
+    """The encoder, after checking that every query leaves room, or counting those that are cut."""
     for query in dict.fromkeys(ranked.query for ranked in lists):
         encoder.pieces(query)
     return dataclasses.replace(encoder, counts=None)
@@ -134,8 +135,8 @@ def _new_folder(output: str | os.PathLike[str]) -> Path:
 def _split(lists: Sequence[RankedList]) -> tuple[list[RankedList], list[RankedList]]:
     if len(lists) < 2:
         raise ValueError(
-            f"The lists have {len(lists)} queries; expected at least 2: int8 is calibrated on some "
-            "and compared with float32 on others."
+            f"The lists have {len(lists)} queries; expected at least 2. Some "
+            "calibrate int8, and others compare it with float32."
         )
     share = min(_CALIBRATION_SHARE, len(lists))
     held_out = [item for i, item in enumerate(lists) if i % share]
@@ -152,14 +153,14 @@ def _tokens(encoder: PairEncoder, lists: Sequence[RankedList]) -> list[np.ndarra
 def _calibrated(
     model: RankingModel, params: PyTree, rows: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """By site, the largest `|x|` of each channel over `rows`."""
+    """The largest `|x|` of each channel over `rows`, by site."""
     product = ObservedProduct()
     with tempfile.TemporaryDirectory() as folder:
         graph = Graph(folder)
         outputs: dict[str, Any] = {network.score_graph(graph, model, params, product): _SCORES}
         outputs |= {name: ("float32", [name]) for name in product.largest.values()}
         scorer = OnnxScorer(graph.save(_INPUTS, outputs))
-        # One row at a time: padding is no activation that matters.
+        # One row at a time has no padding, whose activations do not matter.
         found = [
             scorer.outputs(row[None])[1:]
             for row in tqdm(rows, desc="calibrating", unit=" pairs", disable=None)

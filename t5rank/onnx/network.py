@@ -1,10 +1,11 @@
 """The scoring graph of a T5: what `t5rank.models.network` computes, in ONNX's operators.
 
-The score itself is added by the model's kind (see `t5rank.models.kinds`).
+The model's kind adds the score itself (see `t5rank.models.kinds`).
 
-Everything that depends on parameters alone is computed here: the relative position bias by
-distance, the decoder's self-attention (of one position: value and output are one matrix), and the
-first decoder layer up to its attention to the encoder, since its input is always the pad token.
+Everything that depends only on the parameters is computed during export. This is the relative
+position bias by distance; the decoder's self-attention, which has one position, so that its value
+and output projections are one matrix; and the first decoder layer up to its cross-attention, since
+the layer's input is always the pad token.
 """
 
 import functools
@@ -32,7 +33,7 @@ def score_graph(
     """Adds the graph of `model.score`, computed in float32.
 
     Args:
-      graph: where; its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
+      graph: the graph. Its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
       model: a model of a kind that has a graph.
       params: the network's parameters.
       product: how the encoder's projections are computed.
@@ -48,16 +49,16 @@ def score_graph(
 
 
 def check_has_graph(model: RankingModel) -> Any:
-    """The function that adds the score of the model's kind to a graph.
+    """Returns the function that adds the score of the model's kind to a graph.
 
     Raises:
-      ValueError: the kind has none, or the network is T5X's.
+      ValueError: the kind has no such function, or the network is T5X's.
     """
     having = [name for name, kind in kinds.known().items() if kind.onnx is not None]
     if model.kind.onnx is None:
         raise ValueError(
             f"Model kind '{model.kind.name}' has no ONNX graph; expected one of {having}. "
-            "JAX scores it as it is."
+            "Score it with JAX instead."
         )
     if type(model.module) is not model.kind.network:
         raise ValueError(
@@ -68,7 +69,7 @@ def check_has_graph(model: RankingModel) -> Any:
 
 
 class _ScoreGraph:
-    """What a kind adds its score to; see `t5rank.models.kinds.ScoreGraph`."""
+    """The graph of a network, without a score; see `t5rank.models.kinds.ScoreGraph`."""
 
     def __init__(self, graph: Graph, config: network.T5Config, params: PyTree, product: Product):
         self.op, self.constant = graph.op, graph.constant
@@ -92,7 +93,7 @@ class _ScoreGraph:
 
 
 class _Tokens:
-    """What follows from the tokens alone."""
+    """Values that depend only on the tokens: the attention mask and the distances."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -100,11 +101,11 @@ class _Tokens:
         self.mask = graph.op("Where", self.real, *map(graph.constant, (np.float32(0), _MASKED)))
 
     def unsqueezed_mask(self, *axes: int) -> str:
-        """0 for real tokens and -1e10 for padding, `[batch, length]` with more axes."""
+        """The attention mask `[batch, length]`, unsqueezed: 0, or -1e10 for padding."""
         return self.graph.op("Unsqueeze", self.mask, self.graph.constant(np.array(axes)))
 
     def distances(self) -> str:
-        """Clipped key position minus query position, from 0, `[query, key]`."""
+        """Key position minus query position, clipped and shifted to start at 0, `[query, key]`."""
         op, constant = self.graph.op, self.graph.constant
         length = op("Gather", op("Shape", TOKENS), constant(1))
         positions = op("Range", constant(0), length, constant(1))
@@ -121,7 +122,7 @@ def inner_names(config: network.T5Config) -> list[str]:
 
 
 class _Layers:
-    """What encoder and decoder share."""
+    """The layers that encoder and decoder share."""
 
     def __init__(self, graph: Graph, config: network.T5Config, params: PyTree):
         self.graph, self.config, self.params = graph, config, params
@@ -149,7 +150,7 @@ class _Encoder(_Layers):
         self.product = product
 
     def __call__(self, tokens: _Tokens) -> str:
-        """Encoded tokens `[batch, length, emb]`."""
+        """The encoded tokens, `[batch, length, emb]`."""
         weights, op = self.params["encoder"], self.graph.op
         x = op("Gather", self.graph.constant(_embedding(self.params)), TOKENS)
         distances, mask = tokens.distances(), tokens.unsqueezed_mask(1, 2)
@@ -166,7 +167,7 @@ class _Encoder(_Layers):
         return self.norm(x, weights["encoder_norm"])
 
     def bias(self, weights: PyTree, distances: str, mask: str) -> str:
-        """The position bias with the mask, `[batch, heads, query, key]`."""
+        """The position bias plus the attention mask, `[batch, heads, query, key]`."""
         buckets = layers.relative_position_buckets(np.arange(-_FARTHEST, _FARTHEST + 1))
         table = self.graph.constant(_float32(weights["rel_embedding"])[:, buckets])
         return self.graph.op("Add", self.graph.op("Gather", table, distances, axis=1), mask)
@@ -181,7 +182,7 @@ class _Encoder(_Layers):
 
 class _Decoder(_Layers):
     def __call__(self, encoded: str, tokens: _Tokens) -> str:
-        """The stream after the first decoder step, `[batch, emb]`."""
+        """The residual stream after the first decoder step, `[batch, emb]`."""
         weights, op = self.params["decoder"], self.graph.op
         mask = tokens.unsqueezed_mask(1)
         keys = op("Transpose", encoded, perm=[0, 2, 1])
@@ -203,7 +204,7 @@ class _Decoder(_Layers):
         return self.norm(x, weights["decoder_norm"])
 
     def absorbed_query(self, x: str, weights: PyTree) -> str:
-        """Queries with the key projection absorbed, `[batch, heads, emb]`."""
+        """Queries multiplied by the key projection, `[batch, heads, emb]`."""
         op, constant = self.graph.op, self.graph.constant
         query = op("MatMul", x, constant(_float32(weights["query"]["kernel"])))
         shape = constant(np.array([0, self.config.num_heads, self.config.head_dim]))

@@ -1,6 +1,6 @@
-"""What losses and metrics are made of: lists, padded or flat, and sums over their pairs."""
+"""The operations of losses and metrics: on lists, padded or flat, and on their pairs."""
 
-from t5rank.ops.lists import NOTHING, Lists, best_first, finite, unsort
+from t5rank.ops.lists import LOG_ZERO, Lists, best_first, finite, unsort
 from t5rank.ops.maxsim import maxsim, maxsim_of_lists
 from t5rank.ops.pairs import Items, all_pairs, pair_totals, row_sums
 from t5rank.ops.reduction import (
@@ -14,7 +14,7 @@ from t5rank.ops.reduction import (
 from t5rank.ops.shapes import Flat, Padded, as_lists
 
 __all__ = [
-    "NOTHING",
+    "LOG_ZERO",
     "Flat",
     "Items",
     "Lists",

@@ -7,7 +7,7 @@ tokens]` integers, whatever the length of the documents. Of equal products the f
 gradient.
 
 Tokens that are not a document's are never a maximum, also where all products are negative. A
-document without tokens scores `NOTHING`, -1e30, with no gradient: lower than any other and still a
+document without tokens scores `LOG_ZERO`, -1e30, with no gradient: lower than any other and still a
 number, which a loss's `where` should leave out. A query without tokens scores 0.
 
 It has reverse derivatives only.
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, Num
 
-from t5rank.ops.lists import NOTHING
+from t5rank.ops.lists import LOG_ZERO
 from t5rank.types import Array
 
 _CHUNK = 32  # tokens of a document that are compared at once
@@ -63,7 +63,7 @@ def maxsim(
     inside = (segment_ids > 0) & (segment_ids <= slots)
     segments = jnp.where(inside, segment_ids, 0).astype(jnp.int32)
     scores = _scores(queries, slots, tokens, ids, rows.astype(jnp.float32), segments)
-    return jnp.where(jnp.any(_own(segments, slots), axis=-1), scores, NOTHING)
+    return jnp.where(jnp.any(_own(segments, slots), axis=-1), scores, LOG_ZERO)
 
 
 def maxsim_of_lists(

@@ -1,4 +1,4 @@
-"""What `t5rank quickstart` does, in the order in which a user would do it."""
+"""The steps of `t5rank quickstart`, in the order in which a user would do them."""
 
 import textwrap
 import time
@@ -27,16 +27,16 @@ CURVES = "learning_curves.png"
 
 
 def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.Evaluation] | None:
-    """Makes the task, trains with both losses, compares them on held-out queries.
+    """Makes the task, trains a model with each loss, and compares them on held-out queries.
 
     Args:
-      folder: where everything is written.
+      folder: the folder for everything that is written.
       steps: training steps of each model; the recipe's by default.
 
     Returns:
-      The figures of the random order and of each loss; None where a signal ended training.
+      The figures of the random order and of each loss; None if a signal ended training.
     """
-    # Imported here, as only training needs TensorFlow.
+    # A lazy import: only training needs TensorFlow.
     from t5rank.train.lock import locked
 
     with locked(folder):
@@ -45,7 +45,7 @@ def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.E
 
 def _quickstart(folder: Path, steps: int | None) -> dict[str, evaluation.Evaluation] | None:
     start = time.monotonic()
-    _say("1/4  Making a search task of the documentation strings of this Python")
+    _say("1/4  Making a search task of the docstrings of this Python")
     data = folder / "data"
     corpus.write_corpus(data)
     _describe(data)
@@ -158,7 +158,7 @@ def _indented(text: str) -> str:
 def _print_interrupted(folder: Path, loss: str, result: "TrainResult") -> None:
     done = [f"{folder / each}, trained" for each in LOSSES[: LOSSES.index(loss)]]
     there = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
-    print(f"\nInterrupted. What is there: {'; '.join(there)}.")
+    print(f"\nInterrupted. Saved so far: {'; '.join(there)}.")
     print("The same command goes on from here.", flush=True)
 
 

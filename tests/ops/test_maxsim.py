@@ -61,7 +61,7 @@ def test_a_document_without_tokens_scores_lowest_and_a_query_without_scores_0():
     missing = np.ones((2, SLOTS), bool)
     for row, slot, _ in documents():
         missing[row, slot] = False
-    assert np.all(scores[:, missing] == ops.NOTHING)
+    assert np.all(scores[:, missing] == ops.LOG_ZERO)
     assert not np.any(scores[1, ~missing])
 
 
@@ -147,7 +147,7 @@ def test_scores_of_lists_are_those_of_each_documents_own_query():
     own = np.take_along_axis(np.asarray(all_scores), query_of[None], axis=0)[0]
     found, pull_back_own = jax.vjp(of_lists, padded, rows)
     np.testing.assert_allclose(found[there], own[there], rtol=1e-6)
-    assert np.all(found[~there] == ops.NOTHING)
+    assert np.all(found[~there] == ops.LOG_ZERO)
     of_all = (np.arange(QUERIES)[:, None, None] == query_of) * cotangent
     of_padded, of_rows = pull_back_own(cotangent)
     of_tokens, expected = pull_back(of_all.astype(np.float32))

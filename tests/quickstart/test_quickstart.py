@@ -77,5 +77,5 @@ def test_a_signal_ends_the_quickstart_and_not_one_of_its_trainings(tmp_path, mon
     assert demo.quickstart(tmp_path) is None
     assert ran == ["sigmoid"]
     said = capsys.readouterr().out
-    assert f"What is there: {tmp_path / 'sigmoid'}, interrupted at step 7." in said
+    assert f"Saved so far: {tmp_path / 'sigmoid'}, interrupted at step 7." in said
     assert said.endswith("The same command goes on from here.\n")
