@@ -26,8 +26,8 @@ import tensorflow as tf
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.jsonl import index_jsonl, read_jsonl
 from t5rank.data.msmarco import index_qna_rows, read_qna_rows
-from t5rank.data.passages import index_passage_lists, read_passage_lists
 from t5rank.data.ranked_list import RankedList
+from t5rank.lists.passages import index_passage_lists, read_passage_lists
 from t5rank.tasks.errors import ReadErrors, collector
 
 ReadLists = Callable[[], Iterable[RankedList]]

@@ -131,8 +131,8 @@ def add_export(commands) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     check_installed("onnx")
     from t5rank.data import trec
-    from t5rank.data.passages import read_passage_lists
     from t5rank.evaluation import DEFAULT_MEASURES
+    from t5rank.lists.passages import read_passage_lists
     from t5rank.onnx.agreement import table
     from t5rank.onnx.export import export, export_int8
 

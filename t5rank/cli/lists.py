@@ -198,6 +198,7 @@ def _source(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.keywords import KeywordSource
     from t5rank.lists.passages import PassageSource
     from t5rank.lists.qna import QnaSource
+    from t5rank.lists.query_list import Sampling
     from t5rank.lists.runs import IndexedRun
 
     made_up = ("words", "query_words", "near")
@@ -229,16 +230,11 @@ def _source(arguments: argparse.Namespace) -> Any:
         )
     _refuse(arguments, "these lists; it is for --keywords", *made_up)
     dataset, runs = _dataset(arguments, runs)
-    return PassageSource(
-        dataset,
-        runs,
-        arguments.negatives,
-        arguments.near_duplicates,
-        IndexedRun(arguments.teacher, strict=strict) if arguments.teacher else None,
-        arguments.seed,
-        folds,
-        arguments.only_ids,
-    )
+    sampling = None
+    if arguments.negatives is not None:
+        sampling = Sampling(arguments.negatives, arguments.near_duplicates, arguments.seed)
+    teacher = IndexedRun(arguments.teacher, strict=strict) if arguments.teacher else None
+    return PassageSource(dataset, runs, sampling, teacher, folds, arguments.only_ids)
 
 
 def _fold_range(text: str) -> range:

@@ -130,8 +130,8 @@ def _candidates(
     from t5rank.data import trec
     from t5rank.data.folder import list_sizes
     from t5rank.data.jsonl import jsonl_files, read_jsonl
-    from t5rank.data.passages import read_passage_lists
     from t5rank.data.ranked_list import first_of_each_query
+    from t5rank.lists.passages import read_passage_lists
 
     files = {name: getattr(arguments, name) for name in ("queries", "collection", "run")}
     given = [file for file in files.values() if file]

@@ -133,7 +133,7 @@ def read_qrels(path: PathLike, *, strict: bool = True, counts: Counter[str] | No
     """
     counts = Counter() if counts is None else counts
     qrels: Qrels = {}
-    rows = columns_of(path, read_lines(path), _QRELS_COLUMNS, strict, counts)
+    rows = _columns_of(path, read_lines(path), _QRELS_COLUMNS, strict, counts)
     for row, (number, columns) in enumerate(rows):
         if row == 0 and len(columns) == 3:
             _check_beir_columns(path, number, columns)
@@ -170,13 +170,22 @@ def read_run(path: PathLike, *, strict: bool = True, counts: Counter[str] | None
 def parse_run(
     path: PathLike,
     lines: Iterable[tuple[int, bytes]],
+    layouts: Mapping[int, str] = RUN_COLUMNS,
     *,
     strict: bool = True,
     counts: Counter[str] | None = None,
 ) -> Run:
-    """What `read_run` makes of these (number, line) of the file."""
+    """What `read_run` reads from some lines of a file.
+
+    Args:
+      path: the file, for errors.
+      lines: the number and the text of each line.
+      layouts: the layouts that the lines may have: their names by their number of columns.
+      strict: see `read_run`.
+      counts: see `t5rank.data.ranked_list`.
+    """
     counts = Counter() if counts is None else counts
-    return run_of(path, columns_of(path, lines, RUN_COLUMNS, strict, counts), strict, counts)
+    return _run_of(path, _columns_of(path, lines, layouts, strict, counts), strict, counts)
 
 
 def iterate_run(
@@ -191,9 +200,9 @@ def iterate_run(
     if not os.path.isfile(path) or not _is_grouped(path):
         yield from read_run(path, strict=strict, counts=counts).items()
         return
-    columns = columns_of(path, read_lines(path), RUN_COLUMNS, strict, counts)
+    columns = _columns_of(path, read_lines(path), RUN_COLUMNS, strict, counts)
     for _, rows in itertools.groupby(columns, key=lambda row: row[1][0]):
-        yield from run_of(path, rows, strict, counts).items()
+        yield from _run_of(path, rows, strict, counts).items()
 
 
 def count_documents(path: PathLike) -> Counter[str]:
@@ -213,10 +222,10 @@ def _is_grouped(path: PathLike) -> bool:
     return True
 
 
-def run_of(
+def _run_of(
     path: PathLike, rows: Iterable[tuple[int, list[str]]], strict: bool, counts: Counter[str]
 ) -> Run:
-    """The run of some lines' numbers and columns, as `columns_of` gives them."""
+    """The run of some lines' numbers and columns, as `_columns_of` gives them."""
     run: Run = {}
     columns: list[str] = []
     merged: set[str] = set()
@@ -316,7 +325,7 @@ def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) ->
                 file.write(f"{_writable(query_id)}\t{_writable(doc_id)}\t{rank}\n")
 
 
-def columns_of(
+def _columns_of(
     path: PathLike,
     lines: Iterable[tuple[int, bytes]],
     layouts: Mapping[int, str],

@@ -62,11 +62,9 @@ class CatalogueDataset:
         return StoredTexts(self.dataset_id, store)
 
     @property
-    def loading(self) -> Counter[str]:
-        """Nothing: ir_datasets reads the files."""
+    def repaired(self) -> Counter[str]:
+        """Nothing is: ir_datasets reads the files."""
         return Counter()
-
-    reading = loading
 
     @cached_property
     def queries(self) -> dict[str, str]:
@@ -138,7 +136,7 @@ class CatalogueDataset:
 
 
 class StoredTexts:
-    """The texts of ir_datasets' store by document id; a KeyError where there is none."""
+    """The texts in ir_datasets' store by document id; see `t5rank.lists.sources.DocumentTexts`."""
 
     def __init__(self, dataset_id: str, store: Any):
         self._dataset_id, self._store = dataset_id, store
@@ -150,11 +148,22 @@ class StoredTexts:
             return Path(self._store.base_path, "msmarco_passage_00")
         return Path(self._store.path, "bin")
 
-    def __getitem__(self, doc_id: str) -> str:
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"dataset '{self._dataset_id}'"
+
+    def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
+        """The text of a document.
+
+        Raises:
+          KeyError: there is no such document.
+        """
+        del counts  # nothing is repaired
         try:
             return self._store.get(doc_id).default_text().strip()
         except KeyError:
-            raise KeyError(f"Document '{doc_id}' is not in '{self._dataset_id}'.") from None
+            raise KeyError(f"Document '{doc_id}' is not in {self.name}.") from None
 
 
 class ScoredDocuments:

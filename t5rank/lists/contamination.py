@@ -104,7 +104,7 @@ def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> fr
     texts = dataset.texts
     try:
         # Blank documents are alike, and say nothing of each other.
-        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids) - {""}
+        return frozenset(normalized(texts.text(doc_id)) for doc_id in doc_ids) - {""}
     except KeyError as error:
         raise ValueError(
             f"Set '{name}' has a relevant document without text: {error.args[0]} "

@@ -64,7 +64,6 @@ class KeywordSource:
         low, high = self.query_words
         if not 1 <= low <= high:
             raise ValueError(f"Option '--query_words' has {low} {high}; expected 1 <= MIN <= MAX.")
-        self._reading: Counter[str] = Counter()
         self.paths = {"collection": self.collection}
         if self.near and self.run is not None:
             self.paths["run"] = self.run.path
@@ -77,7 +76,7 @@ class KeywordSource:
     @property
     def counts(self) -> Counter[str]:
         """See `BlockSource`."""
-        return self._texts_and_repairs[1]
+        return self._texts.repaired
 
     def judgements(self, lists: Container[str]) -> None:
         """See `BlockSource`; labels say all."""
@@ -94,23 +93,21 @@ class KeywordSource:
     def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
         """See `BlockSource`."""
         for query_id in block:
-            before = self._reading.copy()
             ranked = self._list(query_id, counts)
-            counts.update(self._reading - before)
             if ranked is not None:
                 yield ranked
 
     def _list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
         rng = random.Random(f"{self.seed}:{query_id}")
         sought = query_id.rpartition("-")[0]
-        text = self._window(sought)
+        text = self._window(sought, counts)
         found = list(dict.fromkeys(_WORD.findall(text)))
         if len(found) <= self.query_words[1]:
             counts["queries_of_too_few_words_dropped"] += 1
             return None
         query = " ".join(rng.sample(found, rng.randint(*self.query_words)))
         doc_ids = tuple(dict.fromkeys([sought, *self._near(sought, rng), *self._random(rng)]))
-        texts = tuple(self._window(doc_id) for doc_id in doc_ids)
+        texts = tuple(self._window(doc_id, counts) for doc_id in doc_ids)
         labels = tuple(float(doc_id == sought) for doc_id in doc_ids)
         return RankedList(query_id, query, doc_ids, texts, labels)
 
@@ -124,25 +121,15 @@ class KeywordSource:
     def _random(self, rng: random.Random) -> list[str]:
         return rng.sample(self._doc_ids, min(self.anywhere, len(self._doc_ids)))
 
-    def _window(self, doc_id: str) -> str:
-        words = self._texts[doc_id].split()
+    def _window(self, doc_id: str, counts: Counter[str]) -> str:
+        words = self._texts.text(doc_id, counts).split()
         places = max(1, len(words) - self.words + 1)
         start = random.Random(f"{self.seed}:{doc_id}").randrange(places)
         return " ".join(words[start : start + self.words])
 
-    @property
-    def _texts(self) -> Collection:
-        return self._texts_and_repairs[0]
-
     @cached_property
-    def _texts_and_repairs(self) -> tuple[Collection, Counter[str]]:
-        """The texts, and what was repaired in their ids; those of texts go to `_reading`."""
-        counts: Counter[str] = Counter()
-        texts = Collection(self.collection, strict=self.strict, counts=counts)
-        repairs = counts.copy()
-        counts.clear()
-        self._reading = counts
-        return texts, repairs
+    def _texts(self) -> Collection:
+        return Collection(self.collection, strict=self.strict)
 
     @cached_property
     def _doc_ids(self) -> list[str]:
@@ -172,6 +159,5 @@ class KeywordSource:
         return self.only_ids is None or re.fullmatch(self.only_ids, doc_id) is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        cached = ("_texts_and_repairs", "_doc_ids", "_query_ids", "_groups", "_together")
-        kept = {name: value for name, value in self.__dict__.items() if name not in cached}
-        return kept | {"_reading": Counter()}
+        cached = ("_texts", "_doc_ids", "_query_ids", "_groups", "_together")
+        return {name: value for name, value in self.__dict__.items() if name not in cached}

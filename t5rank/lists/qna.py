@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from t5rank.data.msmarco import qna_reader, tfds_info
 from t5rank.data.ranked_list import RankedList
-from t5rank.lists.sources import ALL, Folds
+from t5rank.lists.sources import ALL, Folds, left_out
 
 
 class StreamBlock(NamedTuple):
@@ -68,11 +68,11 @@ class QnaSource:
         lists: list[RankedList] = []
         for ranked in self._stream(counts):
             if len(lists) == size:
-                yield StreamBlock(lists, _repairs(counts - before))
+                yield StreamBlock(lists, left_out(counts - before))
                 lists, before = [], counts.copy()
             lists.append(ranked)
         if lists:
-            yield StreamBlock(lists, _repairs(counts - before))
+            yield StreamBlock(lists, left_out(counts - before))
 
     def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
         """See `BlockSource`."""
@@ -84,9 +84,3 @@ class QnaSource:
             for ranked in qna_reader(file)(file, labelled=self.labelled, counts=counts):
                 if self.folds(ranked.query_id):
                     yield ranked
-
-
-def _repairs(counts: Counter[str]) -> Counter[str]:
-    """What was repaired in the file; how many lists there are is counted where they are written."""
-    own = ("lists", "documents", "lists_without_relevant", "empty_documents")
-    return Counter({name: n for name, n in counts.items() if name not in own})

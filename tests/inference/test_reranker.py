@@ -11,12 +11,12 @@ import pytest
 
 from t5rank import Reranker, checkpoints, cli, model_folder
 from t5rank.data import trec
-from t5rank.data.passages import read_passage_lists
 from t5rank.data.ranked_list import RankedList
 from t5rank.inference import reranker as reranker_module
 from t5rank.inference import reranking
 from t5rank.inference.batching import BatchShapes
 from t5rank.inference.scoring import ModelScorer
+from t5rank.lists.passages import read_passage_lists
 from t5rank.models import monot5, network, ranking, rankt5
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
