@@ -12,6 +12,7 @@ from etils import epath
 
 from t5rank.checkpoints import paths
 from t5rank.checkpoints.sources import LazyArray
+from t5rank.formats.writing import writing
 from t5rank.types import PyTree
 
 
@@ -36,6 +37,7 @@ def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray
 
     Raises:
       ValueError: it exists.
+      WriteError: the disk is full; nothing is left of the folder.
     """
     folder = directory / f"{paths.PREFIX}_{step}"
     if folder.exists():
@@ -48,10 +50,14 @@ def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
     )
-    with ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(
-            folder, args=ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
-        )
+    args = ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
+    try:
+        with writing(f"Checkpoint '{folder}'"), ocp.Checkpointer(handler) as checkpointer:
+            checkpointer.save(folder, args=args)
+    except BaseException:
+        for unfinished in directory.glob(f"{folder.name}.orbax-checkpoint-tmp*"):
+            unfinished.rmtree()
+        raise
     return folder
 
 

@@ -8,7 +8,7 @@ import tensorstore
 from etils import epath
 
 from t5rank.formats.json_files import read_object
-from t5rank.process.packages import check_installed
+from t5rank.process.remote import check_remote, is_remote
 
 PREFIX = "checkpoint"
 BEST = "best.json"
@@ -21,12 +21,12 @@ def path(location: str | os.PathLike[str]) -> epath.Path:
     """An absolute path, local or remote; `file://` is local.
 
     Raises:
-      MissingExtra: what reads `gs://` is not installed.
+      MissingExtra: the package that reads `gs://` or `s3://` is not installed.
+      ValueError: it is remote in another way.
     """
     name = os.fspath(location).removeprefix("file://")
-    if name.startswith("gs://"):
-        check_installed("gcs")
-    return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
+    check_remote(name)
+    return epath.Path(name if is_remote(name) else os.path.abspath(os.path.expanduser(name)))
 
 
 def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from t5rank.checkpoints.sources import LazyArray
+from t5rank.formats.writing import writing
 
 _DTYPES = {
     "F64": np.dtype("<f8"),
@@ -84,7 +85,7 @@ def write(file: epath.Path, arrays: Mapping[str, LazyArray]) -> None:
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with file.open("wb") as stream:
+    with writing(f"File '{file}'"), file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for array in arrays.values():
             stream.write(array.read().astype("<f4", copy=False).tobytes())

@@ -13,6 +13,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from t5rank.checkpoints.paths import PREFIX, path
+from t5rank.formats.writing import reason
 
 
 @dataclasses.dataclass
@@ -126,12 +127,6 @@ class Checkpointer:
             yield
         except Exception as error:
             raise OSError(
-                f"Checkpoint cannot be written to '{self._manager.directory}': {_reason(error)} "
+                f"Checkpoint cannot be written to '{self._manager.directory}': {reason(error)} "
                 "What was saved before stays; the same command goes on from there."
             ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what is said on pages; a full disk by its own name."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return "No space left." if "RESOURCE_EXHAUSTED" in lines[0] else lines[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder, new_folder
 from t5rank.process.packages import check_installed
 
 
@@ -109,7 +109,7 @@ def add_export(commands) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--output", required=True, type=new_folder, metavar="DIR", help="a new folder"
+        "--output", required=True, type=local_folder, metavar="DIR", help="a new folder"
     )
     parser.add_argument("--format", required=True, choices=("onnx",), help="what to write")
     parser.add_argument("--int8", action="store_true", help="multiply int8 instead of float32")

@@ -5,7 +5,7 @@ import shlex
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one
-from t5rank.cli.streams import new_folder
+from t5rank.cli.streams import local_folder
 
 
 def add_lists(commands) -> None:
@@ -33,7 +33,7 @@ def add_lists(commands) -> None:
         0): 't5rank evaluate --qrels OUTPUT --run OUTPUT/run.txt'.
         """,
     )
-    parser.add_argument("output", type=new_folder, metavar="OUTPUT", help="the folder to write")
+    parser.add_argument("output", type=local_folder, metavar="OUTPUT", help="the folder to write")
     _add_sources(parser)
     _add_sampling(parser)
     _add_keywords(parser)

@@ -3,6 +3,7 @@
 import argparse
 
 from t5rank.cli.options import add_command
+from t5rank.cli.streams import local_folder
 
 
 def add_report(commands) -> None:
@@ -18,7 +19,7 @@ def add_report(commands) -> None:
         arm is compared over fewer seeds.
         """,
     )
-    parser.add_argument("folder", metavar="DIR", help="the experiment folder")
+    parser.add_argument("folder", type=local_folder, metavar="DIR", help="the experiment folder")
     parser.add_argument(
         "--without_texts",
         action="store_true",

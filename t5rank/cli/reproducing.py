@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from t5rank.cli.options import add_command, check_at_least_one
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder
 
 
 def add_reproduce(commands) -> None:
@@ -30,9 +30,11 @@ def add_reproduce(commands) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="the experiment; 'list' names them all")
     parser.add_argument("--size", metavar="SIZE", help="of the model and the data [the first]")
-    parser.add_argument("--data", default="data", metavar="DIR", help="the files [%(default)s]")
     parser.add_argument(
-        "--output", type=new_folder, metavar="DIR", help="where to write [t5rank_NAME_SIZE]"
+        "--data", default="data", type=local_folder, metavar="DIR", help="the files [%(default)s]"
+    )
+    parser.add_argument(
+        "--output", type=local_folder, metavar="DIR", help="where to write [t5rank_NAME_SIZE]"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds [%(default)s]")
     parser.add_argument(

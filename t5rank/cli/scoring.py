@@ -13,7 +13,16 @@ from t5rank.cli.options import (
     load_model,
     say_irregular,
 )
-from t5rank.cli.streams import check_text, input_lines, is_stream, opened, say, whole_text
+from t5rank.cli.streams import (
+    check_text,
+    input_lines,
+    is_stream,
+    local_folder,
+    opened,
+    say,
+    whole_text,
+)
+from t5rank.process.remote import check_local
 
 if TYPE_CHECKING:
     from t5rank.data.ranked_list import RankedList
@@ -98,6 +107,8 @@ def _rerank(arguments: argparse.Namespace) -> int:
     check_text(arguments, "tag")
     if not trec.is_id(arguments.tag):
         raise ValueError(f"Option '--tag' has {arguments.tag!r}; expected one word.")
+    for name in ("queries", "collection", "run", "lists", "output"):
+        check_local(getattr(arguments, name) or "")
     counts: Counter[str] = Counter()
     lists, files, sizes = _candidates(arguments, counts)
     options: dict[str, Any] = {
@@ -170,7 +181,9 @@ def add_merge(commands) -> None:
         standard output.
         """,
     )
-    parser.add_argument("folder", metavar="DIR", help="INFER_OUTPUT_DIR of the inference")
+    parser.add_argument(
+        "folder", type=local_folder, metavar="DIR", help="INFER_OUTPUT_DIR of the inference"
+    )
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="the TREC run to write; - prints it"
     )

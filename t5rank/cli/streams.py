@@ -10,15 +10,24 @@ from typing import TextIO
 
 from t5rank.data.errors import DataError
 from t5rank.data.files import UTF8_BOM, is_broken, open_text_writer, repaired
+from t5rank.formats.writing import writing
+from t5rank.process.remote import is_remote
 
 STANDARD = "-"
 
 
 def new_folder(text: str) -> str:
-    """The value of an option that names a folder to write (argparse's `type`)."""
+    """The value of an option that names a folder to write, local or remote (argparse's `type`)."""
     if text == STANDARD:
         raise argparse.ArgumentTypeError("'-' is standard output; expected a folder")
     return text
+
+
+def local_folder(text: str) -> str:
+    """The value of an option that names a folder of this machine (argparse's `type`)."""
+    if is_remote(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is remote; expected a folder of this machine")
+    return new_folder(text)
 
 
 def is_stream(output: str) -> bool:
@@ -32,7 +41,7 @@ def is_stream(output: str) -> bool:
 def opened(output: str) -> Iterator[TextIO]:
     """An output for text: UTF-8, with "\\n" line ends; `-` is standard output."""
     if output != STANDARD:
-        with open_text_writer(output) as file:
+        with writing(f"File '{output}'"), open_text_writer(output) as file:
             yield file
         return
     if sys.stdout is None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from t5rank.cli.options import add_command
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder
 from t5rank.cli.terminal import import_tensorflow
 from t5rank.data.errors import GIN_OPTIONS
 from t5rank.process.leaving import INTERRUPTED
@@ -25,7 +25,7 @@ def add_quickstart(commands) -> None:
     parser.add_argument(
         "--output",
         default="t5rank_quickstart",
-        type=new_folder,
+        type=local_folder,
         help="folder to write [%(default)s]",
     )
     parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")

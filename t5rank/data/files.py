@@ -15,6 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from t5rank.data.errors import DataError
+from t5rank.process.remote import check_local
 
 PathLike = str | os.PathLike[str]
 
@@ -55,8 +56,9 @@ def open_binary(path: PathLike) -> io.BufferedReader:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: while reading, if gzip data are truncated or damaged.
+      ValueError: the path is remote; while reading, gzip data are truncated or damaged.
     """
+    check_local(path)
     try:
         raw: io.BufferedReader = io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
     except FileNotFoundError:
@@ -69,12 +71,13 @@ def open_binary(path: PathLike) -> io.BufferedReader:
 
 
 def check_regular(path: PathLike, why: str) -> None:
-    """Raises ValueError for a pipe or a terminal where a file is read more than once.
+    """Raises ValueError for a pipe, a terminal or a remote path where a file is read in any order.
 
     Args:
       path: the file; one that does not exist passes.
       why: what the file is read like, as it follows "because".
     """
+    check_local(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise ValueError(
             f"File '{path}' is a pipe or a terminal; expected a file on disk, because {why}. "
@@ -84,6 +87,7 @@ def check_regular(path: PathLike, why: str) -> None:
 
 def open_text_writer(path: PathLike) -> TextIO:
     r"""Opens a file for writing UTF-8 text with "\n" line ends; gzip if `path` ends in `.gz`."""
+    check_local(path)
     if os.fspath(path).endswith(".gz"):
         return gzip.open(path, "wt", encoding="utf-8", newline="\n")
     return open(path, "w", encoding="utf-8", newline="\n")

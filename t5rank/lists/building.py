@@ -19,6 +19,7 @@ import t5rank
 from t5rank.data.files import check_regular, checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
 from t5rank.formats.json_files import write_json
+from t5rank.formats.writing import writing
 from t5rank.lists.histograms import draw_histograms
 from t5rank.lists.shards import (
     Statistics,
@@ -46,6 +47,7 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
     Raises:
       ValueError: the folder has lists of other options or files, there are no lists, or a source
         file changed meanwhile.
+      WriteError: the disk is full.
     """
     folder = Path(writer.folder)
     for path in writer.paths.values():
@@ -64,7 +66,8 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
         return manifest
     _claim(writer, made_of)
     write_all(writer)
-    return _finish(writer, made_of)
+    with writing(f"Folder '{folder}'"):
+        return _finish(writer, made_of)
 
 
 def _fingerprints(writer: Writer) -> dict[str, str]:

@@ -18,6 +18,7 @@ from t5rank.data.folder import UNFINISHED, shard_name
 from t5rank.data.jsonl import json_line
 from t5rank.data.ranked_list import RankedList
 from t5rank.formats.json_files import write_json
+from t5rank.formats.writing import writing
 from t5rank.lists.contamination import Contamination, HeldOutSet
 from t5rank.lists.sources import BlockSource
 from t5rank.lists.trec_files import KINDS, TrecParts
@@ -90,7 +91,13 @@ class Writer:
         mine = uuid.uuid4().hex
         places = [unfinished, *trec_parts(self.folder, index).values()]
         parts = [path.with_name(f"{path.name}.{mine}") for path in places]
-        record = self._write(parts, block)
+        try:
+            with writing(f"File '{unfinished}'"):
+                record = self._write(parts, block)
+        except BaseException:
+            for part in parts:
+                part.unlink(missing_ok=True)
+            raise
         for part, path in reversed([*zip(parts, places, strict=True)]):
             os.replace(part, path)
         write_json(record_path(self.folder, index), record, uuid.uuid4().hex)
