@@ -22,7 +22,7 @@ from t5rank.data.files import PathLike, location, open_text_writer, repaired
 from t5rank.data.folder import lists_files
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.interleaving import lines_of
-from t5rank.data.line_index import LineIndex, is_plain
+from t5rank.data.line_index import LineIndex, can_be_indexed
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 
 _LIST_KEYS = {"query_id": str, "query": str, "documents": list}
@@ -78,12 +78,14 @@ def index_jsonl(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> IndexedLists | None:
-    """The lists of `read_jsonl`, of which one pass notes the places, to be read in any order.
+    """The lists of `read_jsonl` in any order; one pass over the files notes their places.
 
-    None where a file is compressed, as those are that `t5rank lists` writes.
+    Returns:
+      The lists, or None where a file can only be read from its start: it is compressed, and not as
+      `t5rank lists` compresses (`t5rank.data.gzip_lines`).
     """
     files = jsonl_files(path)
-    if not all(map(is_plain, files)):
+    if not all(map(can_be_indexed, files)):
         return None
     lines = LineIndex(*files)
     return IndexedLists(

@@ -22,7 +22,8 @@ from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.line_index import LineIndex, is_plain
+from t5rank.data.line_index import LineIndex
+from t5rank.data.plain_file import is_plain
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 from t5rank.process.packages import require
 

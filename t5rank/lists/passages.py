@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from t5rank.data.collection import Collection, shared_collection
 from t5rank.data.files import PathLike
 from t5rank.data.indexed import IndexedLists
-from t5rank.data.line_index import is_plain
+from t5rank.data.plain_file import is_plain
 from t5rank.data.ranked_list import RankedList, filter_lists
 from t5rank.data.trec import Qrels, iterate_run, read_run
 from t5rank.lists.query_list import ListMaker, QueryDocuments, Sampling

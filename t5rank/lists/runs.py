@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from t5rank.data.files import UTF8_BOM, check_regular, decode_line, location, open_binary
-from t5rank.data.line_index import Offsets, PlainFile, lines_with_progress
+from t5rank.data.line_index import Offsets, lines_with_progress
+from t5rank.data.plain_file import PlainFile
 from t5rank.data.trec import RUN_COLUMNS, Run, parse_run
 
 _RANKS = re.compile(r"(.+):(\d+)-(\d+)")

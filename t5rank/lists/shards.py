@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t5rank.data.folder import UNFINISHED, shard_name
+from t5rank.data.gzip_lines import gzip_member
 from t5rank.data.jsonl import json_line
 from t5rank.data.ranked_list import RankedList
 from t5rank.formats.json_files import write_json
@@ -122,15 +122,15 @@ class Writer:
         trec = TrecParts(
             dict(zip(KINDS, parts, strict=True)), self.source.ranked, statistics.counts
         )
-        with path.open("wb") as raw, contextlib.closing(trec):
-            # No name and no time: the same lists are the same bytes.
-            with gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
-                for ranked in self._lists(block, statistics):
-                    statistics.add(ranked)
-                    trec.add(ranked)
-                    file.write(json_line(ranked).encode("utf-8"))
-            raw.flush()
-            os.fsync(raw.fileno())
+        with path.open("wb") as file, contextlib.closing(trec):
+            for ranked in self._lists(block, statistics):
+                statistics.add(ranked)
+                trec.add(ranked)
+                file.write(gzip_member(json_line(ranked).encode("utf-8"), COMPRESSION))
+            if not statistics.counts["lists"]:
+                file.write(gzip_member(b"", COMPRESSION))
+            file.flush()
+            os.fsync(file.fileno())
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": path.stat().st_size, "sha256": checksum} | statistics.as_json()

@@ -22,7 +22,7 @@ def test_nothing_is_left_of_a_folder_where_the_disk_is_full(tmp_path, error, exi
     if exists:
         target.mkdir()
     with (
-        pytest.raises(WriteError, match="Folder '.*/model' cannot be written: No space left on"),
+        pytest.raises(WriteError, match=r"Folder '.*/model' cannot be written: No space left on"),
         whole_folder(target) as folder,
     ):
         folder.mkdir(exist_ok=True)
@@ -57,5 +57,5 @@ def test_the_file_that_was_written_is_named(tmp_path, monkeypatch):
 
 
 def test_another_error_stays_as_it_is():
-    with pytest.raises(ValueError, match="^another$"), writing("File 'x'"):
+    with pytest.raises(ValueError, match=r"^another$"), writing("File 'x'"):
         raise ValueError("another")

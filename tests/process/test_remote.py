@@ -12,7 +12,7 @@ def without_s3fs(monkeypatch):
 
 
 def test_a_path_of_s3_names_the_package_that_is_missing(without_s3fs):
-    with pytest.raises(MissingExtra, match="Package 's3fs' is not installed.* pip install s3fs"):
+    with pytest.raises(MissingExtra, match=r"Package 's3fs' is not installed.* pip install s3fs"):
         paths.path("s3://bucket/model")
 
 
