@@ -6,8 +6,8 @@ uncompressed run. The order follows from seqio's seed alone, so that both traine
 resumed run see the same one. One of several hosts reads only its part.
 
 Other data can only be read from their start (gzip of another make, the columnar file of QnA), and
-seqio shuffles them in a buffer of SHUFFLE_BUFFER lists. Before that, the files of a folder come in a
-new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files, then
+seqio shuffles them in a buffer of SHUFFLE_BUFFER lists. Before that, the files of a folder come in
+a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files, then
 in the buffer. A mixture draws from its tasks, each shuffled by itself.
 """
 
@@ -192,6 +192,6 @@ class ListTask(seqio.Task):
             return f"the {len(lists):,} lists of '{split}' are shuffled whole, anew every epoch"
         return (
             f"the lists of '{split}' are shuffled in a window of {self.shuffle_buffer_size:,} "
-            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed JSON lines, and "
-            "what 't5rank lists' writes, are shuffled whole"
+            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed JSON lines and "
+            "folders of 't5rank lists' are shuffled whole"
         )

@@ -17,7 +17,7 @@ from t5rank.types import PyTree
 
 
 class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
-    """Writes one array after the other, each read when its turn comes."""
+    """Writes one array after the other, and reads each just before."""
 
     def __init__(self) -> None:
         super().__init__(deepcopy_host_arrays=False)
@@ -33,7 +33,7 @@ class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
 
 
 def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray]) -> epath.Path:
-    """Writes `checkpoint_N` with parameters alone, in float32; returns that folder.
+    """Writes `checkpoint_N` with the parameters only, in float32; returns that folder.
 
     Raises:
       ValueError: it exists.

@@ -79,7 +79,7 @@ class _PlainIndex:
 
 
 def lines_with_progress(path: PathLike) -> Iterator[bytes]:
-    """The lines of a plain file, blank ones included; shows how far it is."""
+    """The lines of a plain file, with blank ones; shows its progress."""
     with (
         open_binary(path) as file,
         tqdm(
@@ -102,26 +102,24 @@ def lines_with_progress(path: PathLike) -> Iterator[bytes]:
 
 
 class Offsets:
-    """Integers that are added one by one, eight bytes each."""
+    """Integers that are added one by one; each takes eight bytes."""
 
     def __init__(self) -> None:
         self._blocks: list[np.ndarray] = []
         self._last: list[int] = []
 
     def add(self, value: int) -> None:
-        """Adds one."""
         self._last.append(value)
         if len(self._last) == _BLOCK_LINES:
             self._blocks.append(np.array(self._last, np.int64))
             self._last = []
 
     def array(self) -> np.ndarray:
-        """All of them."""
         return np.concatenate([*self._blocks, np.array(self._last, np.int64)])
 
 
 def _places(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Where each line starts, and the end; how many lines came before each blank one."""
+    """Where each line starts, then the end; and how many lines come before each blank line."""
     starts, blank = Offsets(), Offsets()
     start = lines = 0
     for line in lines_with_progress(path):

@@ -10,7 +10,7 @@ from t5rank.data.files import UTF8_BOM, PathLike, open_binary
 
 
 def is_plain(path: PathLike) -> bool:
-    """Whether a file can be read from any place: it is a file on disk, and not compressed."""
+    """Whether a file is on disk and is not compressed."""
     if not os.path.isfile(path):
         return False
     with open_binary(path) as file:
@@ -18,7 +18,7 @@ def is_plain(path: PathLike) -> bool:
 
 
 class PlainFile:
-    """A file that is read from any place, by several threads at once."""
+    """An open file; several threads may read it at once."""
 
     def __init__(self, path: PathLike):
         self.path = path
@@ -26,6 +26,6 @@ class PlainFile:
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, less a byte order mark at the start of the file."""
+        """The bytes from `start` to `end`, without a byte order mark at the start of the file."""
         data = os.pread(self._descriptor, end - start, start)
         return data.removeprefix(UTF8_BOM) if start == 0 else data

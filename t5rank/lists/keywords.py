@@ -1,4 +1,4 @@
-"""Lists whose queries are made up: a query is a few words of the passage sought.
+"""Lists with made-up queries: a query is a few words of the document that it looks for.
 
 A model without pretrained weights learns from them to match words (`t5rank.reproduce.tiny`).
 """
@@ -25,21 +25,22 @@ _WORD = re.compile(r"\b[A-Za-z]{3,12}\b")
 
 @dataclass
 class KeywordSource:
-    """Lists out of a collection alone, and a run that says which documents are near each other.
+    """Makes lists from a collection, and from a run that tells which documents are near each other.
 
-    A document is cut to a window of `words` words, the same one in every list, so that a small
-    model sees short texts first. A list is the document that its query was made of, `near` others
-    of a query of the run that has it among its candidates (about the same subject), and others
-    from `anywhere`. Documents of too few words get no query, and are counted.
+    A document is cut to a window of `words` words, so that a small model sees short texts first.
+    The window is the same in every list. A list holds the document that its query was made of,
+    `near` other documents about the same subject, and documents from `anywhere`. Documents are
+    about the same subject if they are candidates of one query of the run. A document of too few
+    words gets no query, and is counted.
 
     Attributes:
       collection: an uncompressed TSV file of `doc_id TAB text`.
-      run: what `near` documents come from; its doc ids are in memory.
-      words: the words of a document.
+      run: where `near` documents come from; its doc ids are in memory.
+      words: how many words of a document a list shows.
       query_words: the fewest and the most words of a query.
-      queries: queries for each document.
-      near, anywhere: how many others.
-      seed: of all that is random.
+      queries: how many queries a document gets.
+      near, anywhere: how many other documents of each kind a list gets.
+      seed: the seed of everything that is random.
       only_ids: a regular expression that the ids of documents must match as a whole.
       folds: which queries.
       strict: see `Collection`.
@@ -69,29 +70,25 @@ class KeywordSource:
             self.paths["run"] = self.run.path
 
     def settings(self) -> dict[str, Any]:
-        """See `BlockSource`."""
         names = ("words", "query_words", "queries", "near", "anywhere", "seed", "only_ids", "folds")
         return {"lists": "keywords"} | {name: getattr(self, name) for name in (*names, "strict")}
 
     @property
     def counts(self) -> Counter[str]:
-        """See `BlockSource`."""
         return self._texts.repaired
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `BlockSource`; labels say all."""
+        return None
 
     def total(self) -> int:
-        """See `BlockSource`; documents of too few words are not known before."""
+        """See `BlockSource`; it also counts queries of too few words, which get no list."""
         return len(self._query_ids)
 
     def blocks(self, size: int) -> Iterator[list[str]]:
-        """See `BlockSource`; a block is the ids of its queries."""
         for start in range(0, len(self._query_ids), size):
             yield self._query_ids[start : start + size]
 
     def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
-        """See `BlockSource`."""
         for query_id in block:
             ranked = self._list(query_id, counts)
             if ranked is not None:

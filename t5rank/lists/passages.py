@@ -225,7 +225,6 @@ class PassageSource:
             self.paths["teacher"] = self.teacher.path
 
     def settings(self) -> dict[str, Any]:
-        """See `BlockSource`."""
         sampling = self.sampling
         return {
             "lists": "evaluation" if sampling is None else "training",
@@ -239,12 +238,10 @@ class PassageSource:
         }
 
     def total(self) -> int:
-        """See `BlockSource`."""
         return len(self._planned[0])
 
     @property
     def counts(self) -> Counter[str]:
-        """See `BlockSource`."""
         return self._planned[1] + self.dataset.repaired
 
     def judgements(self, lists: Container[str]) -> Qrels | None:
@@ -264,13 +261,11 @@ class PassageSource:
         }
 
     def blocks(self, size: int) -> Iterator[list[PlannedQuery]]:
-        """See `BlockSource`."""
         query_ids, _ = self._planned
         for start in range(0, len(query_ids), size):
             yield [self._plan(query_id) for query_id in query_ids[start : start + size]]
 
     def lists(self, block: list[PlannedQuery], counts: Counter[str]) -> Iterator[RankedList]:
-        """See `BlockSource`."""
         teacher = None if self.teacher is None else self.teacher.path
         maker = ListMaker(self.dataset.texts, self._strict, marks_judged=True, teacher=teacher)
         for planned in block:

@@ -1,4 +1,4 @@
-"""Lists of MS MARCO QnA, or of any stream: a block holds its lists."""
+"""Lists of MS MARCO QnA. They come from a stream, so that a block holds its lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from t5rank.lists.sources import ALL, Folds, left_out
 
 
 class StreamBlock(NamedTuple):
-    """Lists, and what was repaired or left out when they were read."""
+    """Some lists, and counts of what was repaired or left out when they were read."""
 
     lists: list[RankedList]
     counts: Counter[str]
@@ -24,11 +24,11 @@ class StreamBlock(NamedTuple):
 
 @dataclass
 class QnaSource:
-    """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
+    """The lists of MS MARCO's files, one file after the other, with one block in memory.
 
     Attributes:
-      files: see `qna_reader`. The dataset_info.json of what TFDS prepared, with its shards' sizes,
-        stands for it.
+      files: see `qna_reader`. A dataset that TFDS prepared is fingerprinted by its
+        dataset_info.json, which holds the sizes of its shards.
       folds: which queries.
       labelled: whether every passage must have `is_selected`.
     """
@@ -46,7 +46,6 @@ class QnaSource:
         self.paths = dict(zip(names, (tfds_info(file) or file for file in self.files), strict=True))
 
     def settings(self) -> dict[str, Any]:
-        """See `BlockSource`."""
         splits = [file.rpartition(":")[2] for file in self.files if tfds_info(file)]
         return {
             "lists": "qna",
@@ -56,13 +55,12 @@ class QnaSource:
         }
 
     def total(self) -> None:
-        """See `BlockSource`; a stream's length is not known."""
+        return None
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `BlockSource`; labels say all."""
+        return None
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
-        """See `BlockSource`."""
         counts: Counter[str] = Counter()
         before: Counter[str] = Counter()
         lists: list[RankedList] = []
@@ -75,7 +73,6 @@ class QnaSource:
             yield StreamBlock(lists, left_out(counts - before))
 
     def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
-        """See `BlockSource`."""
         counts.update(block.counts)
         yield from block.lists
 
