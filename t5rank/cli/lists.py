@@ -93,7 +93,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--folds",
         type=int,
         metavar="N",
-        help="split the queries into N parts by crc32 of their ids",
+        help="split the queries into N parts by crc32 of the ids",
     )
     group.add_argument(
         "--fold",
@@ -110,7 +110,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--unlabelled",
         action="store_true",
-        help="accept passages of QnA without labels, as label 0",
+        help="accept QnA's passages without labels, as label 0",
     )
     add_lenient(parser, labelled="--unlabelled")
 

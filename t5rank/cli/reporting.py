@@ -12,8 +12,8 @@ def add_report(commands) -> None:
         "report",
         "write the report of an experiment",
         """
-        It reads an experiment folder, which `t5rank reproduce` writes, and writes DIR/report: a page
-        (index.html, which needs no other file and no network), and the same text as Markdown
+        It reads an experiment folder, which `t5rank reproduce` writes, and writes DIR/report: a
+        page (index.html, which needs no other file and no network), and the same text as Markdown
         (report.md and pictures). If a seed or a run is missing, the report says so at its head, and
         does not compare the arms that lack it.
         """,

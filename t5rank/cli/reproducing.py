@@ -55,7 +55,7 @@ def add_reproduce(commands) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="only check the files of the data folder, and print what they are and where to get them",
+        help="only check the files of the data folder, and print where to get each",
     )
     parser.set_defaults(command=_reproduce)
 

@@ -48,9 +48,9 @@ def add_train(commands) -> None:
         t5rank train --gin_file=t5rank/configs/recipes/msmarco_passage_softmax.gin \\
             --gin.MODEL_DIR=models/softmax --gin.DATA_DIR=data --gin.VOCABULARY_FILE=spiece.model
 
-        If it is run again with the same MODEL_DIR, it resumes from the latest checkpoint. If data or
-        settings have changed, it asks for RESUME_WITH_CHANGES=True. On SIGTERM or Ctrl-C it saves,
-        ends and returns 143; a second Ctrl-C ends it at once. Recipes are in
+        If it is run again with the same MODEL_DIR, it resumes from the latest checkpoint. If data
+        or settings have changed, it asks for RESUME_WITH_CHANGES=True. On SIGTERM or Ctrl-C it
+        saves, ends and returns 143; a second Ctrl-C ends it at once. Recipes are in
         t5rank/configs/recipes/*.gin, which is gin/recipes in the source. The macros that a recipe
         can set are listed in t5rank/configs/runs/finetune.gin.
         """,
