@@ -50,7 +50,7 @@ def add_lists(commands) -> None:
     work.add_argument("--workers", type=int, default=1, metavar="N", help="processes [%(default)s]")
     work.add_argument("--beam", action="store_true", help="run on Apache Beam")
     work.add_argument(
-        "--beam_options", default="", metavar="TEXT", help="options of Beam: '--runner=...'"
+        "--beam_options", default="", metavar="TEXT", help="options of Beam, such as '--runner=...'"
     )
     parser.set_defaults(command=_lists)
 
@@ -129,8 +129,8 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.9,
         metavar="T",
-        help="leave out negatives whose word 3-grams have at least this Jaccard similarity to those "
-        "of a relevant document; 0 leaves out none [%(default)s]",
+        help="leave out negatives whose word 3-grams have at least this Jaccard similarity to "
+        "those of a relevant document; 0 leaves out none [%(default)s]",
     )
     group.add_argument("--teacher", metavar="RUN", help="a run with a score for each document")
     group.add_argument(
@@ -153,10 +153,14 @@ def _add_keywords(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="documents of one list of the run [%(default)s]",
+        help="other candidates of a query that has it [%(default)s]",
     )
     group.add_argument(
-        "--random", type=int, default=8, metavar="N", help="documents from anywhere [%(default)s]"
+        "--random",
+        type=int,
+        default=8,
+        metavar="N",
+        help="documents from anywhere else [%(default)s]",
     )
 
 
@@ -170,7 +174,9 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
         help="report what the lists share with these sets; may be repeated",
     )
     group.add_argument(
-        "--exclude_contaminated", action="store_true", help="leave out lists that share something"
+        "--exclude_contaminated",
+        action="store_true",
+        help="leave out lists that share something with them",
     )
 
 
