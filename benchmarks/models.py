@@ -11,7 +11,7 @@ from t5rank import model_folder
 from t5rank.checkpoints import orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 from t5rank.model_folder.convert import convert
 from t5rank.models import network, rankt5
 from t5rank.models.ranking import RankingModel

@@ -1,14 +1,14 @@
 """Where a task's lists come from: a seqio source that shuffles lists whole where it can.
 
-Lists that can be read by number (`t5rank.data.indexed`: uncompressed JSON lines, in a file or a
-folder, and the queries of an uncompressed run) come in a new order every epoch, each list once. The
-order follows from seqio's seed alone, so that both trainers, all hosts and a resumed run see the
-same one; of several hosts each reads its part only.
+Lists that can be read by number (`t5rank.data.indexed`) come in a new order every epoch, each list
+once. These are folders of `t5rank lists`, uncompressed JSON lines, and the queries of an
+uncompressed run. The order follows from seqio's seed alone, so that both trainers, all hosts and a
+resumed run see the same one. One of several hosts reads only its part.
 
-What can only be read from its start (gzip, the columnar file of QnA) is shuffled by seqio in a
-buffer of SHUFFLE_BUFFER lists. Before that, the shards of a folder that `t5rank lists` wrote come
-in a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files,
-then in the buffer. A mixture draws from its tasks, each shuffled by itself.
+Other data can only be read from their start (gzip of another make, the columnar file of QnA), and
+seqio shuffles them in a buffer of SHUFFLE_BUFFER lists. Before that, the files of a folder come in
+a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files, then
+in the buffer. A mixture draws from its tasks, each shuffled by itself.
 """
 
 import functools
@@ -26,8 +26,8 @@ import tensorflow as tf
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.jsonl import index_jsonl, read_jsonl
 from t5rank.data.msmarco import index_qna_rows, read_qna_rows
-from t5rank.data.passages import index_passage_lists, read_passage_lists
 from t5rank.data.ranked_list import RankedList
+from t5rank.lists.passages import index_passage_lists, read_passage_lists
 from t5rank.tasks.errors import ReadErrors, collector
 
 ReadLists = Callable[[], Iterable[RankedList]]
@@ -192,6 +192,6 @@ class ListTask(seqio.Task):
             return f"the {len(lists):,} lists of '{split}' are shuffled whole, anew every epoch"
         return (
             f"the lists of '{split}' are shuffled in a window of {self.shuffle_buffer_size:,} "
-            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed JSON lines are "
-            "shuffled whole"
+            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed JSON lines and "
+            "folders of 't5rank lists' are shuffled whole"
         )

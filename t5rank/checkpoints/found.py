@@ -1,4 +1,4 @@
-"""What a path holds where something else was expected, and what to do about it."""
+"""Says what is at a path where something else was expected, and what to do about it."""
 
 import os
 import re
@@ -15,10 +15,10 @@ _HEADS = "monot5, rankt5 or encoder, as it was trained"
 
 
 def describe(folder: epath.Path) -> str:
-    """What is at a path, as the rest of a sentence about it.
+    """What is at a path, as the words after its name in a sentence.
 
     Raises:
-      ValueError: it has a `config.json` that is damaged.
+      ValueError: its `config.json` is damaged.
     """
     if folder.is_file():
         return "is a file"
@@ -45,7 +45,7 @@ def _kind(folder: epath.Path) -> str:
 
 
 def next_step(folder: epath.Path) -> str:
-    """How to get a model folder of t5rank from what is at a path; a sentence, or nothing."""
+    """A sentence on how to make a model folder of t5rank from what is at a path; may be empty."""
     if paths.step_of(folder) is not None and (folder.parent / CONFIG).is_file():
         return f" Give '{folder.parent}', with --step {paths.step_of(folder)}."
     vocabulary = ", and --vocabulary T5's spiece.model"
@@ -61,7 +61,7 @@ def _conversion(folder: object) -> str:
 
 
 def download(folder: epath.Path) -> str:
-    """How to get a model of Hugging Face's hub, where a path looks like the name of one."""
+    """Says how to get a model of Hugging Face's hub, if a path looks like the name of one."""
     name = os.path.relpath(folder) if "://" not in os.fspath(folder) else ""
     if folder.exists() or folder.parent.exists() or not _HUB_NAME.fullmatch(name):
         return ""

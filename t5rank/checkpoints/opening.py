@@ -10,7 +10,7 @@ from t5rank.checkpoints.sources import Source
 from t5rank.formats.json_files import read_object, read_object_if_any
 from t5rank.models.network import T5Config
 
-VOCABULARY = "vocabulary.model"  # of a model folder, see t5rank.model_folder
+VOCABULARY = "vocabulary.model"  # in a model folder, see t5rank.model_folder
 _FORMATS = (
     "a checkpoint_N folder of t5rank or T5X, a folder of them, T5X's msgpack file, "
     "or a Hugging Face folder with config.json"
@@ -18,12 +18,14 @@ _FORMATS = (
 
 
 def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -> Source:
-    """Opens a checkpoint; its format is detected, and no parameter is read yet.
+    """Opens a checkpoint and detects its format; reads no parameter yet.
 
     Args:
-      location: a local or remote path to a `checkpoint_N` folder of T5X's orbax layout (ours is) or
-        legacy layout, to a folder of them, to T5X's msgpack file, or to a Hugging Face folder.
-      step: which of a folder's checkpoints; the best by validation by default, or else the latest.
+      location: a local or remote path. It leads to a `checkpoint_N` folder of T5X's orbax layout
+        (which is also ours) or legacy layout, to a folder of such folders, to T5X's msgpack file,
+        or to a Hugging Face folder.
+      step: which checkpoint of a folder; by default the best by validation, or the latest where
+        none is known to be the best.
 
     Raises:
       ValueError: there is no checkpoint, or it is damaged.
@@ -52,7 +54,7 @@ def architecture_of(location: str | os.PathLike[str], step: int | None = None) -
 
 
 def _with_vocabulary(source: Source) -> Source:
-    """A checkpoint of a model folder has its vocabulary beside it."""
+    """Adds the vocabulary that lies beside a checkpoint of a model folder."""
     folder = paths.path(source.path).parent
     if source.vocabulary is not None or not (folder / VOCABULARY).is_file():
         return source
@@ -85,5 +87,5 @@ def _open(folder: epath.Path, step: int | None) -> Source:
 
 
 def _is_hugging_face(config: epath.Path) -> bool:
-    """Whether there is a `config.json`, and none of t5rank."""
+    """Whether there is a `config.json` that t5rank has not written."""
     return config.is_file() and "network" not in read_object(config)

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options and steps that several commands share."""
 
 import argparse
 import dataclasses
@@ -22,13 +22,13 @@ class CommandParser(argparse.ArgumentParser):
     """The parser of a sub-command.
 
     Attributes:
-      add_late: adds options that take long to know, only once the command is used.
+      add_late: adds options that take long to find out; it is called only if the command is used.
     """
 
     add_late: Callable[[argparse.ArgumentParser], None] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Reads arguments, after `add_late` has added its options."""
+        """Adds the options of `add_late`, and then reads the arguments."""
         add, self.add_late = self.add_late, None
         if add is not None:
             add(self)
@@ -46,11 +46,10 @@ def add_command(commands, name: str, summary: str, text: str) -> CommandParser:
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Adds the options that choose a model."""
     parser.add_argument("--model", required=required, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--batch_tokens", type=int, metavar="N", help="tokens scored at once [by the device]"
+        "--batch_tokens", type=int, metavar="N", help="tokens scored at once [for the device]"
     )
 
 
@@ -58,8 +57,8 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
     """Adds the option that repairs malformed data.
 
     Args:
-      parser: the command's.
-      data_options: other options of the readers, as `t5rank.data.errors.DataError.said` takes them.
+      parser: the parser of the command.
+      data_options: options for other arguments of the readers, as `DataError.said` takes them.
     """
     parser.add_argument(
         "--lenient",
@@ -71,7 +70,7 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
 
 
 def say_irregular(counts: Counter[str]) -> None:
-    """Logs what was repaired, or is blank, in the data."""
+    """Logs how much of the data was repaired, and how many documents are blank."""
     from t5rank.data.ranked_list import irregular
 
     found = irregular(counts)
@@ -85,12 +84,12 @@ def load_model(
     counts: Counter[str] | None = None,
     opened: "ModelFolder | None" = None,
 ) -> "Reranker":
-    """The model that the options choose; with --lenient it cuts queries, and adds to `counts`.
+    """Loads the model that the options choose. With --lenient it cuts queries and counts them.
 
     Args:
-      arguments: the command's.
-      counts: of what is irregular.
-      opened: the model's folder, where the command has opened it.
+      arguments: the arguments of the command.
+      counts: gets the queries that are cut.
+      opened: the folder of the model, if the command has opened it.
     """
     check_at_least_one(arguments, "batch_tokens")
     with resting_collector():

@@ -10,19 +10,19 @@ import numpy as np
 
 from t5rank.data.files import PathLike, read_lines
 
-SIDE_BY_SIDE = 16  # open files, each with a window of gzip's in memory
+SIDE_BY_SIDE = 16  # files that are open at once; each has gzip's window in memory
 
 
 def lines_of(
     files: Sequence[PathLike], shuffle: int | None = None
 ) -> Iterator[tuple[PathLike, int, bytes]]:
-    """Yields (file, line number, line), without blank lines.
+    """Yields (file, line number, line) of each line that is not blank.
 
     Args:
       files: plain or gzip files.
-      shuffle: a seed: the files come in a random order, `SIDE_BY_SIDE` of them a line in turn, so
-        that neighbours are from far apart. Within a file lines keep their order. None gives all
-        lines in order.
+      shuffle: a seed for a random order of the files. `SIDE_BY_SIDE` files are open at once and
+        give a line in turn, so that neighbours come from different files. The lines of a file keep
+        their order. None gives all lines in order.
     """
     if shuffle is None:
         for file in files:

@@ -1,45 +1,31 @@
-"""The lines of plain files by their number, without their text in memory."""
+"""The lines of files by their number, without their text in memory."""
 
 from __future__ import annotations
 
-import io
 import os
-import weakref
 from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
 
 from t5rank.data.files import UTF8_BOM, PathLike, location, open_binary
+from t5rank.data.gzip_lines import GzipLineIndex, is_line_by_line
+from t5rank.data.plain_file import PlainFile, is_plain
 
 _BLOCK_LINES = 1 << 16
 _PROGRESS_LINES = 1 << 12
 
 
-def is_plain(path: PathLike) -> bool:
-    """Whether a file can be read from any place: it is a file on disk, and not compressed."""
-    if not os.path.isfile(path):
-        return False
-    with open_binary(path) as file:
-        return isinstance(file.raw, io.FileIO)
-
-
-class PlainFile:
-    """A file that is read from any place, by several threads at once."""
-
-    def __init__(self, path: PathLike):
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._descriptor)
-
-    def read(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end`, less a byte order mark at the start of the file."""
-        data = os.pread(self._descriptor, end - start, start)
-        return data.removeprefix(UTF8_BOM) if start == 0 else data
+def can_be_indexed(path: PathLike) -> bool:
+    """Whether `LineIndex` takes a file: it is plain, or compressed line by line."""
+    return is_plain(path) or is_line_by_line(path)
 
 
 class LineIndex:
-    r"""The lines of plain files that are not blank, by number from 0; eight bytes a line.
+    r"""The lines of files by number from 0, without blank lines; eight bytes a line are in memory.
+
+    Args:
+      paths: plain files, or gzip files of `t5rank.data.gzip_lines`, as `t5rank lists` writes them.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +37,9 @@ class LineIndex:
     """
 
     def __init__(self, *paths: PathLike):
-        self._files = [_FileIndex(path) for path in paths]
+        self._files = [
+            GzipLineIndex(path) if is_line_by_line(path) else _PlainIndex(path) for path in paths
+        ]
         self._ends = np.cumsum([len(file) for file in self._files])
 
     def __len__(self) -> int:
@@ -66,13 +54,13 @@ class LineIndex:
         file, line = self._place(number)
         return file.location(line)
 
-    def _place(self, number: int) -> tuple[_FileIndex, int]:
+    def _place(self, number: int) -> tuple[_PlainIndex | GzipLineIndex, int]:
         at = int(np.searchsorted(self._ends, number, side="right"))
         file = self._files[at]
         return file, number - int(self._ends[at]) + len(file)
 
 
-class _FileIndex:
+class _PlainIndex:
     def __init__(self, path: PathLike):
         self._file = PlainFile(path)
         self.starts, self._blank = _places(path)
@@ -82,7 +70,7 @@ class _FileIndex:
 
     def line(self, number: int) -> bytes:
         start, end = (int(place) for place in self.starts[number : number + 2])
-        # Blank lines that follow are in between.
+        # Blank lines that follow the line are read with it.
         return self._file.read(start, end).partition(b"\n")[0].removesuffix(b"\r")
 
     def location(self, number: int) -> str:
@@ -91,7 +79,7 @@ class _FileIndex:
 
 
 def lines_with_progress(path: PathLike) -> Iterator[bytes]:
-    """The lines of a plain file, blank ones included; shows how far it is."""
+    """The lines of a plain file, with blank ones; shows its progress."""
     with (
         open_binary(path) as file,
         tqdm(
@@ -114,26 +102,24 @@ def lines_with_progress(path: PathLike) -> Iterator[bytes]:
 
 
 class Offsets:
-    """Integers that are added one by one, eight bytes each."""
+    """Integers that are added one by one; each takes eight bytes."""
 
     def __init__(self) -> None:
         self._blocks: list[np.ndarray] = []
         self._last: list[int] = []
 
     def add(self, value: int) -> None:
-        """Adds one."""
         self._last.append(value)
         if len(self._last) == _BLOCK_LINES:
             self._blocks.append(np.array(self._last, np.int64))
             self._last = []
 
     def array(self) -> np.ndarray:
-        """All of them."""
         return np.concatenate([*self._blocks, np.array(self._last, np.int64)])
 
 
 def _places(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Where each line starts, and the end; how many lines came before each blank one."""
+    """Where each line starts, then the end; and how many lines come before each blank line."""
     starts, blank = Offsets(), Offsets()
     start = lines = 0
     for line in lines_with_progress(path):

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from t5rank.formats.writing import WriteError
+
 
 def write_text(file: Path, text: str, ending: str = "partial") -> None:
     """Writes a whole file, or nothing if writing is interrupted.
@@ -14,7 +16,7 @@ def write_text(file: Path, text: str, ending: str = "partial") -> None:
         at the same time need different endings.
 
     Raises:
-      OSError: the file cannot be written. The message names it.
+      WriteError: it cannot be written; names the file.
     """
     partial = file.with_name(f"{file.name}.{ending}")
     try:
@@ -24,7 +26,7 @@ def write_text(file: Path, text: str, ending: str = "partial") -> None:
             _write_to_disk(partial, text)
         partial.replace(file)
     except OSError as error:
-        raise OSError(f"File '{file}' cannot be written: {error.strerror or error}.") from error
+        raise WriteError(f"File '{file}' cannot be written: {error.strerror or error}.") from error
 
 
 def _write_to_disk(file: Path, text: str) -> None:

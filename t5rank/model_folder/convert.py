@@ -23,6 +23,7 @@ from t5rank.checkpoints import (
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.restoring import match
 from t5rank.checkpoints.vocabularies import check_vocabulary
+from t5rank.checkpoints.whole_folder import whole_folder
 from t5rank.model_folder import huggingface_files
 from t5rank.model_folder.published import published_names
 from t5rank.models import kinds, network
@@ -80,6 +81,7 @@ def convert(
     Raises:
       ValueError: the source is damaged, no T5 or not what `settings` say, or something is in the
         destination.
+      WriteError: the disk is full; nothing is left in the destination.
     """
     if to not in TARGETS:
         raise ValueError(f"Argument 'to' has '{to}'; expected one of {TARGETS}.")
@@ -103,14 +105,15 @@ def convert(
         orbax_writing.write_orbax(target, opened.step, arrays)
         return report
     made = None if kind is None else _model_and_encoder(opened, module, kind, settings)
-    if to == "huggingface":
-        huggingface.write_weights(target, config, arrays, kind.new_parameters if kind else {})
-        if made is not None:
-            run = load_run(path(opened.path).parent) if opened.settings else None
-            _write_beside(target, *made, run)
-    elif made is not None:
-        model_folder.save_config(target, *made)
-        orbax_writing.write_orbax(target, opened.step, arrays)
+    with whole_folder(target) as folder:
+        if to == "huggingface":
+            huggingface.write_weights(folder, config, arrays, kind.new_parameters if kind else {})
+            if made is not None:
+                run = load_run(path(opened.path).parent) if opened.settings else None
+                _write_beside(folder, *made, run)
+        elif made is not None:
+            model_folder.save_config(folder, *made)
+            orbax_writing.write_orbax(folder, opened.step, arrays)
     if made is not None:
         _check_head(opened, *made, settings, arrays)
     return report

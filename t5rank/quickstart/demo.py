@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from t5rank import evaluation
 from t5rank.data import trec
 from t5rank.data.files import fingerprint
-from t5rank.data.passages import read_passage_lists
 from t5rank.formats.numbers import shown
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.reranking import rerank_run
+from t5rank.lists.passages import read_passage_lists
 from t5rank.quickstart import corpus
 from t5rank.runs.records import METRICS
 from t5rank.train.curves import learning_curves

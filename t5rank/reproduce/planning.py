@@ -1,4 +1,4 @@
-"""The steps of an experiment: commands of `t5rank`, each done when its output is there."""
+"""The steps of an experiment, most of them commands; a step is done if its output exists."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _FINISHED = ("finished", "stopped early")
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of an experiment.
+    """What the user asks of an experiment.
 
     Attributes:
       data: the folder of the inputs.
-      folder: the experiment's own.
-      seeds: each arm is trained with each.
+      folder: the folder of the experiment.
+      seeds: each arm is trained with each of these.
       initial_checkpoint: where the arms start, in place of the design's stages.
       bindings: gin's, for every training.
-      workers: processes that build lists.
+      workers: how many processes build lists.
       without_texts: whether the report shows ids in place of texts.
     """
 
@@ -42,13 +42,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Step:
-    """One step.
+    """One step, which is a command or a call.
 
     Attributes:
-      title: for people.
-      command: arguments of `t5rank`, or
-      call: what is done here.
-      done: whether there is nothing left to do.
+      title: its name for people.
+      done: tells whether nothing is left to do.
+      command: the arguments of `t5rank`.
+      call: a function of this process, for a step without a command.
     """
 
     title: str
@@ -61,12 +61,12 @@ def plan(design: Design, experiment: Experiment, options: Options) -> list[Step]
     """The steps, in order.
 
     Raises:
-      ValueError: the arms have nowhere to start from.
+      ValueError: the arms need a pretrained checkpoint, and none is given.
     """
     if design.pretrained and options.initial_checkpoint is None:
         raise ValueError(
             f"Experiment '{design.name}' starts from a pretrained T5; expected "
-            "--initial_checkpoint. Any checkpoint will do that t5rank convert reads."
+            "--initial_checkpoint, with a checkpoint that t5rank convert reads."
         )
     return list(_steps(design, experiment, options))
 
@@ -137,7 +137,7 @@ def _set(experiment: Experiment, options: Options, each: SetDesign) -> Step:
 
 
 def _of_lists(folder: Path) -> tuple[trec.Qrels, trec.Run]:
-    """Judgements (the labels) and a run (the order) of lists."""
+    """The labels of lists as judgements, and their order as a run."""
     qrels: trec.Qrels = {}
     run: trec.Run = {}
     for item in read_jsonl(folder):
@@ -205,7 +205,7 @@ def _training(
 
 
 def _finished(model: Path) -> Callable[[], bool]:
-    """Whether a training came to its end. One that T5X ended is taken up, and ends at once."""
+    """Tells whether a training has ended. One of T5X is run once more, and then ends at once."""
     return lambda: (load_run(model) or {}).get("reason") in _FINISHED
 
 

@@ -1,9 +1,9 @@
-"""The same experiments on samples of MS MARCO, with a model that a CPU trains from scratch.
+"""The same experiments on samples of MS MARCO, with a model that a CPU can train from scratch.
 
 The data folder has `msmarco_passage_train`, `msmarco_passage_dev`, `trec_dl21` (collection.tsv,
 queries.tsv, qrels.txt, run.bm25.txt), `msmarco_qna/columnar.json` and `t5_vocab/spiece.model`. The
-training queries are of MS MARCO's dev-small: nothing here may be set beside an official figure of
-it.
+training queries come from MS MARCO's dev-small, so no figure here may be compared with an official
+one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from t5rank.reproduce.designs import (
 from t5rank.reproduce.inputs import VOCABULARY_SOURCE, Input
 
 _SAMPLE = (
-    "It is of the sample of MS MARCO that this experiment was made for, which MS MARCO's terms "
-    "keep from being published here: "
+    "It belongs to a sample of MS MARCO that this experiment was made for. MS MARCO's terms do not "
+    "allow to publish it here: "
 )
 _SOURCES = {
     "msmarco_passage_train": "6,357 queries of dev/small with their judged passages and BM25's "
@@ -91,7 +91,6 @@ _FILES = {
 
 
 def _source(path: str) -> str:
-    """Where a file comes from."""
     return VOCABULARY_SOURCE if path == _VOCABULARY else _SAMPLE + _SOURCES[path.split("/")[0]]
 
 
@@ -146,12 +145,12 @@ _WORDS_STAGES = (
 _START = (
     "The model is an encoder of two layers and width 64 (2.1 million parameters) that starts from "
     "random weights. Unless a checkpoint is given, it first learns to match words, on queries made "
-    "of a passage's own words. Each model is the checkpoint that is best on "
-    "validation queries of its own, none of which it is trained or tested on."
+    "of a passage's own words. Each model is the checkpoint that is best on validation queries; it "
+    "is neither trained nor tested on any of them."
 )
 
-# Every relevant passage is of MS MARCO v1: with v2's among the negatives, a model learns to tell
-# the versions apart.
+# Every relevant passage comes from MS MARCO v1. With passages of v2 among the negatives, a model
+# would learn to tell the versions apart.
 _PASSAGE_TRAIN = (*_files(_TRAIN, "run.bm25.txt:1-50"), "--only_ids=[0-9]+")
 _PASSAGE_SETS = (
     SetDesign(
@@ -171,7 +170,7 @@ _PASSAGE_SETS = (
         f"{{data}}/{_DL21}/qrels.txt",
     ),
 )
-# The sample lacks some of DL21's relevant passages: its queries alone are looked for.
+# The sample lacks some relevant passages of DL21, so only its queries are looked for.
 _CONTAMINATION = (
     f"--evaluation=dev={{data}}/{_DEV}/queries.tsv,{{data}}/{_DEV}/qrels.txt,"
     f"{{data}}/{_DEV}/collection.tsv",
@@ -216,8 +215,8 @@ MONOT5 = Design(
     size="tiny",
     title="monoT5 on MS MARCO passages, tiny",
     description='The probability of "true" against "false" as the score, trained pointwise, with a '
-    "T5 of three layers and width 64 from random weights: a check of the machinery, for such a "
-    "model learns next to nothing from these queries alone.",
+    "T5 of three layers and width 64 from random weights. It is a check of the machinery: such a "
+    "model learns almost nothing from these queries alone.",
     inputs=_inputs(_TRAIN, _DEV, _DL21, _VOCABULARY),
     train=RANKT5.train,
     validation=RANKT5.validation,

@@ -3,7 +3,7 @@
 import pytest
 
 from t5rank.data import trec
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 from t5rank.quickstart import corpus, demo
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train.run import TrainResult
