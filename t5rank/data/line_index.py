@@ -6,12 +6,18 @@ import io
 import os
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from t5rank.data.files import UTF8_BOM, PathLike, location, open_binary
 
+GROUP_BYTES = 2048  # of lines of which the first one's place is noted: what is read for one line
+_GROUP_LINES = 64
+_BLOCK_BYTES = 1 << 23
+_NEWLINE = ord("\n")
+_SPACES = np.array([bytes([byte]).isspace() for byte in range(256)])
 _BLOCK_LINES = 1 << 16
 _PROGRESS_LINES = 1 << 12
 
@@ -39,15 +45,17 @@ class PlainFile:
 
 
 class LineIndex:
-    r"""The lines of plain files that are not blank, by number from 0; eight bytes a line.
+    r"""The lines of plain files that are not blank, by number from 0.
+
+    The place of one line in several is noted: about `GROUP_BYTES` of text have eight bytes here.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     one, two = pathlib.Path(folder, "one"), pathlib.Path(folder, "two")
     ...     _ = one.write_text("a\n\nb\nc"), two.write_text("d")
     ...     lines = LineIndex(one, two)
-    ...     len(lines), lines[1], lines.location(1).endswith("one', line 3"), lines[3]
-    (4, b'b', True, b'd')
+    ...     len(lines), lines[1], lines.place(1), lines.location(1).endswith("one', line 3"), lines[3]
+    (4, b'b', (0, 3), True, b'd')
     """
 
     def __init__(self, *paths: PathLike):
@@ -57,53 +65,107 @@ class LineIndex:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of what is noted."""
+        return sum(file.nbytes for file in self._files)
+
     def __getitem__(self, number: int) -> bytes:
-        file, line = self._place(number)
-        return file.line(line)
+        file, line = self._found(number)
+        return self._files[file].line(line)
+
+    def place(self, number: int) -> tuple[int, int]:
+        """The number of a line's file from 0, and of the line in it from 1, blank ones counted."""
+        file, line = self._found(number)
+        return file, self._files[file].line_number(line)
 
     def location(self, number: int) -> str:
         """The place of a line as errors name it."""
-        file, line = self._place(number)
-        return file.location(line)
+        file, line = self.place(number)
+        return location(self._files[file].path, line)
 
-    def _place(self, number: int) -> tuple[_FileIndex, int]:
-        at = int(np.searchsorted(self._ends, number, side="right"))
-        file = self._files[at]
-        return file, number - int(self._ends[at]) + len(file)
+    def _found(self, number: int) -> tuple[int, int]:
+        file = int(np.searchsorted(self._ends, number, side="right"))
+        return file, number - int(self._ends[file]) + len(self._files[file])
 
 
 class _FileIndex:
     def __init__(self, path: PathLike):
+        self.path = path
         self._file = PlainFile(path)
-        self.starts, self._blank = _places(path)
+        self._every = 1  # lines of a group
+        self._number = 0
+        starts, blank = [], []  # of groups; lines before each blank one
+        for block_starts, block_blank in _line_starts(path):
+            if not starts and len(block_starts):
+                size = int(block_starts[-1] - block_starts[0]) // len(block_starts)
+                self._every = min(max(GROUP_BYTES // max(size, 1), 1), _GROUP_LINES)
+            starts.append(block_starts[-self._number % self._every :: self._every])
+            blank.append(self._number + block_blank)
+            self._number += len(block_starts)
+        self._starts = np.concatenate([*starts, [os.path.getsize(path)]])
+        self._blank = np.concatenate([*blank, np.zeros(0, np.int64)])
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
+        return self._number
+
+    @property
+    def nbytes(self) -> int:
+        return self._starts.nbytes + self._blank.nbytes
 
     def line(self, number: int) -> bytes:
-        start, end = (int(place) for place in self.starts[number : number + 2])
-        # Blank lines that follow are in between.
-        return self._file.read(start, end).partition(b"\n")[0].removesuffix(b"\r")
+        group, place = divmod(number, self._every)
+        start, end = (int(byte) for byte in self._starts[group : group + 2])
+        lines = self._file.read(start, end).split(b"\n")
+        if self._every > 1:
+            lines = [line for line in lines if line and not line.isspace()]
+        return lines[place].removesuffix(b"\r")
 
-    def location(self, number: int) -> str:
-        blank = int(np.searchsorted(self._blank, number, side="right"))
-        return location(self._file.path, number + blank + 1)
+    def line_number(self, number: int) -> int:
+        return number + int(np.searchsorted(self._blank, number, side="right")) + 1
+
+
+def _line_starts(path: PathLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of where lines start that are not blank, and of how many came before each blank one.
+
+    The latter are counted from the block's first line.
+    """
+    at = 0  # the first byte of `block`
+    for block in _whole_lines(path):
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE) + 1
+        starts = np.concatenate([[0], ends])
+        starts = starts[starts < len(block)]
+        may_be_blank = np.flatnonzero(_SPACES[np.frombuffer(block, np.uint8)[starts]])
+        blank = np.zeros(len(starts), bool)
+        for i in may_be_blank.tolist():
+            end = int(starts[i + 1]) if i + 1 < len(starts) else len(block)
+            blank[i] = block[int(starts[i]) : end].isspace()
+        if at == 0 and len(starts):
+            end = int(starts[1]) if len(starts) > 1 else len(block)
+            blank[0] = _is_blank(block[:end], first=True)
+        yield starts[~blank] + at, np.cumsum(~blank)[blank]
+        at += len(block)
+
+
+def _whole_lines(path: PathLike) -> Iterator[bytes]:
+    """The file in blocks that end where lines do; shows how far it is."""
+    rest = b""
+    with open(path, "rb", buffering=0) as file, _progress(path) as progress:
+        while data := file.read(_BLOCK_BYTES):
+            progress.update(len(data))
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield rest + data[:end]
+                rest = data[end:]
+            else:
+                rest += data
+        if rest:
+            yield rest
 
 
 def lines_with_progress(path: PathLike) -> Iterator[bytes]:
     """The lines of a plain file, blank ones included; shows how far it is."""
-    with (
-        open_binary(path) as file,
-        tqdm(
-            desc=f"index of {os.path.basename(path)}",
-            total=os.path.getsize(path),
-            unit="B",
-            unit_scale=True,
-            leave=False,
-            disable=None,
-            delay=2,
-        ) as progress,
-    ):
+    with open_binary(path) as file, _progress(path) as progress:
         done = 0
         for number, line in enumerate(file):
             yield line
@@ -111,6 +173,18 @@ def lines_with_progress(path: PathLike) -> Iterator[bytes]:
             if number % _PROGRESS_LINES == 0:
                 progress.update(done)
                 done = 0
+
+
+def _progress(path: PathLike) -> Any:
+    return tqdm(
+        desc=f"index of {os.path.basename(path)}",
+        total=os.path.getsize(path),
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        disable=None,
+        delay=2,
+    )
 
 
 class Offsets:
@@ -130,21 +204,6 @@ class Offsets:
     def array(self) -> np.ndarray:
         """All of them."""
         return np.concatenate([*self._blocks, np.array(self._last, np.int64)])
-
-
-def _places(path: PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Where each line starts, and the end; how many lines came before each blank one."""
-    starts, blank = Offsets(), Offsets()
-    start = lines = 0
-    for line in lines_with_progress(path):
-        if _is_blank(line, first=start == 0):
-            blank.add(lines)
-        else:
-            starts.add(start)
-            lines += 1
-        start += len(line)
-    starts.add(start)
-    return starts.array(), blank.array()
 
 
 def _is_blank(line: bytes, first: bool) -> bool:
