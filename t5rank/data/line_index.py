@@ -54,8 +54,8 @@ class LineIndex:
     ...     one, two = pathlib.Path(folder, "one"), pathlib.Path(folder, "two")
     ...     _ = one.write_text("a\n\nb\nc"), two.write_text("d")
     ...     lines = LineIndex(one, two)
-    ...     len(lines), lines[1], lines.place(1), lines.location(1).endswith("one', line 3"), lines[3]
-    (4, b'b', (0, 3), True, b'd')
+    ...     len(lines), lines[1], lines.place(1), lines.location(1)[-12:], lines[3]
+    (4, b'b', (0, 3), "one', line 3", b'd')
     """
 
     def __init__(self, *paths: PathLike):

@@ -107,6 +107,7 @@ CHECKS: Mapping[str, Check] = {
     "BATCH_SIZE": _INTEGER,
     "BEST_METRIC": _NAME,
     "CHECKPOINT_PERIOD": _INTEGER,
+    "DATASETS_PER_BATCH": _OR_NONE,
     "DATA_DIR": _PATH,
     "DROPOUT_RATE": functools.partial(check_number, at_least=0, below=1),
     "EARLY_STOPPING_PATIENCE": _OR_NONE,
