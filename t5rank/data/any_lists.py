@@ -91,7 +91,8 @@ def index_lists(
     lines = LineIndex(*reader.files)
 
     def read(i: int, counts: Counter[str]) -> RankedList:
-        return reader.read(*lines.place(i), lines[i], lines.location(i), counts)
+        file, number, line = lines.entry(i)
+        return reader.read(file, number, line, location(reader.files[file], number), counts)
 
     return IndexedLists(str(path), len(lines), read, keep_without_relevant, counts)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
+import bisect
 import io
+import itertools
 import os
 import weakref
 from collections.abc import Iterator
@@ -54,16 +57,16 @@ class LineIndex:
     ...     one, two = pathlib.Path(folder, "one"), pathlib.Path(folder, "two")
     ...     _ = one.write_text("a\n\nb\nc"), two.write_text("d")
     ...     lines = LineIndex(one, two)
-    ...     len(lines), lines[1], lines.place(1), lines.location(1)[-12:], lines[3]
-    (4, b'b', (0, 3), "one', line 3", b'd')
+    ...     len(lines), lines[1], lines.entry(1), lines.location(1)[-12:], lines[3]
+    (4, b'b', (0, 3, b'b'), "one', line 3", b'd')
     """
 
     def __init__(self, *paths: PathLike):
         self._files = [_FileIndex(path) for path in paths]
-        self._ends = np.cumsum([len(file) for file in self._files])
+        self._ends = [*itertools.accumulate(len(file) for file in self._files)]
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self._ends[-1]
 
     @property
     def nbytes(self) -> int:
@@ -74,19 +77,23 @@ class LineIndex:
         file, line = self._found(number)
         return self._files[file].line(line)
 
-    def place(self, number: int) -> tuple[int, int]:
-        """The number of a line's file from 0, and of the line in it from 1, blank ones counted."""
+    def entry(self, number: int) -> tuple[int, int, bytes]:
+        """The number of a line's file from 0, its own number there from 1, and the line.
+
+        The number in the file counts blank lines, too.
+        """
         file, line = self._found(number)
-        return file, self._files[file].line_number(line)
+        found = self._files[file]
+        return file, found.line_number(line), found.line(line)
 
     def location(self, number: int) -> str:
         """The place of a line as errors name it."""
-        file, line = self.place(number)
-        return location(self._files[file].path, line)
+        file, line = self._found(number)
+        return location(self._files[file].path, self._files[file].line_number(line))
 
     def _found(self, number: int) -> tuple[int, int]:
-        file = int(np.searchsorted(self._ends, number, side="right"))
-        return file, number - int(self._ends[file]) + len(self._files[file])
+        file = bisect.bisect_right(self._ends, number)
+        return file, number - self._ends[file] + len(self._files[file])
 
 
 class _FileIndex:
@@ -95,16 +102,18 @@ class _FileIndex:
         self._file = PlainFile(path)
         self._every = 1  # lines of a group
         self._number = 0
-        starts, blank = [], []  # of groups; lines before each blank one
+        # Arrays that grow in place: small ones among the large ones of the blocks would keep these.
+        starts, blank = array.array("q"), array.array("q")
         for block_starts, block_blank in _line_starts(path):
             if not starts and len(block_starts):
                 size = int(block_starts[-1] - block_starts[0]) // len(block_starts)
                 self._every = min(max(GROUP_BYTES // max(size, 1), 1), _GROUP_LINES)
-            starts.append(block_starts[-self._number % self._every :: self._every])
-            blank.append(self._number + block_blank)
+            starts.frombytes(block_starts[-self._number % self._every :: self._every].tobytes())
+            blank.frombytes((self._number + block_blank).tobytes())
             self._number += len(block_starts)
-        self._starts = np.concatenate([*starts, [os.path.getsize(path)]])
-        self._blank = np.concatenate([*blank, np.zeros(0, np.int64)])
+        starts.append(os.path.getsize(path))
+        self._starts = np.frombuffer(starts, np.int64)  # of groups
+        self._blank = np.frombuffer(blank, np.int64)  # lines before each blank one
 
     def __len__(self) -> int:
         return self._number
@@ -115,14 +124,14 @@ class _FileIndex:
 
     def line(self, number: int) -> bytes:
         group, place = divmod(number, self._every)
-        start, end = (int(byte) for byte in self._starts[group : group + 2])
+        start, end = self._starts[group : group + 2].tolist()
         lines = self._file.read(start, end).split(b"\n")
         if self._every > 1:
             lines = [line for line in lines if line and not line.isspace()]
         return lines[place].removesuffix(b"\r")
 
     def line_number(self, number: int) -> int:
-        return number + int(np.searchsorted(self._blank, number, side="right")) + 1
+        return number + int(self._blank.searchsorted(number, side="right")) + 1
 
 
 def _line_starts(path: PathLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -143,7 +152,7 @@ def _line_starts(path: PathLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if at == 0 and len(starts):
             end = int(starts[1]) if len(starts) > 1 else len(block)
             blank[0] = _is_blank(block[:end], first=True)
-        yield starts[~blank] + at, np.cumsum(~blank)[blank]
+        yield starts[~blank] + at, np.cumsum(~blank, dtype=np.int64)[blank]
         at += len(block)
 
 
