@@ -115,7 +115,7 @@ def test_a_batch_that_cannot_be_divided(make, size, hosts):
 
 
 def test_the_error_of_a_reader_comes_as_it_is(make):
-    with pytest.raises(ValueError, match=r"^Document 1 of the list in file .*, line 2 has no key"):
+    with pytest.raises(ValueError, match=r"^Document 1 of the list in file .*, line 2 has the key"):
         labels(make([line(1, 0), line(1, 1).replace("label", "grade")]), 2, 1)
 
 
