@@ -54,12 +54,8 @@ def batches_by_dataset(
       ValueError: the batch size cannot be divided by DATASETS_PER_BATCH or by the hosts. While
         reading: a task has no list, or too few different texts for a batch.
     """
-    number = mixtures.datasets_per_batch(mixture)
-    for name, parts in (("DATASETS_PER_BATCH", number), ("the number of hosts", shard.num_shards)):
-        if not parts or batch_size % parts:
-            raise ValueError(
-                f"BATCH_SIZE has {batch_size} lists; expected a multiple of {name}, {parts}."
-            )
+    check_batch_size(mixture, batch_size, shard.num_shards)
+    number = mixtures.datasets_per_batch(mixture) or 1
     tasks = [seqio.get_mixture_or_task(name) for name in registry.task_names(mixture)]
     data = {
         task: task.get_dataset(
@@ -95,6 +91,18 @@ def batches_by_dataset(
         examples, output_signature={feature: specification[feature] for feature in features}
     )
     return feature_converter(chosen, task_feature_lengths).batch(size, drop_remainder=True)
+
+
+def check_batch_size(mixture: str, batch_size: int, hosts: int = 1) -> None:
+    """Raises ValueError where a batch cannot be divided; for other mixtures and tasks passes."""
+    number = mixtures.datasets_per_batch(mixture)
+    if number is None:
+        return
+    for name, parts in (("DATASETS_PER_BATCH", number), ("the number of hosts", hosts)):
+        if batch_size % parts:
+            raise ValueError(
+                f"BATCH_SIZE has {batch_size} lists; expected a multiple of {name}, {parts}."
+            )
 
 
 def drawn_tasks(rates: Sequence[float], number: int, seed: int, batch: int) -> list[int]:
