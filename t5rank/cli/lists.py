@@ -22,10 +22,12 @@ def add_lists(commands) -> None:
         t5rank lists OUTPUT --dataset msmarco-passage/trec-dl-2019/judged
         t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN:1-200 --negatives 35
         t5rank lists OUTPUT --keywords --collection C --words 40 --query_words 3 7
+        t5rank lists OUTPUT --pairs pairs.jsonl.gz
 
         The first three write lists of all candidates, for evaluation or training. The fourth writes
-        training lists of every relevant document and of sampled hard negatives. The last makes up
-        queries from the words of documents. After an interruption, the same command continues.
+        training lists of every relevant document and of sampled hard negatives. The fifth makes up
+        queries from the words of documents. The last takes pairs and triples, which training also
+        reads as they are. After an interruption, the same command continues.
 
         The folder also has qrels.txt and run.txt, so that it can be evaluated:
         't5rank evaluate --qrels OUTPUT --run OUTPUT/run.txt'. The file qrels.txt has all judgements
@@ -64,6 +66,15 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="MS MARCO QnA: columnar .json[.gz], .jsonl rows, .parquet, or FOLDER:SPLIT of a "
         "dataset that TFDS prepared; may be repeated",
+    )
+    group.add_argument(
+        "--pairs",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lists, pairs or triples, one a line, .gz or not: JSON lines of BGE, Tevatron and "
+        "sentence-transformers, TSV triples; ids need --collection and --queries; the format is "
+        "found by content and said; may be repeated",
     )
     group.add_argument(
         "--dataset",
@@ -214,6 +225,7 @@ def _runner(arguments: argparse.Namespace) -> Any:
 
 def _source(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.keywords import KeywordSource
+    from t5rank.lists.pairs import PairSource
     from t5rank.lists.passages import PassageSource
     from t5rank.lists.qna import QnaSource
     from t5rank.lists.query_list import Sampling
@@ -225,9 +237,14 @@ def _source(arguments: argparse.Namespace) -> Any:
     runs = [IndexedRun.parse(run, strict) for run in arguments.run]
     if arguments.qna:
         files = ("dataset", "collection", "queries", "qrels", "run", "only_ids")
-        _refuse(arguments, "--qna", "keywords", "negatives", "teacher", *files, *made_up)
+        _refuse(arguments, "--qna", "pairs", "keywords", "negatives", "teacher", *files, *made_up)
         return QnaSource(arguments.qna, folds, not arguments.unlabelled)
     _refuse(arguments, "these lists; it is for --qna", "unlabelled")
+    if arguments.pairs:
+        files = ("dataset", "qrels", "run", "only_ids")
+        _refuse(arguments, "--pairs", "keywords", "negatives", "teacher", *files, *made_up)
+        texts = (arguments.collection, arguments.queries)
+        return PairSource(arguments.pairs, *texts, folds, strict)
     if arguments.keywords:
         _refuse(arguments, "--keywords", "dataset", "queries", "qrels", "negatives", "teacher")
         _require(arguments, "--keywords", "collection", "words", "query_words")
@@ -266,7 +283,7 @@ def _dataset(arguments: argparse.Namespace, runs: list[Any]) -> tuple[Any, list[
     from t5rank.lists.sources import DatasetFiles
 
     if not arguments.dataset:
-        mode = "these lists (or --dataset, --qna or --keywords)"
+        mode = "these lists (or --dataset, --qna, --pairs or --keywords)"
         _require(arguments, mode, "collection", "queries", "run")
         files = (arguments.collection, arguments.queries, arguments.qrels)
         return DatasetFiles(*files, strict=not arguments.lenient), runs

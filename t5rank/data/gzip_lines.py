@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from t5rank.data.files import PathLike, location
+from t5rank.data.files import PathLike
 from t5rank.data.plain_file import PlainFile
 
 # Magic, deflate, "there is an extra field", no time, no flags, system unknown; then the length of
@@ -60,6 +60,7 @@ class GzipLineIndex:
     """
 
     def __init__(self, path: PathLike):
+        self.path = path
         self._file = PlainFile(path)
         self._starts = self._found()
 
@@ -75,9 +76,12 @@ class GzipLineIndex:
         except zlib.error as error:
             raise self._damaged(start, str(error)) from None
 
-    def location(self, number: int) -> str:
-        """The place of a line, for errors."""
-        return location(self._file.path, number + 1)
+    def line_number(self, number: int) -> int:
+        return number + 1
+
+    @property
+    def nbytes(self) -> int:
+        return self._starts.nbytes
 
     def _found(self) -> np.ndarray:
         """Where each member starts, and the end of the file."""

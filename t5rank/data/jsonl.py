@@ -58,7 +58,7 @@ def read_jsonl(
     """
     counts = Counter() if counts is None else counts
     lists = (
-        _parsed_list(line, location(file, number), strict, labelled, counts)
+        parsed_list(line, location(file, number), strict, labelled, counts)
         for file, number, line in lines_of(jsonl_files(path), shuffle)
     )
     return filter_lists(
@@ -92,7 +92,7 @@ def index_jsonl(
     return IndexedLists(
         str(path),
         len(lines),
-        lambda i, counts: _parsed_list(lines[i], lines.location(i), strict, labelled, counts),
+        lambda i, counts: parsed_list(lines[i], lines.location(i), strict, labelled, counts),
         keep_without_relevant,
         counts,
     )
@@ -123,7 +123,10 @@ def json_line(ranked: RankedList) -> str:
     return json.dumps(as_json, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _parsed_list(line: bytes, place: str, strict, labelled, counts) -> RankedList:
+def parsed_list(
+    line: bytes, place: str, strict: bool, labelled: bool, counts: Counter[str]
+) -> RankedList:
+    """The list of a line at `place`; see `read_jsonl`."""
     try:
         parsed = json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:

@@ -20,7 +20,8 @@ from t5rank.checkpoints import AssignmentMap
 from t5rank.data import trec
 from t5rank.data.errors import GIN_OPTIONS, DataError
 from t5rank.models.network import T5Config
-from t5rank.tasks import checks, registry
+from t5rank.tasks import checks, mixtures, registry
+from t5rank.tasks.batches import batches_by_dataset
 from t5rank.tasks.preprocessors import input_length
 from t5rank.text.encoders import make_encoder
 from t5rank.text.vocabulary import Vocabulary
@@ -82,9 +83,17 @@ def resumed_dataset(
         document.
     """
     _check_lists(cfg)
-    data = get_dataset_fn(
-        cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
-    )
+    if mixtures.datasets_per_batch(cfg.mixture_or_task_name) is not None:
+        lengths, size, seed = cfg.task_feature_lengths, cfg.batch_size, cfg.seed
+        data = batches_by_dataset(
+            *(cfg.mixture_or_task_name, lengths, size, seed, feature_converter_cls(pack=cfg.pack)),
+            *(cfg.use_cached, seqio.ShardInfo(shard_id, num_shards)),
+        )
+    else:
+        data = get_dataset_fn(
+            *(cfg, shard_id, num_shards, feature_converter_cls, num_epochs),
+            continue_from_last_checkpoint,
+        )
     steps = checkpoints.steps(model_dir)
     if steps:
         _log.info("Reading past the %d batches that have been trained on.", steps[-1])

@@ -116,6 +116,7 @@ CHECKS: Mapping[str, Check] = {
     "BEST_METRIC": _NAME,
     "CANDIDATES": functools.partial(check_choice, choices=CANDIDATES),
     "CHECKPOINT_PERIOD": _INTEGER,
+    "DATASETS_PER_BATCH": _OR_NONE,
     "DATA_DIR": _PATH,
     "DROPOUT_RATE": functools.partial(check_number, at_least=0, below=1),
     "DOCUMENT_PROMPT": _prefix,

@@ -14,6 +14,7 @@ from t5rank.checkpoints.paths import path
 from t5rank.losses.combinations import takes
 from t5rank.process.packages import require
 from t5rank.tasks import checks, registry
+from t5rank.tasks.batches import check_batch_size
 from t5rank.tasks.checks import CheckedLists
 from t5rank.tasks.preprocessors import list_size
 from t5rank.types import LossFn
@@ -36,6 +37,7 @@ def check_run(trainer: Trainer) -> None:
     """
     check_writable(trainer.model_dir)
     require("train", "matplotlib")  # the picture is drawn at the end
+    check_batch_size(trainer.mixture_or_task_name, trainer.batch_size)
     trained = [
         checks.check_lists(task, registry.TRAIN, trainer.encoder, trainer.use_cached_tasks)
         for task in registry.task_names(trainer.mixture_or_task_name)
