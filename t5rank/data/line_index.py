@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import bisect
-import io
 import itertools
 import os
 from collections.abc import Iterator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from t5rank.data.collection import shared_collection
 from t5rank.data.files import PathLike
 from t5rank.data.pairs import Document
-from t5rank.data.passages import shared_collection
 from t5rank.data.trec import read_queries
 
 

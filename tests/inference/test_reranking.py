@@ -6,10 +6,10 @@ import pytest
 
 from t5rank import Reranker, cli
 from t5rank.data import trec
-from t5rank.lists.passages import read_passage_lists
 from t5rank.data.ranked_list import RankedList
 from t5rank.inference import reranker as reranker_module
 from t5rank.inference import reranking
+from t5rank.lists.passages import read_passage_lists
 from t5rank.text.prompts import PairEncoder
 
 DOCUMENTS = ["a list of numbers", "the string is returned", "", "a dict or a list " * 40, "int"]
