@@ -109,12 +109,11 @@ def load_model(
 def load_embedder(arguments: argparse.Namespace) -> "TextEmbedder":
     """The model of vectors that the options choose."""
     from t5rank.inference.compilation_cache import keep_programs
+    from t5rank.inference.embedder import Embedder
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()
-    return t5rank.Embedder.from_pretrained(  # type: ignore[attr-defined]
-        arguments.model, arguments.step, arguments.batch_tokens
-    )
+    return Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:

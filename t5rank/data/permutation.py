@@ -59,9 +59,9 @@ class Permutation:
         left, right = places // columns, places % columns
         for i, key in enumerate(self._keys):
             if i % 2:
-                left = (left + _hash(right, key) % rows) % rows
+                left = np.asarray((left + _hash(right, key) % rows) % rows, np.uint64)
             else:
-                right = (right + _hash(left, key) % columns) % columns
+                right = np.asarray((right + _hash(left, key) % columns) % columns, np.uint64)
         return left * columns + right
 
 

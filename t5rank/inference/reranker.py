@@ -135,8 +135,8 @@ class Reranker:
             )
         if opened.is_exported:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            scorer = OnnxScorer(opened.weights)
-            return cls(encoder, scorer, shapes, opened.model.head.probability)
+            session = OnnxScorer(opened.weights)
+            return cls(encoder, session, shapes, opened.model.head.probability)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         programs = like.score_tokens if like is not None and same_shapes else None
         programs = programs if isinstance(programs, ModelScorer) else None

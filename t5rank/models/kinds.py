@@ -36,7 +36,6 @@ from t5rank.types import PyTree
 
 if TYPE_CHECKING:
     from t5rank.models.ranking import RankingModel
-    from t5rank.text.encoders import Encoder
 
 _OURS = ("rankt5", "monot5", "rankt5_encoder", "dual_encoder")  # the files of `t5rank.models`
 _registered: dict[str, "Kind"] = {}
@@ -136,7 +135,7 @@ class Kind:
     head: type[Head]
     network: Callable[..., nn.Module]
     new_head: Callable[..., Head]
-    describe: Callable[["RankingModel", "Encoder"], str]
+    describe: Callable[["RankingModel", Any], str]
     has_decoder: bool = True
     takes_t5x_network: bool = False
     prompt: str | TextPrompts = RANKT5
@@ -144,8 +143,8 @@ class Kind:
     options: tuple[Option, ...] = ()
     published_options: Callable[[str], Mapping[str, Any] | None] = lambda name: None
     new_parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    check: Callable[["RankingModel", "Encoder", PyTree], None] | None = None
-    transformers: Callable[["RankingModel", "Encoder"], TransformersScore] | None = None
+    check: Callable[["RankingModel", Any, PyTree], None] | None = None
+    transformers: Callable[["RankingModel", Any], TransformersScore] | None = None
     onnx: Callable[[ScoreGraph, "RankingModel", PyTree], str] | None = None
 
     @functools.cached_property

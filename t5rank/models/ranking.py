@@ -281,7 +281,9 @@ def _flat(scores: Array, batch: Batch) -> Scored:
     if segments is None:
         return Scored(scores, label, where)
     flat = (scores.shape[0], -1)
-    return Scored(*(array.reshape(flat) for array in (scores, label, where, segments)))
+    return Scored(
+        scores.reshape(flat), label.reshape(flat), where.reshape(flat), segments.reshape(flat)
+    )
 
 
 def _over_lists(function: Any, scored: Scored, **optional: Any) -> Array:

@@ -202,13 +202,16 @@ def _sides(vectors: Array, batch: Batch) -> Sides:
     lists = batch["list_ids"].reshape(groups, -1) + first
     flat = vectors.reshape(groups, -1, vectors.shape[-1])
     keys = batch["keys"].reshape(groups, -1)
-    query_keys = jnp.take_along_axis(keys, slots, axis=1)
     relevant_keys = batch["relevant_keys"]
     return Sides(
-        _at(flat, slots).reshape(-1, flat.shape[-1]),
-        flat.reshape(-1, flat.shape[-1]),
-        *(x.reshape(-1) for x in (lists, batch["label"], batch["mask"], query_keys, keys)),
-        relevant_keys.reshape(-1, relevant_keys.shape[-1]),
+        queries=_at(flat, slots).reshape(-1, flat.shape[-1]),
+        documents=flat.reshape(-1, flat.shape[-1]),
+        lists=lists.reshape(-1),
+        label=batch["label"].reshape(-1),
+        mask=batch["mask"].reshape(-1),
+        query_keys=jnp.take_along_axis(keys, slots, axis=1).reshape(-1),
+        keys=keys.reshape(-1),
+        relevant_keys=relevant_keys.reshape(-1, relevant_keys.shape[-1]),
     )
 
 
@@ -217,8 +220,13 @@ def _of_lists(scores: Array, batch: Batch, optional: Mapping[str, Array]) -> Sco
     if segments is None:
         return Scored(scores, label[:, 1:], where[:, 1:], optional=optional)
     flat = (len(scores), -1)
-    arrays = (array.reshape(flat) for array in (scores, label, where, segments))
-    return Scored(*arrays, optional=optional)
+    return Scored(
+        scores.reshape(flat),
+        label.reshape(flat),
+        where.reshape(flat),
+        segments.reshape(flat),
+        optional,
+    )
 
 
 def _at(vectors: Array, places: Array) -> Array:
