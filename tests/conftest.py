@@ -3,6 +3,7 @@ import os
 import pathlib
 import sys
 
+import hypothesis
 import pytest
 
 sys.path.append(str(pathlib.Path(__file__).parent / "common"))
@@ -14,6 +15,11 @@ QUICK_TO_COMPILE = (
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_TO_COMPILE))
+# A loaded machine is slow, and that is no fault.
+hypothesis.settings.register_profile(
+    "loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loaded")
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects, few of them garbage
 
 
