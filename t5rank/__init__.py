@@ -1,16 +1,21 @@
-"""t5rank: fine-tune, evaluate and use T5 rerankers in JAX."""
+"""t5rank: fine-tune, evaluate and use T5 rerankers and retrievers in JAX."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from t5rank.inference.embedder import Embedder
     from t5rank.inference.reranker import RankedDocument, Reranker
 
 __version__ = "0.1.0"
-__all__ = ["RankedDocument", "Reranker", "__version__"]
+__all__ = ["Embedder", "RankedDocument", "Reranker", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: `from t5rank import losses` needs neither Flax nor orbax.
+    if name == "Embedder":
+        from t5rank.inference import embedder
+
+        return embedder.Embedder
     if name in ("RankedDocument", "Reranker"):
         from t5rank.inference import reranker
 

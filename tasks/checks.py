@@ -21,7 +21,7 @@ from t5rank.data.msmarco import tfds_info
 from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import registry
 from t5rank.tasks.examples import teacher_scores
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
 
 CHECKED_BYTES = 64 << 20
 CHECKED_LISTS = 1000
@@ -56,7 +56,7 @@ class CheckedLists:
 
 
 def check_lists(
-    task: str, split: str, encoder: PairEncoder, use_cached: bool = False
+    task: str, split: str, encoder: Encoder, use_cached: bool = False
 ) -> CheckedLists | None:
     """Reads lists of a split as a run will.
 
@@ -122,9 +122,9 @@ def _bytes(task: str, split: str) -> int:
     )
 
 
-def _check_query(ranked: RankedList, encoder: PairEncoder) -> None:
+def _check_query(ranked: RankedList, encoder: Encoder) -> None:
     try:
-        encoder.pieces(ranked.query)
+        encoder.check_query(ranked.query)
     except DataError as error:
         raise error.placed(
             f"It is query '{ranked.query_id}'; the input length is INPUT_LENGTH."

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 import seqio
 import tensorflow as tf
 
+from t5rank.tasks.preprocessors import RELEVANT_KEYS
+from t5rank.text.templates import TextPrompts
+
 FeatureSpec = seqio.FeatureConverter.FeatureSpec
 _MODEL_TO_TASK = {"encoder_input_tokens": "inputs", "label": "label", "mask": "mask"}
 
@@ -93,3 +96,51 @@ def _pad(feature: str, value: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(got <= shape), message)]):
         padding = [[0, size - got[axis]] for axis, size in enumerate(shape)]
         return tf.ensure_shape(tf.pad(value, padding), shape)
+
+
+class RetrievalFeatureConverter(RankingFeatureConverter):
+    """Pads lists, each after its query: see `t5rank.models.retrieval`.
+
+    TASK_FEATURE_LENGTHS counts the documents alone; batches have one item more.
+    """
+
+    MODEL_FEATURES: ClassVar = {
+        **RankingFeatureConverter.MODEL_FEATURES,
+        "keys": FeatureSpec(dtype=tf.int32),
+        "relevant_keys": FeatureSpec(dtype=tf.int32),
+    }
+
+    def _convert_features(
+        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, Sequence[int]]
+    ) -> tf.data.Dataset:
+        size, length = super().get_model_feature_lengths(task_feature_lengths)[
+            "encoder_input_tokens"
+        ]
+
+        def convert(example: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            keys = tf.concat([[example["query_key"]], example["keys"]], 0)
+            query = _pad("query_inputs", example["query_inputs"], (length,))
+            documents = _pad("inputs", example["inputs"], (size, length))
+            return {
+                "encoder_input_tokens": tf.concat([query[None], documents], 0),
+                "label": _pad("label", tf.pad(example["label"], [[1, 0]]), (1 + size,)),
+                "mask": _pad("mask", tf.pad(example["mask"], [[1, 0]]), (1 + size,)),
+                "keys": _pad("keys", keys, (1 + size,)),
+                "relevant_keys": example["relevant_keys"],
+            }
+
+        return ds.map(convert, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def get_model_feature_lengths(
+        self, task_feature_lengths: Mapping[str, Sequence[int]]
+    ) -> dict[str, tuple[int, ...]]:
+        """The padded shape of every model feature."""
+        lengths = super().get_model_feature_lengths(task_feature_lengths)
+        longer = {name: (1 + size, *rest) for name, (size, *rest) in lengths.items()}
+        return longer | {"keys": longer["mask"], "relevant_keys": (RELEVANT_KEYS,)}
+
+
+def converter_of(prompt: str | TextPrompts) -> type[RankingFeatureConverter]:
+    """The converter of the lists of a task with this prompt."""
+    is_apart = isinstance(prompt, TextPrompts)
+    return RetrievalFeatureConverter if is_apart else RankingFeatureConverter

@@ -7,6 +7,7 @@ are learned, `targets_of_loss`.
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,12 +18,14 @@ import tensorflow as tf
 from t5rank.checks import check_integer
 from t5rank.data.errors import DataError
 from t5rank.inference.batching import padded
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
+from t5rank.text.texts import TextEncoder
 
 Example = dict[str, tf.Tensor]
 OnCut = Callable[[str], None]
-_PER_DOCUMENT = ("doc_ids", "documents", "labels", "targets_of_loss")
+_PER_DOCUMENT = ("doc_ids", "documents", "labels", "targets_of_loss", "keys")
 UNCUT = 2**30  # tokens: more than any input has
+RELEVANT_KEYS = 8  # of a query; batches know no more of its relevant documents
 
 
 def list_size(sequence_length: Mapping[str, Any] | None) -> int | None:
@@ -128,19 +131,20 @@ def check_list_size(example: Example, sequence_length: Mapping[str, Any] | None 
 
 
 @seqio.map_over_dataset
-def tokenize_pairs(
+def tokenize_list(
     example: Example,
     sequence_length: Mapping[str, Any] | None = None,
     *,
-    encoder: PairEncoder,
+    encoder: Encoder,
     target_token_id: int,
     on_cut: OnCut = lambda query_id: None,
 ) -> Example:
     """Adds `inputs` `[list, length]`, `targets` `[list, 1]`, `label` and `mask` `[list]`.
 
-    The tokens are those of `encoder`, whose `max_length` is that of `sequence_length`: without one
-    nothing is cut. TensorFlow calls it for several lists at a time. `on_cut` is called with the id
-    of each query that is cut.
+    Where the encoder reads single texts, it also adds `query_inputs` `[length]`. The tokens are
+    those of `encoder`, whose `max_length` is that of `sequence_length`: without one nothing is cut.
+    TensorFlow calls it for several lists at a time. `on_cut` is called with the id of each query
+    that is cut.
     """
     length = UNCUT if sequence_length is None else input_length(sequence_length)
     function = functools.partial(_inputs, dataclasses.replace(encoder, max_length=length), on_cut)
@@ -148,6 +152,11 @@ def tokenize_pairs(
     inputs, error = tf.numpy_function(function, texts, (tf.int32, tf.string))
     with tf.control_dependencies([tf.debugging.Assert(tf.equal(error, ""), [error])]):
         inputs = tf.ensure_shape(inputs, [None, None])
+    query = {}
+    if isinstance(encoder, TextEncoder):
+        query = {"query_inputs": inputs[0, : tf.math.count_nonzero(inputs[0])]}
+        query |= {name: example[name] for name in ("query_key", "keys", "relevant_keys")}
+        inputs = inputs[1:]
     return {
         **{key: example[key] for key in ("query_id", "query", "doc_ids", "documents")},
         "targets_pretokenized": example["query_id"],  # else seqio decodes the targets
@@ -155,37 +164,47 @@ def tokenize_pairs(
         "targets": tf.fill([tf.size(example["labels"]), 1], target_token_id),
         "label": example.get("targets_of_loss", example["labels"]),
         "mask": tf.ones_like(example["labels"], tf.bool),
+        **query,
     }
 
 
 def _inputs(
-    encoder: PairEncoder, on_cut: OnCut, query_id: bytes, query: bytes, documents: np.ndarray
+    encoder: Encoder, on_cut: OnCut, query_id: bytes, query: bytes, documents: np.ndarray
 ) -> tuple[np.ndarray, bytes]:
     """The inputs, and what is wrong: TensorFlow logs the traceback of what is raised here."""
     texts = [document.decode() for document in documents]
     try:
-        rows = token_rows(encoder, query_id.decode(), query.decode(), texts, on_cut)
+        rows = encoder.list_rows(query.decode(), texts, query_id.decode(), on_cut)
     except DataError as error:
         return np.zeros((0, 0), np.int32), str(error).encode()
     return padded(rows, (len(rows), max(map(len, rows), default=0))), b""
 
 
-def token_rows(
-    encoder: PairEncoder, query_id: str, query: str, documents: Sequence[str], on_cut: OnCut
-) -> list[np.ndarray]:
-    """Int32 tokens of each input of a list.
+@seqio.map_over_dataset
+def add_keys(example: Example) -> Example:
+    """Adds hashes of the texts: `query_key`, `keys` `[list]` and `relevant_keys`.
 
-    Args:
-      encoder: the model's.
-      query_id: the list's.
-      query: its query.
-      documents: its documents.
-      on_cut: called with the id where the query is cut.
-
-    Raises:
-      DataError: the query leaves no room, and must not be cut.
+    The last are those of the query's first relevant documents, `[RELEVANT_KEYS]`, 0 where it has
+    fewer. It comes before documents are sampled, so that all that is judged relevant is known.
     """
-    pieces = encoder.pieces(query, name=query_id)
-    if pieces.is_query_cut:
-        on_cut(query_id)
-    return [encoded.rows[0] for encoded in encoder.encode_documents(pieces, documents)]
+    names = ("query_key", "keys", "relevant_keys")
+    texts = [example["query"], example["documents"], example["labels"]]
+    keys = tf.numpy_function(_keys, texts, (tf.int32,) * 3)
+    shapes = ([], [None], [RELEVANT_KEYS])
+    return {
+        **example,
+        **{n: tf.ensure_shape(k, s) for n, k, s in zip(names, keys, shapes, strict=True)},
+    }
+
+
+def _keys(query: bytes, documents: np.ndarray, labels: np.ndarray) -> tuple[Any, ...]:
+    keys = np.asarray([text_key(document) for document in documents], np.int32)
+    relevant = np.zeros(RELEVANT_KEYS, np.int32)
+    known = keys[labels > 0][:RELEVANT_KEYS]
+    relevant[: len(known)] = known
+    return np.int32(text_key(query)), keys, relevant
+
+
+def text_key(text: bytes) -> int:
+    """A hash of a text, from 1 to 2^31 - 1."""
+    return (zlib.crc32(text) & 0x7FFFFFFF) or 1

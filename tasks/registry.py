@@ -20,19 +20,26 @@ from t5rank.tasks.examples import list_source
 from t5rank.tasks.list_metrics import judged_list, ranking_metrics
 from t5rank.tasks.seqio_vocabulary import TextVocabulary
 from t5rank.tasks.sources import ListTask, ReadLists
-from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
+from t5rank.text.encoders import make_encoder
+from t5rank.text.prompts import RANKT5
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 
 LABELS = ("label", "teacher_score")
 SHUFFLE_BUFFER = 1000  # lists, where they cannot be shuffled whole; filled before the first batch
 _registered: dict[str, Any] = {}
+_TEXT_FEATURES = {
+    name: seqio.Feature(seqio.PassThroughVocabulary(0), add_eos=False, rank=rank)
+    for name, rank in {"query_inputs": 1, "query_key": 0, "keys": 1, "relevant_keys": 1}.items()
+}
 
 
 def register_task(
     name: str,
     readers: Mapping[str, ReadLists],
     vocabulary_file: str,
-    prompt: str = RANKT5,
+    prompt: str | TextPrompts = RANKT5,
     one_positive: bool = False,
     target_token: str = "<extra_id_10>",
     label: str = "label",
@@ -45,7 +52,8 @@ def register_task(
       name: the task's name.
       readers: split to a function that starts reading its lists.
       vocabulary_file: a SentencePiece model.
-      prompt: see `t5rank.text.prompts`.
+      prompt: a template, see `t5rank.text.prompts`; or `TextPrompts`, for a model that reads
+        queries and documents apart.
       one_positive: see `t5rank.tasks.preprocessors.sample_documents`.
       target_token: the token of the `targets` feature.
       label: what a loss gets as labels in training: "label", or "teacher_score" for distillation.
@@ -73,18 +81,18 @@ def register_task(
             )
         return name
     vocabulary = TextVocabulary(vocabulary_file)
-    encoder = PairEncoder(
-        Vocabulary(vocabulary_file), Prompt(prompt), preprocessors.UNCUT, strict=strict
-    )
+    encoder = make_encoder(Vocabulary(vocabulary_file), prompt, preprocessors.UNCUT, strict)
+    is_apart = isinstance(encoder, TextEncoder)
     seqio.TaskRegistry.add(
         name,
         source=list_source(readers, teacher=label == "teacher_score", name=name),
         preprocessors=[
             seqio.CacheDatasetPlaceholder(),
+            *([preprocessors.add_keys] if is_apart else []),
             functools.partial(preprocessors.sample_documents, one_positive=one_positive),
             preprocessors.check_list_size,
             functools.partial(
-                preprocessors.tokenize_pairs,
+                preprocessors.tokenize_list,
                 encoder=encoder,
                 target_token_id=encoder.vocabulary.token_id(target_token),
                 on_cut=functools.partial(irregular.note_cut, name),
@@ -95,6 +103,7 @@ def register_task(
             "targets": seqio.Feature(vocabulary, rank=2, add_eos=False),
             "label": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.float32, add_eos=False),
             "mask": seqio.Feature(seqio.PassThroughVocabulary(0), dtype=tf.bool, add_eos=False),
+            **(_TEXT_FEATURES if is_apart else {}),
         },
         postprocess_fn=judged_list,
         metric_fns=[ranking_metrics],
@@ -155,7 +164,7 @@ def task_names(name: str) -> list[str]:
     return [t.name for t in provider.tasks] if isinstance(provider, seqio.Mixture) else [name]
 
 
-def text_settings(name: str) -> tuple[str, str]:
+def text_settings(name: str) -> tuple[str, str | TextPrompts]:
     """`(vocabulary_file, prompt)` of a task of ours, or of a mixture of such tasks.
 
     Raises:

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.inference.batching import BatchShapes, padded
+from t5rank.inference.loading import load_scorer
 from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import Compute, ModelScorer, prefetched, run_batches, run_chunks
 from t5rank.model_folder import ModelFolder
-from t5rank.models import partitioning
 from t5rank.models.heads import sigmoid
 from t5rank.models.ranking import RankingModel
 from t5rank.text.prompts import EncodedPair, PairEncoder
@@ -121,21 +121,27 @@ class Reranker:
         like: "Reranker | None" = None,
         progress: tqdm | None = None,
     ) -> "Reranker":
-        """An open model folder's model; see `from_pretrained`."""
+        """An open model folder's model; see `from_pretrained`.
+
+        Raises:
+          ValueError: the model is no reranker.
+        """
         encoder = opened.encoder
+        if not isinstance(encoder, PairEncoder):
+            raise ValueError(
+                f"Model folder '{opened.path}' has a {opened.model.kind.name}; expected a "
+                "reranker, which reads a query and a document together. Take t5rank.Embedder, or "
+                "the commands encode and search."
+            )
         if opened.is_exported:
             shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
             scorer = OnnxScorer(opened.weights)
             return cls(encoder, scorer, shapes, opened.model.head.probability)
-        places = model_folder.parameter_shapes(opened.model, mesh)
-        model = _for_devices(opened.model, mesh)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
-        same = like._scorer_of(model) if like is not None and same_shapes else None
-        models = same or ModelScorer(model, places, batch_tokens, mesh)
-        every = [] if progress is None else models.shapes.all(encoder.max_length)
-        with models.preparing(every, progress):
-            params = opened.restored(places)
-        return cls(encoder, models.with_params(params), models.shapes, model.head.probability)
+        programs = like.score_tokens if like is not None and same_shapes else None
+        programs = programs if isinstance(programs, ModelScorer) else None
+        scorer = load_scorer(opened, batch_tokens, mesh, programs, progress)
+        return cls(encoder, scorer, scorer.shapes, scorer.model.head.probability)
 
     @classmethod
     def from_model(
@@ -160,14 +166,6 @@ class Reranker:
         """How many programs have been compiled so far, or read where they are kept."""
         scorer = self.score_tokens
         return scorer.compiled if isinstance(scorer, ModelScorer) else 0
-
-    def _scorer_of(self, model: RankingModel) -> ModelScorer | None:
-        """This reranker's scorer, if it computes what the model does."""
-        scorer = self.score_tokens
-        if not isinstance(scorer, ModelScorer):
-            return None
-        same = (scorer.model.module, scorer.model.head) == (model.module, model.head)
-        return scorer if same else None
 
     def warm_up(self, progress: tqdm | None = None) -> int:
         """Compiles every shape, so that none is compiled later; returns how many.
@@ -280,15 +278,6 @@ def chunks(lists: Iterable[T], documents: Callable[[T], int]) -> Iterator[list[T
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _for_devices(model: RankingModel, mesh: Mesh | None) -> RankingModel:
-    """The model with float32 activations on a CPU, where bfloat16 is slower, not faster."""
-    config = model.module.config  # type: ignore[attr-defined]
-    if partitioning.platform(mesh) != "cpu" or config.dtype == "float32":
-        return model
-    config = dataclasses.replace(config, dtype="float32")
-    return RankingModel(model.module.clone(config=config), model.head)
 
 
 def _check_finite(scores: np.ndarray) -> None:

@@ -85,7 +85,7 @@ class ModelScorer:
         return len(self._programs)
 
     def score(self, rows: Rows, progress: tqdm | None = None) -> np.ndarray:
-        """Float32 scores `[len(rows)]`.
+        """Float32 scores `[len(rows)]`, or other results `[len(rows), ...]`.
 
         Args:
           rows: one int array of tokens per input, without padding.
@@ -121,7 +121,7 @@ def _of_packed(model: RankingModel) -> Callable[[PyTree, Array], Array]:
         rows, _, length = packed.shape
         places = jax.numpy.zeros((rows, slots(length)))
         batch = {"encoder_input_tokens": packed[:, 0], "encoder_segment_ids": packed[:, 1]}
-        return model.batch_scores(params, batch | {"label": places})
+        return model.results(params, batch | {"label": places})
 
     return score
 

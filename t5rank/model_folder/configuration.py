@@ -8,8 +8,9 @@ from typing import Any
 from t5rank.checkpoints.paths import path
 from t5rank.models import kinds
 from t5rank.models.config import T5Config
-from t5rank.models.ranking import RankingModel
-from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.models.ranking import RankingModel, model_of
+from t5rank.text import encoders
+from t5rank.text.encoders import Encoder
 from t5rank.text.vocabulary import Vocabulary
 
 CONFIG = "config.json"
@@ -17,7 +18,7 @@ FORMAT = 1
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 
 
-def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
+def written_form(model: RankingModel, encoder: Encoder) -> dict[str, Any]:
     """What `config.json` holds.
 
     Raises:
@@ -33,8 +34,7 @@ def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
         "architecture": model.module.config.architecture(),
         "head": type(model.head).__name__,
         "head_settings": dataclasses.asdict(model.head),
-        "prompt": encoder.prompt.template,
-        "max_length": encoder.max_length,
+        **encoders.written_form(encoder),
         "extra_ids": encoder.vocabulary.extra_ids,
     }
     taken = sorted(settings.keys() & config.keys())
@@ -49,7 +49,7 @@ def from_written_form(
     config: Mapping[str, Any],
     vocabulary: str | os.PathLike[str],
     file: str | os.PathLike[str],
-) -> tuple[RankingModel, PairEncoder]:
+) -> tuple[RankingModel, Encoder]:
     """The model and the tokenization that `written_form` describes.
 
     Args:
@@ -74,9 +74,9 @@ def from_written_form(
                 f"expected '{kind.network.__name__}' with the head '{config['head']}'."
             )
         module = kind.network(T5Config(**config["architecture"]), **settings)
-        model = RankingModel(module, kind.head(**config["head_settings"]))
+        model = model_of(module, kind.head(**config["head_settings"]))
         pieces = Vocabulary(vocabulary, extra_ids=config["extra_ids"])
         pieces.check_rows(model.module.config.vocab_size)
-        return model, PairEncoder(pieces, Prompt(config["prompt"]), config["max_length"])
+        return model, encoders.from_written_form(config, pieces)
     except (KeyError, TypeError) as error:
         raise ValueError(_WRONG.format(file=file, error=repr(error))) from error

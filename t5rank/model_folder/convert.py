@@ -27,10 +27,10 @@ from t5rank.model_folder import huggingface_files
 from t5rank.model_folder.published import published_names
 from t5rank.models import kinds, network
 from t5rank.models.kinds import Kind
-from t5rank.models.ranking import RankingModel
+from t5rank.models.ranking import RankingModel, model_of
 from t5rank.runs.run_file import load_run
 from t5rank.text import added_tokens
-from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.encoders import Encoder, as_prompt, make_encoder
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.types import PyTree
 
@@ -119,7 +119,7 @@ def convert(
 def _check_head(
     source: Source,
     model: RankingModel,
-    encoder: PairEncoder,
+    encoder: Encoder,
     settings: Settings,
     arrays: Mapping[str, LazyArray],
 ) -> None:
@@ -213,7 +213,7 @@ def _module(source: Source, config: network.T5Config, kind: Kind | None, setting
 
 def _model_and_encoder(
     source: Source, module: Any, kind: Kind, settings: Settings
-) -> tuple[RankingModel, PairEncoder]:
+) -> tuple[RankingModel, Encoder]:
     file = settings.vocabulary or source.vocabulary
     if file is None:
         raise ValueError(
@@ -227,9 +227,9 @@ def _model_and_encoder(
         head = kind.new_head(vocabulary, **options)
     else:
         head = model_folder.from_written_form(source.settings, file, source.path)[0].head
-    prompt = settings.prompt or source.settings.get("prompt") or kind.prompt
+    prompt = as_prompt(settings.prompt or source.settings.get("prompt") or kind.prompt)
     max_length = settings.max_length or source.settings.get("max_length") or MAX_LENGTH
-    return RankingModel(module, head), PairEncoder(vocabulary, Prompt(prompt), max_length)
+    return model_of(module, head), make_encoder(vocabulary, prompt, max_length)
 
 
 def _published_options(source: Source, kind: Kind) -> Mapping[str, Any]:
@@ -246,7 +246,7 @@ def _published_options(source: Source, kind: Kind) -> Mapping[str, Any]:
 
 
 def _write_beside(
-    folder: epath.Path, model: RankingModel, encoder: PairEncoder, run: dict[str, Any] | None
+    folder: epath.Path, model: RankingModel, encoder: Encoder, run: dict[str, Any] | None
 ) -> None:
     huggingface_files.write_tokenizer(folder, encoder.vocabulary, encoder.max_length)
     written = model_folder.written_form(model, encoder)

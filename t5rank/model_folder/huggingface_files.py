@@ -11,7 +11,7 @@ from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens, tokenizer_json
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
 from t5rank.text.vocabulary import Vocabulary
 
 
@@ -50,7 +50,7 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
 def write_head(
     folder: epath.Path,
     model: RankingModel,
-    encoder: PairEncoder,
+    encoder: Encoder,
     settings: Mapping[str, Any],
     run: Mapping[str, Any] | None = None,
 ) -> None:
@@ -71,7 +71,7 @@ def write_head(
 
 
 def transformers_card(
-    model: RankingModel, encoder: PairEncoder, run: Mapping[str, Any] | None = None
+    model: RankingModel, encoder: Encoder, run: Mapping[str, Any] | None = None
 ) -> str:
     """README.md: how to compute this model's score."""
     head = model_card.head("transformers", run=run)

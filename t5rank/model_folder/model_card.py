@@ -11,13 +11,13 @@ from t5rank.formats.numbers import shown
 from t5rank.formats.tables import markdown_table
 from t5rank.model_folder.model_index import model_index
 from t5rank.models.ranking import RankingModel
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder, described
 
 WRITTEN = "<!-- Written by t5rank. Without this line the file is yours, and stays as it is. -->"
 RunRecord = Mapping[str, Any]
 
 
-def model_card(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
+def model_card(model: RankingModel, encoder: Encoder, run: RunRecord) -> str:
     """README.md of a trained model.
 
     Args:
@@ -79,7 +79,7 @@ def _state(run: RunRecord) -> str:
     return ""
 
 
-def _network(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
+def _network(model: RankingModel, encoder: Encoder, run: RunRecord) -> str:
     config = model.module.config  # type: ignore[attr-defined]
     layers = f"encoder of {config.num_encoder_layers} layers"
     if model.kind.has_decoder:
@@ -92,7 +92,7 @@ def _network(model: RankingModel, encoder: PairEncoder, run: RunRecord) -> str:
         "sizes": f"width {config.emb_dim}, {config.num_heads} heads of {config.head_dim}, MLP "
         f"{config.mlp_dim} ({', '.join(config.mlp_activations)})",
         "score": model.kind.describe(model, encoder),
-        "input": f"`{encoder.prompt.template}`",
+        "input": described(encoder),
         "longest input": f"{encoder.max_length} tokens; of longer ones the document is cut",
         "vocabulary": f"{len(encoder.vocabulary):,} tokens, `vocabulary.model`",
     }

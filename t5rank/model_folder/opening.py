@@ -15,8 +15,8 @@ from t5rank.checkpoints.paths import chosen_step, load_best, path, step_of
 from t5rank.formats.json_files import read_object_if_any
 from t5rank.model_folder.configuration import CONFIG, from_written_form
 from t5rank.models import partitioning
-from t5rank.models.ranking import RankingModel
-from t5rank.text.prompts import PairEncoder
+from t5rank.models.ranking import RankingModel, model_of
+from t5rank.text.encoders import Encoder
 from t5rank.types import PyTree
 
 ONNX = "model.onnx"
@@ -36,7 +36,7 @@ class ModelFolder:
 
     path: epath.Path
     model: RankingModel
-    encoder: PairEncoder
+    encoder: Encoder
     weights: epath.Path
 
     @property
@@ -89,7 +89,7 @@ def open_folder(directory: str | os.PathLike[str], step: int | None = None) -> M
     return ModelFolder(path(directory), model, encoder, weights_path(directory, step))
 
 
-def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, PairEncoder]:
+def load_config(directory: str | os.PathLike[str]) -> tuple[RankingModel, Encoder]:
     """The model (without parameters) and the tokenization of a model folder.
 
     The folder need not have parameters. Where they are needed too, use `open_folder`.
@@ -156,7 +156,7 @@ def _shapes_and_axes(model: RankingModel) -> tuple[PyTree, PyTree]:
     layers = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
     one = {f"num_{stack}_layers": min(1, count) for stack, count in layers.items()}
     module = model.module.clone(config=dataclasses.replace(config, **one))
-    small = RankingModel(module, model.head)
+    small = model_of(module, model.head)
     variables = jax.eval_shape(
         lambda: small.get_initial_variables(jax.random.key(0), {"encoder_input_tokens": (1, 1, 8)})
     )

@@ -17,16 +17,14 @@ from t5rank.model_folder.configuration import CONFIG, written_form
 from t5rank.model_folder.opening import WRITTEN_ANEW
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
 from t5rank.text.vocabulary import Vocabulary
 
 CARD = "README.md"
 _log = logging.getLogger(__name__)
 
 
-def save_config(
-    directory: str | os.PathLike[str], model: RankingModel, encoder: PairEncoder
-) -> None:
+def save_config(directory: str | os.PathLike[str], model: RankingModel, encoder: Encoder) -> None:
     """Writes `config.json` and the vocabulary.
 
     Raises:

@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flax import linen as nn
 
 from t5rank.models.heads import Head
-from t5rank.text.templates import RANKT5
+from t5rank.text.templates import RANKT5, TextPrompts
 from t5rank.types import PyTree
 
 if TYPE_CHECKING:
     from t5rank.models.ranking import RankingModel
-    from t5rank.text.prompts import PairEncoder
+    from t5rank.text.encoders import Encoder
 
-_OURS = ("rankt5", "monot5", "rankt5_encoder")  # the files of `t5rank.models`
+_OURS = ("rankt5", "monot5", "rankt5_encoder", "dual_encoder")  # the files of `t5rank.models`
 _registered: dict[str, "Kind"] = {}
 
 
@@ -118,7 +118,9 @@ class Kind:
       describe: says in the model card what the score is.
       has_decoder: whether the network has T5's decoder.
       takes_t5x_network: whether T5X's own network may stand in for `network`.
-      prompt: of new models, where none is given.
+      prompt: of new models, where none is given. A template is of pairs: the model reads a query
+        and a document together. `TextPrompts` are of single texts: its results are vectors.
+      model: makes a model of a network and a head; None makes a `RankingModel`.
       options: settings of new models.
       published_options: options for `new_head` of a published model of this name; None where they
         are not known.
@@ -134,15 +136,16 @@ class Kind:
     head: type[Head]
     network: Callable[..., nn.Module]
     new_head: Callable[..., Head]
-    describe: Callable[["RankingModel", "PairEncoder"], str]
+    describe: Callable[["RankingModel", "Encoder"], str]
     has_decoder: bool = True
     takes_t5x_network: bool = False
-    prompt: str = RANKT5
+    prompt: str | TextPrompts = RANKT5
+    model: Callable[..., "RankingModel"] | None = None
     options: tuple[Option, ...] = ()
     published_options: Callable[[str], Mapping[str, Any] | None] = lambda name: None
     new_parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    check: Callable[["RankingModel", "PairEncoder", PyTree], None] | None = None
-    transformers: Callable[["RankingModel", "PairEncoder"], TransformersScore] | None = None
+    check: Callable[["RankingModel", "Encoder", PyTree], None] | None = None
+    transformers: Callable[["RankingModel", "Encoder"], TransformersScore] | None = None
     onnx: Callable[[ScoreGraph, "RankingModel", PyTree], str] | None = None
 
     @functools.cached_property

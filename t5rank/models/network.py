@@ -48,6 +48,15 @@ def tokens_of_slots(
     return segment_ids[:, None] == jnp.arange(1, slots + 1)[:, None]
 
 
+def mean_of_slots(
+    encoded: Float[Array, "batch length emb"], slot_mask: Bool[Array, "batch slots length"]
+) -> Float[Array, "batch slots emb"]:
+    """The float32 mean of the tokens of each slot; 0 where a slot has none."""
+    encoded, is_token = encoded.astype(jnp.float32), slot_mask.astype(jnp.float32)
+    total = jnp.einsum("bsl,bld->bsd", is_token, encoded)
+    return total / jnp.maximum(slot_mask.sum(-1, keepdims=True), 1)
+
+
 class Embedding(nn.Module):
     """The token table `[vocab, emb]`, gathered; `rows` gives some of it in float32."""
 

@@ -9,6 +9,7 @@ A batch is of one of two layouts:
   `[groups, rows, slots]`. A list is all in one group.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Float, Int
 
@@ -32,6 +34,36 @@ from t5rank.types import Array, LossFn, MetricFn, PyTree
 Batch = Mapping[str, Array]
 Sums = dict[str, Array]
 _LOSS_STREAM = 1  # of the random numbers of a step
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What a loss or a metric is given, see `t5rank.types`.
+
+    Attributes:
+      scores: `[..., list]`.
+      label: `[..., list]`.
+      where: `[..., list]`, the real documents.
+      segments: `[..., list]`, the lists of flat rows; None where a row is a list.
+      optional: arguments that only some losses take, by name.
+    """
+
+    scores: Array
+    label: Array
+    where: Array
+    segments: Array | None = None
+    optional: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+
+
+def model_of(module: nn.Module, head: Head, **settings: Any) -> "RankingModel":
+    """The model of a network and a head: a `RankingModel`, or what the head's kind makes of them.
+
+    Args:
+      module: the network.
+      head: the head.
+      **settings: those of the model.
+    """
+    return (kinds.of(head).model or RankingModel)(module, head, **settings)
 
 
 class RankingModel:
@@ -134,16 +166,30 @@ class RankingModel:
         results = self._results(params, tokens, None, 1, dropout_rng)[:, 0]
         return results.reshape(*tokens.shape[:-1], *results.shape[1:])
 
-    def batch_scores(
+    def results(
         self, params: PyTree, batch: Batch, dropout_rng: Array | None = None
-    ) -> Float[Array, "groups list"]:
-        """Float32 scores of a batch, in the shape of its labels; dropout only with an rng."""
+    ) -> Float[Array, "*places"]:
+        """Float32 results of all inputs of a batch, in the shape of its labels."""
         tokens, segment_ids = batch["encoder_input_tokens"], batch.get("encoder_segment_ids")
         if segment_ids is None:
             return self.score(params, tokens, dropout_rng)
         slots = batch["label"].shape[-1]
         results = self._results(params, tokens, segment_ids, slots, dropout_rng)
         return results.reshape(*tokens.shape[:-1], *results.shape[1:])
+
+    def batch_scores(
+        self, params: PyTree, batch: Batch, dropout_rng: Array | None = None
+    ) -> Float[Array, "groups list"]:
+        """Float32 scores of a batch, in the shape of its labels; dropout only with an rng."""
+        return self.results(params, batch, dropout_rng)
+
+    def list_scores(self, results: np.ndarray) -> np.ndarray:
+        """Scores `[documents]` of the results of a list's inputs, as its encoder orders them."""
+        return results
+
+    def scored(self, params: PyTree, batch: Batch, dropout_rng: Array | None) -> Scored:
+        """What the loss and the metrics are given of a batch."""
+        return _flat(self.batch_scores(params, batch, dropout_rng), batch)
 
     def _results(
         self,
@@ -172,19 +218,19 @@ class RankingModel:
 
     def loss_normalizer(self, batch: Batch) -> Array | float:
         """What the sum of the loss over `batch` is divided by: lists, documents or pairs."""
-        scores = jnp.zeros(batch["label"].shape)
-        return self._normalizer(self._loss_sum_and_count(scores, batch, None)[1])
+        scored = _flat(jnp.zeros(batch["label"].shape), batch)
+        return self._normalizer(self._loss_sum_and_count(scored, None)[1])
 
     def _normalizer(self, count: Array) -> Array | float:
         factor = self.loss_normalizing_factor
         return jnp.maximum(count, 1.0) if factor is None else factor
 
-    def _loss_sum_and_count(self, scores: Array, batch: Batch, rng: Array | None) -> Array:
-        optional = {}
+    def _loss_sum_and_count(self, scored: Scored, rng: Array | None) -> Array:
+        optional = {n: value for n, value in scored.optional.items() if takes(self.loss_fn, n)}
         if takes(self.loss_fn, "key"):
             rng = jax.random.key(0) if rng is None else rng
             optional["key"] = jax.random.fold_in(rng, _LOSS_STREAM)
-        return _over_lists(self.loss_fn, scores, batch, **optional)
+        return _over_lists(self.loss_fn, scored, **optional)
 
     def loss_and_sums(
         self,
@@ -204,13 +250,13 @@ class RankingModel:
           dropout_rng: a PRNG key, or None for no dropout.
           normalizer: divides the summed loss; `loss_normalizer(batch)` by default.
         """
-        scores = self.batch_scores(params, batch, dropout_rng)
-        loss_sums = self._loss_sum_and_count(scores, batch, dropout_rng)
+        scored = self.scored(params, batch, dropout_rng)
+        loss_sums = self._loss_sum_and_count(scored, dropout_rng)
         if normalizer is None:
             normalizer = self._normalizer(loss_sums[1])
         loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
         for name, metric_fn in self.metric_fns.items():
-            sums[name] = _over_lists(metric_fn, scores, batch)
+            sums[name] = _over_lists(metric_fn, scored)
         return loss, sums
 
     def training_loss_and_sums(
@@ -229,19 +275,23 @@ class RankingModel:
         return accumulated(loss_and_sums, parts, rngs)(params)
 
 
-def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> Array:
-    """`[sum, count]` of a loss or metric over the lists of a batch.
+def _flat(scores: Array, batch: Batch) -> Scored:
+    """The scores of a batch by list: padded lists as they are, packed ones with their segments."""
+    label, where, segments = batch["label"], batch["mask"], batch.get("list_ids")
+    if segments is None:
+        return Scored(scores, label, where)
+    flat = (scores.shape[0], -1)
+    return Scored(*(array.reshape(flat) for array in (scores, label, where, segments)))
+
+
+def _over_lists(function: Any, scored: Scored, **optional: Any) -> Array:
+    """`[sum, count]` of a loss or metric over lists.
 
     Raises:
       TypeError: the batch is packed, and the function knows no segments.
     """
-    label, where, segments = batch["label"], batch["mask"], batch.get("list_ids")
-    if segments is not None:
-        flat = (scores.shape[0], -1)
-        scores, label, where, segments = (
-            array.reshape(flat) for array in (scores, label, where, segments)
-        )
-        optional["segments"] = segments
+    if scored.segments is not None:
+        optional["segments"] = scored.segments
         parameters = inspect.signature(function).parameters
         if "segments" not in parameters and not any(
             parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
@@ -251,4 +301,10 @@ def _over_lists(function: Any, scores: Array, batch: Batch, **optional: Any) -> 
                 "expected it, as in t5rank.losses, for packed rows. The layout of "
                 "t5rank/configs/layouts/padded.gin does without."
             )
-    return function(scores, label, where=where, reduce_fn=ops.sum_and_count, **optional)
+    return function(
+        scored.scores,
+        scored.label,
+        where=scored.where,
+        reduce_fn=ops.sum_and_count,
+        **optional,
+    )

@@ -13,7 +13,7 @@ from t5rank.models import kinds
 from t5rank.models.config import T5Config
 from t5rank.models.heads import Head
 from t5rank.models.layers import fan_in_truncated
-from t5rank.models.network import PAD_ID, Embedding, Encoder, tokens_of_slots
+from t5rank.models.network import PAD_ID, Embedding, Encoder, mean_of_slots, tokens_of_slots
 from t5rank.types import Array, PyTree
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class EncoderScorer(nn.Module):
         if self.pooling == "first":
             first = jnp.argmax(slot_mask, axis=-1)
             return self.score_head(jnp.take_along_axis(encoded, first[..., None], axis=1))
-        total = jnp.einsum("bsl,bld->bsd", slot_mask.astype(jnp.float32), encoded)
-        return self.score_head(total / jnp.maximum(slot_mask.sum(-1, keepdims=True), 1))
+        return self.score_head(mean_of_slots(encoded, slot_mask))
 
 
 class ScoreHead(nn.Module):

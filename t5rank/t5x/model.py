@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from t5rank.checks import check_integer
 from t5rank.models.ranking import Batch, RankingModel, Sums
-from t5rank.tasks.feature_converters import RankingFeatureConverter
+from t5rank.tasks.feature_converters import RankingFeatureConverter, converter_of
 from t5rank.types import Array, PyTree
 
 
@@ -30,8 +30,6 @@ class T5XModel:
     Raises:
       ValueError: the model's microbatches do not divide the batch.
     """
-
-    FEATURE_CONVERTER_CLS = RankingFeatureConverter
 
     def __init__(
         self,
@@ -52,6 +50,11 @@ class T5XModel:
         self.output_vocabulary = output_vocabulary
         self.optimizer_def = optimizer_def
         self.batch_size = batch_size
+
+    @property
+    def FEATURE_CONVERTER_CLS(self) -> type[RankingFeatureConverter]:  # noqa: N802 (T5X's name)
+        """The feature converter of the model's batches."""
+        return converter_of(self.model.kind.prompt)
 
     @property
     def module(self) -> nn.Module:

@@ -22,7 +22,7 @@ from t5rank.data.errors import GIN_OPTIONS, DataError
 from t5rank.models.network import T5Config
 from t5rank.tasks import checks, registry
 from t5rank.tasks.preprocessors import input_length
-from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.encoders import make_encoder
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import layouts
 from t5rank.train.macros import check_macros
@@ -99,7 +99,7 @@ def _check_lists(cfg: Any) -> None:
         return
     vocabulary_file, prompt = registry.text_settings(cfg.mixture_or_task_name)
     length = input_length(cfg.task_feature_lengths)
-    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(prompt), length)
+    encoder = make_encoder(Vocabulary(vocabulary_file), prompt, length)
     for name in names:
         if cfg.split not in seqio.get_mixture_or_task(name).splits:
             continue
@@ -124,6 +124,13 @@ def _packed(data: tf.data.Dataset, rows: int) -> tf.data.Dataset:
         "mask": tf.TensorSpec(documents, tf.bool),
         "list_ids": tf.TensorSpec(documents, tf.int32),
     }
+    if "relevant_keys" in data.element_spec:
+        number = data.element_spec["relevant_keys"].shape[-1]
+        signature |= {
+            "keys": tf.TensorSpec(documents, tf.int32),
+            "query_slots": tf.TensorSpec((lists, 1), tf.int32),
+            "relevant_keys": tf.TensorSpec((lists, 1, number), tf.int32),
+        }
     return tf.data.Dataset.from_generator(
         lambda: layouts.packed(data.as_numpy_iterator(), lists, 0, length, slots, rows),
         output_signature=signature,

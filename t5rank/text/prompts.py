@@ -6,7 +6,7 @@ Training, validation, scoring and the server all make their tokens here.
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +148,39 @@ class PairEncoder:
         documents = as_texts(documents, "Document")
         encoded = self.encode_documents(self.pieces(query), documents)
         return [EncodedPair(rows[0], is_cut) for rows, is_cut in encoded]
+
+    def list_rows(
+        self,
+        query: str,
+        documents: Sequence[str],
+        name: str | None = None,
+        on_cut: Callable[[str], None] = lambda name: None,
+    ) -> list[np.ndarray]:
+        """The inputs of a list, one for each document.
+
+        Args:
+          query: the list's query.
+          documents: its documents.
+          name: what errors call the query, and what `on_cut` is told where it is cut.
+          on_cut: see `name`.
+
+        Raises:
+          DataError: the query leaves no room, and must not be cut.
+        """
+        pieces = self.pieces(query, name)
+        if pieces.is_query_cut:
+            on_cut(name or query)
+        return [encoded.rows[0] for encoded in self.encode_documents(pieces, documents)]
+
+    def check_query(self, query: str) -> None:
+        """Raises DataError where a query leaves no room, and must not be cut."""
+        self.pieces(query)
+
+    @property
+    def shortest(self) -> int:
+        """Tokens that an input needs for its prompt, and for one of its query and its document."""
+        pieces = dataclasses.replace(self, max_length=2**30).pieces("")
+        return len(pieces.prefix) + len(pieces.suffix) + 2
 
     def encode_documents(
         self, pieces: Pieces, documents: Sequence[str], chunking: Chunking = ONE_INPUT

@@ -13,9 +13,8 @@ from t5rank.data.ranked_list import RankedList
 from t5rank.tasks import irregular, registry
 from t5rank.tasks.errors import elements, placed
 from t5rank.tasks.examples import read_lists
-from t5rank.tasks.feature_converters import RankingFeatureConverter
-from t5rank.tasks.preprocessors import token_rows
-from t5rank.text.prompts import PairEncoder
+from t5rank.tasks.feature_converters import converter_of
+from t5rank.text.encoders import Encoder
 from t5rank.train.ahead import read_ahead
 
 AHEAD = 64  # validation lists
@@ -28,7 +27,8 @@ class ValidationList:
     Attributes:
       query_id: the query.
       doc_ids: the documents.
-      rows: one int32 array of tokens per document.
+      rows: int32 arrays of tokens: one of each document, after that of the query where they are
+        read apart.
       labels: float32 `[list]`.
     """
 
@@ -60,7 +60,7 @@ def train_batches(
             dataset_split=registry.TRAIN,
             shuffle=True,
             num_epochs=None,
-            feature_converter=RankingFeatureConverter(),
+            feature_converter=converter_of(registry.text_settings(task)[1])(),
             seed=seed,
             use_cached=use_cached,
             batch_size=batch_size,
@@ -77,7 +77,7 @@ def train_batches(
 
 def validation_lists(
     task: str,
-    encoder: PairEncoder,
+    encoder: Encoder,
     split: str = "validation",
     use_cached: bool = False,
     queries: Container[str] | None = None,
@@ -99,7 +99,7 @@ def validation_lists(
     def tokenized(ranked: RankedList) -> ValidationList:
         texts = ranked.documents[:topn]
         try:
-            rows = token_rows(encoder, ranked.query_id, ranked.query, texts, on_cut)
+            rows = encoder.list_rows(ranked.query, texts, ranked.query_id, on_cut)
         except DataError as error:
             raise placed(error, _where(task, split, use_cached)) from None
         labels = np.asarray(ranked.labels[:topn], np.float32)

@@ -10,7 +10,11 @@ batch comes in groups, as many as devices and microbatches, each with lists of i
 
 * `encoder_input_tokens`, `encoder_segment_ids` `[groups, rows, length]`: the documents of a row are
   numbered from 1; 0 is padding.
-* `label`, `mask`, `list_ids` `[groups, rows, slots]`: of each of a row's documents.
+* `label`, `mask`, `list_ids` `[groups, rows, slots]`: of each of a row's documents; the lists of a
+  group are numbered from 0.
+
+A batch of queries and documents apart (see `t5rank.models.retrieval`) has `keys`, laid out as the
+labels are, and, list by list, `query_slots` and `relevant_keys`.
 """
 
 import heapq
@@ -26,6 +30,7 @@ from t5rank.text.vocabulary import PAD_ID
 HostBatch = Mapping[str, np.ndarray]
 Layout = Callable[[Iterable[HostBatch], int, int], Iterator[HostBatch]]
 _LENGTHS = BatchShapes(tokens=1)  # those of scoring
+_OF_ITEMS = ("label", "mask", "keys")
 
 
 def size_bucket(size: int) -> int:
@@ -107,9 +112,9 @@ def packed(
 
 
 def _row_length(batch: HostBatch) -> int:
-    tokens, mask = batch["encoder_input_tokens"], batch["mask"]
+    tokens = batch["encoder_input_tokens"]
     input_length = tokens.shape[-1]
-    is_full = document_lengths(tokens).sum() >= 0.75 * input_length * mask.sum()
+    is_full = document_lengths(tokens).sum() >= 0.75 * input_length * _items(batch).sum()
     return input_length if is_full else max(input_length, 256)
 
 
@@ -121,16 +126,16 @@ def pack(
     rows: int | None = None,
 ) -> dict[str, np.ndarray]:
     """One packed batch of a padded one; see `packed`."""
-    tokens, mask = batch["encoder_input_tokens"], batch["mask"]
-    lengths = np.where(mask, np.maximum(document_lengths(tokens), 1), 0)
+    tokens, is_item = batch["encoder_input_tokens"], _items(batch)
+    lengths = np.where(is_item, np.maximum(document_lengths(tokens), 1), 0)
     if slots is None:
-        slots = 2 * int(np.ceil(0.75 * row_length * mask.sum() / max(lengths.sum(), 1)))
+        slots = 2 * int(np.ceil(0.75 * row_length * is_item.sum() / max(lengths.sum(), 1)))
     if slots < 1 or lengths.max() > row_length:
         raise ValueError(
             f"Packed row has {row_length} tokens and {slots} slots; expected at least the "
             f"{lengths.max()} tokens of the longest document and one slot."
         )
-    members = _balanced(lengths.sum(-1), groups)
+    members = _balanced(lengths.sum(-1), groups, alike=_has_queries(batch))
     placed = [_best_fit(lengths, lists, row_length, slots) for lists in members]
     needed = max(1, *(len(filled) for filled in placed))
     rows = size_bucket(needed) if rows is None else rows
@@ -139,38 +144,63 @@ def pack(
             f"Packed lists need {needed} rows of {row_length} tokens; expected at most {rows}. "
             "Raise the number of rows."
         )
-    tokens_out = np.full((groups, rows, row_length), PAD_ID, tokens.dtype)
-    segment_ids = np.zeros((groups, rows, row_length), np.int32)
-    label = np.zeros((groups, rows, slots), batch["label"].dtype)
-    mask_out, list_ids = np.zeros(label.shape, bool), np.zeros(label.shape, np.int32)
-    for group, filled in enumerate(placed):
-        for row, documents in enumerate(filled):
-            start = 0
-            for slot, (i, j) in enumerate(documents):
-                end = start + lengths[i, j]
-                tokens_out[group, row, start:end] = tokens[i, j, : end - start]
-                segment_ids[group, row, start:end] = slot + 1
-                label[group, row, slot] = batch["label"][i, j]
-                mask_out[group, row, slot] = True
-                list_ids[group, row, slot] = i
-                start = end
-    return {
-        "encoder_input_tokens": tokens_out,
-        "encoder_segment_ids": segment_ids,
-        "label": label,
-        "mask": mask_out,
-        "list_ids": list_ids,
+    packed_batch = {
+        "encoder_input_tokens": np.full((groups, rows, row_length), PAD_ID, tokens.dtype),
+        "encoder_segment_ids": np.zeros((groups, rows, row_length), np.int32),
+        "list_ids": np.zeros((groups, rows, slots), np.int32),
     }
+    of_items = [name for name in _OF_ITEMS if name in batch]
+    for name in of_items:
+        packed_batch[name] = np.zeros((groups, rows, slots), batch[name].dtype)
+    places = np.zeros(lengths.shape, np.int32)  # of each item, among the slots of its group
+    for group, filled in enumerate(placed):
+        number = {i: n for n, i in enumerate(members[group])}
+        for row, items in enumerate(filled):
+            start = 0
+            for slot, (i, j) in enumerate(items):
+                end = start + lengths[i, j]
+                packed_batch["encoder_input_tokens"][group, row, start:end] = tokens[
+                    i, j, : end - start
+                ]
+                packed_batch["encoder_segment_ids"][group, row, start:end] = slot + 1
+                packed_batch["list_ids"][group, row, slot] = number[i]
+                for name in of_items:
+                    packed_batch[name][group, row, slot] = batch[name][i, j]
+                places[i, j] = row * slots + slot
+                start = end
+    if _has_queries(batch):
+        packed_batch["query_slots"] = np.stack([places[lists, 0] for lists in members])
+        packed_batch["relevant_keys"] = np.stack([batch["relevant_keys"][m] for m in members])
+    return packed_batch
 
 
-def _balanced(sizes: np.ndarray, groups: int) -> list[list[int]]:
-    """The lists of each group, of about equally many tokens: the largest goes to the emptiest."""
+def _has_queries(batch: HostBatch) -> bool:
+    """Whether the first item of each list is its query."""
+    return "relevant_keys" in batch
+
+
+def _items(batch: HostBatch) -> np.ndarray:
+    """Which `[lists, items]` are there: documents, and queries that are items of their own."""
+    is_item = batch["mask"]
+    if _has_queries(batch):
+        is_item = is_item.copy()
+        is_item[:, 0] = True
+    return is_item
+
+
+def _balanced(sizes: np.ndarray, groups: int, alike: bool = False) -> list[list[int]]:
+    """The lists of each group, of about equally many tokens: the largest goes to the emptiest.
+
+    With `alike` every group has as many lists.
+    """
+    most = len(sizes) // groups if alike else len(sizes)
     members: list[list[int]] = [[] for _ in range(groups)]
     emptiest = [(0, group) for group in range(groups)]
     for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
         total, group = heapq.heappop(emptiest)
         members[group].append(i)
-        heapq.heappush(emptiest, (total + int(sizes[i]), group))
+        if len(members[group]) < most:
+            heapq.heappush(emptiest, (total + int(sizes[i]), group))
     return members
 
 

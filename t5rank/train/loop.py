@@ -20,13 +20,12 @@ from t5rank.models.ranking import RankingModel
 from t5rank.runs import records
 from t5rank.tasks import registry
 from t5rank.tasks.preprocessors import (
-    UNCUT,
     check_lengths,
     feature_lengths,
     input_length,
     list_size,
 )
-from t5rank.text.prompts import PairEncoder, Prompt
+from t5rank.text.encoders import make_encoder, written_form
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import data, optimizers, preflight, resuming, schedules, settings
 from t5rank.train.interrupt import Interrupt
@@ -139,9 +138,8 @@ class Trainer:
                 "the data-parallel devices times the microbatches."
             )
         vocabulary_file, prompt = registry.text_settings(self.mixture_or_task_name)
-        self.encoder = PairEncoder(
-            Vocabulary(vocabulary_file), Prompt(prompt), input_length(self.task_feature_lengths)
-        )
+        length = input_length(self.task_feature_lengths)
+        self.encoder = make_encoder(Vocabulary(vocabulary_file), prompt, length)
         self._check_input_length()
         self.encoder.vocabulary.check_rows(self.model.module.config.vocab_size)
         self.eval_task = self.eval_mixture_or_task_name or self.mixture_or_task_name
@@ -164,13 +162,11 @@ class Trainer:
         preflight.check_teaches(self.model.loss_fn, list_size(self.task_feature_lengths))
 
     def _check_input_length(self) -> None:
-        prompt = self.encoder.prompt
-        pieces = dataclasses.replace(self.encoder, max_length=UNCUT).pieces("")
-        needed = len(pieces.prefix) + len(pieces.suffix) + 2  # a token of the query, of a document
+        needed = self.encoder.shortest
         if self.encoder.max_length < needed:
             raise ValueError(
                 f"INPUT_LENGTH has {self.encoder.max_length} tokens; expected at least {needed}: "
-                f"the prompt '{prompt.template}', a query and a document take so many."
+                f"the prompt {written_form(self.encoder)['prompt']!r} and the text take so many."
             )
 
     def _validation(self) -> Validation:

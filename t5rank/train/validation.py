@@ -23,7 +23,7 @@ from t5rank.evaluation import DEFAULT_MEASURES, evaluate, parse_measures
 from t5rank.inference.scoring import ModelScorer
 from t5rank.metrics.means import MeanMetrics, ScoredList
 from t5rank.tasks.examples import read_lists
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
 from t5rank.train import data
 from t5rank.train.data import ValidationList
 from t5rank.types import MetricFn, PyTree
@@ -56,7 +56,7 @@ class Validation:
         self,
         tasks: Sequence[str],
         split: str,
-        encoder: PairEncoder,
+        encoder: Encoder,
         scorer: ModelScorer,
         metric_fns: Mapping[str, MetricFn],
         qrels_files: Mapping[str, str] | None = None,
@@ -130,12 +130,13 @@ class Validation:
         with tqdm(desc="validation", unit=" documents", leave=False, disable=None) as progress:
             for chunk in _chunks(lists):
                 rows = [row for item in chunk for row in item.rows]
-                scores = self._scorer.with_params(params).score(rows, progress)
-                parts = np.split(scores, np.cumsum([len(item.rows) for item in chunk])[:-1])
+                results = self._scorer.with_params(params).score(rows, progress)
+                parts = np.split(results, np.cumsum([len(item.rows) for item in chunk])[:-1])
+                score = self._scorer.model.list_scores
                 yield (
                     chunk,
                     [
-                        ScoredList(item.doc_ids, item.labels, part)
+                        ScoredList(item.doc_ids, item.labels, score(part))
                         for item, part in zip(chunk, parts, strict=True)
                     ],
                 )

@@ -19,7 +19,7 @@ class MeanSine:
     def score(self, params, tokens):
         return params * _means(tokens, tokens != 0)
 
-    def batch_scores(self, params, batch):
+    def results(self, params, batch):
         slots = jnp.arange(1, batch["label"].shape[1] + 1)
         real = batch["encoder_segment_ids"][:, None] == slots[:, None]
         return params * _means(batch["encoder_input_tokens"][:, None], real)

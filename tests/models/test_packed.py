@@ -11,7 +11,7 @@ import pytest
 from t5rank import losses, metrics
 from t5rank.losses import transformations
 from t5rank.models import monot5, network, parts, rankt5
-from t5rank.models.ranking import RankingModel
+from t5rank.models.ranking import RankingModel, _flat
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.train import layouts
 
@@ -99,7 +99,7 @@ def test_any_loss_takes_packed_batches(loss, padded):
 
     @jax.jit
     def loss_of(batch):  # the label of a document is as good a score as any
-        return model._loss_sum_and_count(jnp.sin(3.0 * batch["label"]), batch, None)
+        return model._loss_sum_and_count(_flat(jnp.sin(3.0 * batch["label"]), batch), None)
 
     np.testing.assert_allclose(loss_of(packed), loss_of(padded), rtol=1e-5)
 

@@ -146,7 +146,7 @@ def test_input_length_of_another_form_is_an_error(length):
 def tokenized(data, file, prompt, length, strict=True, **more):
     encoder = PairEncoder(Vocabulary(file), Prompt(prompt), preprocessors.UNCUT, strict)
     with clear_errors():
-        tokens = preprocessors.tokenize_pairs(
+        tokens = preprocessors.tokenize_list(
             data,
             sequence_length={"inputs": (None, length)},
             encoder=encoder,
