@@ -104,15 +104,13 @@ def load_model(
     return reranker
 
 
-def load_embedder(arguments: argparse.Namespace) -> "TextEmbedder":
-    """The model of vectors that the options choose."""
+def load_embedder(arguments: argparse.Namespace, counts: Counter[str]) -> "TextEmbedder":
+    """The model of vectors that the options choose; queries that it cuts are added to `counts`."""
     from t5rank.inference.compilation_cache import keep_programs
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()
-    return t5rank.Embedder.from_pretrained(  # type: ignore[attr-defined]
-        arguments.model, arguments.step, arguments.batch_tokens
-    )
+    return t5rank.Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:
