@@ -76,3 +76,12 @@ def test_an_open_loop_sends_on_schedule_whatever_becomes_of_the_requests_before(
     assert [(reply.status, reply.body) for reply in replies] == [(200, b"body")] * count
     # Latency counts from the schedule: the first waited for the last to come.
     assert replies[0].seconds > replies[-1].seconds
+
+
+def test_search_is_measured_beside_faiss(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("faiss")
+    options = f"--queries 3 --documents 50 --dim 8 --topk 5 --turns 1 --output {tmp_path / 'out'}"
+    monkeypatch.setattr(sys, "argv", ["search.py", *options.split()])
+    importlib.import_module("search").main()
+    assert "same place 1," in capsys.readouterr().out
+    assert (tmp_path / "out.json").is_file()

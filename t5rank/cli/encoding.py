@@ -78,7 +78,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     texts = _texts(arguments, counts)
     done = encode(
-        load_embedder(arguments),
+        load_embedder(arguments, counts),
         texts,
         arguments.output,
         "query" if arguments.queries else "document",

@@ -106,14 +106,16 @@ def load_model(
     return reranker
 
 
-def load_embedder(arguments: argparse.Namespace) -> "TextEmbedder":
-    """The model of vectors that the options choose."""
+def load_embedder(arguments: argparse.Namespace, counts: Counter[str]) -> "TextEmbedder":
+    """The model of vectors that the options choose; queries that it cuts are added to `counts`."""
     from t5rank.inference.compilation_cache import keep_programs
     from t5rank.inference.embedder import Embedder
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()
-    return Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
+    embedder = Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
+    embedder.encoder = dataclasses.replace(embedder.encoder, counts=counts)
+    return embedder
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:

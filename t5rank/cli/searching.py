@@ -138,7 +138,7 @@ def _queries(
         return stored_queries(VectorFolder.open(arguments.query_vectors), vectors)
     read = read_queries(arguments.queries, strict=not arguments.lenient, counts=counts)
     texts = Queries(arguments.queries, read)
-    return encoded_queries(load_embedder(arguments), texts, vectors)
+    return encoded_queries(load_embedder(arguments, counts), texts, vectors)
 
 
 def _write(arguments: argparse.Namespace, query_ids: list[str], hits) -> int:

@@ -40,12 +40,12 @@ class TextEmbedder(Protocol):
 
     @property
     def query_prompt(self) -> str:
-        """What a query's text is put into."""
+        """What stands before a query."""
         ...
 
     @property
     def document_prompt(self) -> str:
-        """What a document's text is put into."""
+        """What stands before a document."""
         ...
 
     @property

@@ -39,7 +39,7 @@ class Manifest:
       model: the model folder.
       step: the checkpoint; None where the folder has one state.
       model_checksum: of the parameters, the configuration and the vocabulary.
-      prompt: what a text was put into.
+      prompt: what stood before a text.
       length: the most tokens of a text.
       dim: how long a vector is.
       similarity: "cosine" or "dot".

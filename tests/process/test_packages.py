@@ -23,6 +23,8 @@ NEEDS = {
     "from t5rank.report import write_report; write_report('folder')": "report",
     "from t5rank.inference.onnx_session import OnnxScorer; OnnxScorer('x')": "onnx",
     "from t5rank.onnx.graph import Graph; Graph('folder')": "onnx",
+    "from t5rank.search.faiss_index import FaissEngine; FaissEngine(None, 'Flat')": "faiss",
+    "from t5rank.search.qdrant import QdrantEngine; QdrantEngine.open('path:x/y')": "qdrant",
     "quickstart": "train",
     "train --gin_file=t5rank/configs/recipes/quickstart_softmax.gin": "train",
     "report folder": "report",

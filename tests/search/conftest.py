@@ -1,6 +1,8 @@
 """A model of vectors without a network: a text's vector is the sum of its words' random ones."""
 
+import dataclasses
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,13 +11,18 @@ import t5rank
 from t5rank.search.vectors import Manifest, VectorFolder
 
 
+@dataclasses.dataclass
+class Encoder:
+    counts: Counter = dataclasses.field(default_factory=Counter)
+
+
 class WordEmbedder:
     similarity, dim = "cosine", 16
-    query_prompt, document_prompt = "Query: {query}", "Document: {document}"
+    query_prompt, document_prompt = "Query: ", "Document: "
     query_length, max_length = 16, 64
 
     def __init__(self, folder, step=None):
-        self.folder, self.step = folder, step
+        self.folder, self.step, self.encoder = folder, step, Encoder()
         self.encoded = []  # how many texts of each call
 
     @classmethod

@@ -37,7 +37,7 @@ def test_shards_are_files_of_numpy_and_lines(embedder, documents, folder):
     assert ids == [["d0", "d1", "d2"], ["d3", "d4", "d5"], ["d6", "d7", "d8", "d9"]]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest.items() >= {"count": 10, "dim": 16, "similarity": "cosine"}.items()
-    assert manifest["prompt"] == "Document: {document}" and manifest["length"] == 64
+    assert manifest["prompt"] == "Document: " and manifest["length"] == 64
 
 
 def test_blocks_go_over_the_edges_of_shards(embedder, documents, folder):
@@ -111,7 +111,7 @@ def other_model(embedder, documents, tmp_path):
 
 
 def other_prompt(embedder, documents, tmp_path):
-    embedder.document_prompt = "title: {document}"
+    embedder.document_prompt = "title: "
     return {}
 
 
