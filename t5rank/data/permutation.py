@@ -56,7 +56,8 @@ class Permutation:
 
     def _mapped(self, places: np.ndarray) -> np.ndarray:
         rows, columns = np.uint64(self._rows), np.uint64(self._columns)
-        left, right = places // columns, places % columns
+        left: np.ndarray = places // columns
+        right: np.ndarray = places % columns
         for i, key in enumerate(self._keys):
             if i % 2:
                 left = np.asarray((left + _hash(right, key) % rows) % rows, np.uint64)
