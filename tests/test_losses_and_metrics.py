@@ -1,7 +1,7 @@
 """What holds for every loss, metric, lambda weight and transformation, padded and flat.
 
-Compiling is what costs: tests share the program of `compiled`, and what the same code does for
-every function (types, noise, eager calls) is asked of one function of each kind.
+Compilation takes most of the time. The tests share the programs of `compiled`. A property that the
+same code has for every function (types, noise, eager calls) is tested on one function per kind.
 """
 
 import functools
@@ -25,13 +25,13 @@ def public(module, ending):
 
 
 LOSSES = public(losses, "_loss")
-# One needs a function of the user (the other pairwise losses are made of it), the other takes no
-# scores above 0 (tests/test_pointwise.py).
+# The first needs a function of the user; the other pairwise losses are made with it. The second
+# takes no scores above 0 (tests/losses/test_pointwise.py).
 for other in ("pairwise_loss", "log_probability_loss"):
     del LOSSES[other]
 METRICS = public(metrics, "_metric")
 OF_SUBTOPICS = {name for name in METRICS if name.startswith(("alpha_dcg", "precision_ia"))}
-# Approximations replace ranks and cutoffs: two metrics have neither, and less of ARP is better.
+# Approximations replace ranks and cutoffs. Two metrics have neither, and lower is better for ARP.
 NOT_SMOOTH = {"opa_metric", "bpref_metric", "arp_metric"}
 SMOOTH = {name: METRICS[name] for name in METRICS if name not in NOT_SMOOTH}
 LAMBDAWEIGHTS = {
@@ -50,7 +50,7 @@ def with_topn(metric):
     return functools.partial(metric, topn=3)
 
 
-# One function for each way of being computed.
+# One function for each way of computation.
 KINDS = [
     "sigmoid_loss",  # document by document
     "softmax_loss",
@@ -99,7 +99,7 @@ COMBINED = {
     "mrr of averaged ties": functools.partial(metrics.mrr_metric, ties="average"),
 }
 CASES = LOSSES | METRICS | COMBINED | TRANSFORMED
-# Noise belongs to the slots: it neither moves with the documents nor is the same in other shapes.
+# Noise depends on the index: it does not move with the documents, and differs in other shapes.
 PLAIN = {name: case for name, case in CASES.items() if "gumbel" not in name}
 PAIRWISE = {
     n: c
@@ -109,7 +109,7 @@ PAIRWISE = {
 
 
 def every(cases):
-    return pytest.mark.parametrize("name", sorted(cases))  # alike in every worker
+    return pytest.mark.parametrize("name", sorted(cases))  # in the same order in every worker
 
 
 def subtopics(name):
@@ -122,7 +122,7 @@ def differentiable(name):
 
 
 def batch(name, lists=4, seed=0):
-    """Tie-free scores, grades 0 to 2, and a mask: lists of different sizes, one empty."""
+    """Scores without ties, grades 0 to 2, and a mask of lists of different sizes, one empty."""
     rng = np.random.default_rng(seed)
     scores = (rng.permutation(lists * SIZE).reshape(lists, SIZE) - 10.5).astype(np.float32) / 7
     shape = (lists, SIZE, SUBTOPICS) if subtopics(name) else (lists, SIZE)
@@ -181,7 +181,7 @@ def test_value_and_gradient_are_finite_and_move(name):
 
 
 @every(CASES)
-def test_garbage_in_masked_slots_changes_nothing(name):
+def test_garbage_in_masked_entries_changes_nothing(name):
     scores, labels, where = batch(name)
     expected = compiled(name)(scores, labels, where)
     for garbage in (NAN, INF, -INF, 1e30, -1e30):
@@ -200,7 +200,7 @@ def test_minus_infinity_at_an_irrelevant_document_is_finite(name):
     slot = np.flatnonzero(where[row])[0]
     scores[row, slot], labels[row, slot] = -INF, 0.0
     value, gradient = compiled(name)(scores, labels, where)
-    # A regression on it is infinite, and so is what noise makes relevant of it.
+    # A regression on the score is infinite. XE-NDCG's noise makes the document relevant.
     if name.split(" ")[-1] in ("mse_loss", "kl_loss") or name == "gumbel xendcg_loss":
         assert value == INF
     else:
@@ -231,7 +231,7 @@ def test_order_of_the_documents_changes_nothing(name):
 
 @every(PLAIN)
 def test_padding_and_types_change_nothing(name):
-    """Wider rows of bfloat16 scores, whole labels and a mask of numbers."""
+    """Wider rows of bfloat16 scores, integer labels and a numeric mask."""
     scores, labels, where = batch(name)
     half = jnp.asarray(scores, jnp.bfloat16)
     arrays = (half, labels.astype(np.int32), where.astype(np.float32))
@@ -338,7 +338,7 @@ def floats(tree):
 
 @every(LOSSES | METRICS | COMBINED | {"approx ndcg_metric": None})
 def test_results_are_float32_under_x64(name):
-    """Traced, not computed: what JAX_ENABLE_X64 makes float64 shows in the types."""
+    """Traced, not computed: the types show what JAX_ENABLE_X64 makes float64."""
     scores, labels, where = batch(name)
     segments = np.arange(scores.size) // SIZE
 
@@ -379,7 +379,7 @@ def test_lists_of_size_zero_have_the_value_0(name, shape):
     assert jax.jit(CASES[name])(jnp.zeros(shape), jnp.zeros(shape)) == 0.0
 
 
-# Losses with a derivative of their own, or through blocks of pairs.
+# Losses with a custom derivative, or a derivative through blocks of pairs.
 TWICE = ("pairwise_logistic_loss", "pairwise_hinge_loss", "sigmoid_loss", "adr_mse_loss")
 
 

@@ -1,4 +1,4 @@
-"""Which queries of a set gain and lose, and what they look like."""
+"""The queries of a set that gain and lose, with examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from t5rank.report.run_facts import RunFacts
 
 @dataclass(frozen=True)
 class _Pair:
-    """An arm and what it is compared with, the baseline or the first stage."""
+    """An arm and the baseline or first stage that it is compared with."""
 
     arm: str
     other: str
@@ -54,7 +54,7 @@ def _pairs(experiment: Experiment, results: SetResults, scope: Scope) -> Iterato
 
 
 def gains(experiment: Experiment, results: SetResults, with_texts: bool) -> Iterator[Block]:
-    """Gains and losses of the queries, and the largest of them."""
+    """The section on gains and losses of queries, with the largest ones as examples."""
     scope, measure = results.scopes[-1], results.measures[0]
     pairs = [*_pairs(experiment, results, scope)]
     if not pairs:
@@ -114,8 +114,8 @@ def _example_table(
     ]
     return Table(
         f"{pair.title} in {results.measures[0]} on {results.evaluation_set.title}: the largest "
-        "gains, then the largest losses (means over seeds), with the best relevant candidate, and "
-        f"what stands at rank 1 (with seed {seed}).",
+        "gains, then the largest losses (means over seeds), with the best relevant candidate and "
+        f"the documents at rank 1 (of seed {seed}).",
         ("Query", "Relevant", *(f"Rank 1, {title}" for title in pair.titles), "Difference"),
         rows,
         text_columns=4,

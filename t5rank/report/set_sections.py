@@ -16,7 +16,6 @@ from t5rank.report.ranking import PERFECT, SetResults
 
 
 def set_section(experiment: Experiment, results: SetResults, with_texts: bool) -> Iterator[Block]:
-    """A set's section."""
     title = results.evaluation_set.title
     yield Heading(2, title)
     yield Paragraph(_about(results))
@@ -51,7 +50,7 @@ def _gaps(results: SetResults) -> str:
     judged, given = results.qrels.keys(), results.candidates.keys()
     lacking, ignored = len(judged - given), len(given - judged)
     said = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
-    return said + (f" {ignored:,} queries are not judged and left out." if ignored else "")
+    return said + (f" {ignored:,} queries are not judged and are left out." if ignored else "")
 
 
 def _share(part: int, whole: int) -> str:

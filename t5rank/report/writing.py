@@ -1,4 +1,4 @@
-"""Writes DIR/report: one document, once as a page and once as Markdown."""
+"""Writes DIR/report: one document, as an HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from t5rank.report.training_sections import (
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """What was written.
+    """The files of a report.
 
     Attributes:
       page: the HTML file.
       markdown: the Markdown file.
-      missing: pieces of the experiment that are not there; the report names them.
+      missing: missing pieces of the experiment, which the report names.
     """
 
     page: Path
@@ -49,11 +49,11 @@ def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Wri
 
     Args:
       folder: DIR, an experiment folder (see `t5rank.report.experiment`).
-      with_texts: whether texts of queries and documents are shown; False where a licence forbids
-        publishing them.
+      with_texts: whether texts of queries and documents are shown. Set it to False if a licence
+        forbids publishing them.
 
     Raises:
-      ValueError: a file is malformed, or no run is whole.
+      ValueError: a file is malformed, or no run is complete.
       MissingExtra: matplotlib is not installed.
     """
     check_installed("report")
@@ -61,7 +61,7 @@ def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Wri
     document = Document(found.experiment.title, [*_blocks(found, with_texts)])
     output = Path(folder) / "report"
     output.mkdir(exist_ok=True)
-    for old in output.glob("*.png"):  # of a report before this one
+    for old in output.glob("*.png"):  # those of an earlier report
         old.unlink()
     for picture in _pictures(document.blocks):
         (output / f"{picture.name}.png").write_bytes(picture.png)
@@ -75,8 +75,8 @@ def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
     experiment = found.experiment
     if found.missing:
         yield Paragraph(
-            "Pieces of the experiment are missing. Figures of an arm that lacks a seed say over "
-            "how many seeds they are, and it is not compared with others. Missing:",
+            "Pieces of the experiment are missing. An arm that lacks a seed is not compared with "
+            "others, and its figures name the number of seeds. Missing:",
             "warning",
         )
         yield Items(found.missing, "warning")

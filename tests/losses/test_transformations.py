@@ -44,7 +44,7 @@ smooth = pytest.mark.parametrize("transformation", SMOOTH)
 
 
 def batch(seed=0, lists=4, size=6):
-    """Tie-free scores, graded labels and a mask that leaves lists of different sizes, one empty."""
+    """Scores without ties, graded labels, and a mask of lists of different sizes, one empty."""
     rng = np.random.default_rng(seed)
     scores = rng.permutation(lists * size).reshape(lists, size).astype(np.float32) / 7
     labels = rng.choice([0, 1, 2, 3], (lists, size), p=[0.5, 0.2, 0.2, 0.1]).astype(np.float32)
@@ -68,13 +68,13 @@ STEPS = {
 
 
 def smooth_ranks(step, scores):
-    """1 + the sum over all others of the step of their difference."""
+    """1 plus the sum over all other documents of a step of the score difference."""
     pairs = step(scores[None, :] - scores[:, None])
     return 1 + pairs.sum(1) - np.diag(pairs)
 
 
 def smooth_cut(step, ranks, topn):
-    """The step of the difference to halfway between the ranks at topn and topn + 1."""
+    """A step of the difference to the point halfway between the ranks at topn and topn + 1."""
     if topn is None or topn >= len(ranks):
         return np.ones(len(ranks))
     ordered = np.sort(ranks)
@@ -100,7 +100,7 @@ FORMULAS = {
 @pytest.mark.parametrize("metric", FORMULAS, ids=lambda m: m.__name__)
 @smooth
 def test_equals_the_formula(transformation, metric, topn):
-    """These are Rax's formulas, but for precision, which Rax divides by the sum of the cutoffs."""
+    """Rax has the same formulas, except that it divides precision by the sum of the cutoffs."""
     if topn is None and metric in (metrics.recall_metric, metrics.precision_metric):
         return
     scores, labels, where = batch(lists=6)
@@ -230,7 +230,7 @@ def test_temperature_and_samples_are_positive():
 def user_metric(
     scores, labels, *, where=None, segments=None, key=None, reduce_fn=jnp.mean, rank_fn, cutoff_fn
 ):
-    """A metric of one's own, with the functions called as Rax calls them."""
+    """A user's metric, which calls the functions as Rax does."""
     ranks = rank_fn(scores, where=where, segments=segments, key=key)
     inside = cutoff_fn(-ranks, segments=segments, n=2)
     values = jnp.sum(labels * inside / ranks, axis=-1)
@@ -251,7 +251,7 @@ def test_metric_of_ones_own(transformation, garbage):
 
 
 def rax_like_loss(scores, labels, *, where=None, reduce_fn=jnp.mean):
-    """A loss whose gradient is NaN with NaN in masked slots."""
+    """A loss whose gradient is NaN if masked entries are NaN."""
     values = jnp.sum(jnp.where(where, jnp.exp(scores) * labels, 0.0), axis=-1)
     return values if reduce_fn is None else reduce_fn(values, where=jnp.any(where, axis=-1))
 
