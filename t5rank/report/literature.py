@@ -20,8 +20,8 @@ def headlines(several: Sequence[Headline], title: str) -> Iterator[Block]:
         ordered = sorted(several, key=lambda each: (each.set, each.first_stage, each.measure))
         yield Table(
             f"{title}, from the literature, named by their own first stage. Models, training, "
-            "candidates and queries may all differ. They are context for the figures above, and cannot be "
-            "ranked with them.",
+            "candidates and queries may all differ. They are context for the figures above, and "
+            "cannot be ranked with them.",
             ("Set", "First stage", "System", "Source", "Measure", "Published"),
             [
                 [

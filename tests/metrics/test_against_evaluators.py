@@ -25,7 +25,7 @@ CUT = ("ndcg_cut", "map_cut", "P", "recall", "success")
 
 
 def run_and_qrels(seed, threshold):
-    """A run with ties, and qrels. Some judged documents are missing, some retrieved are not judged."""
+    """A run with ties, and qrels. Some judged documents are missing, others are not judged."""
     rng = np.random.default_rng(seed)
     names = [f"d{i:02}" for i in rng.permutation(30)]
     labels = rng.choice([-1, 0, 1, 2, 3], 30, p=[0.3, 0.3, 0.2, 0.1, 0.1])
