@@ -189,7 +189,7 @@ def _perfect(first_stage: Run, qrels: Qrels) -> Run:
 
 
 def query_differences(one: SeedEvaluation, two: SeedEvaluation, measure: str) -> dict[str, float]:
-    """Each query's figure of `one` minus that of `two`, the largest first; rounding errors are 0."""
+    """Each query's figure of `one` minus that of `two`, the largest first, 0 below `TIE`."""
     others = two.per_query[measure]
     differences = {query: value - others[query] for query, value in one.per_query[measure].items()}
     cleaned = {query: 0.0 if abs(d) < TIE else d for query, d in differences.items()}
