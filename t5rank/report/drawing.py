@@ -84,12 +84,12 @@ def intervals(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", linewidth=0.7)
 
-    said = "; ".join(
+    summary = "; ".join(
         f"{label} {value:.4f}" + (f" ({between[0]:.4f} to {between[1]:.4f})" if between else "")
         for label, (value, between, _) in points.items()
     )
     return picture(
-        name, title, f"{title}: {said}.", draw, 0.9 + (0.36 + 0.13 * lines_each) * len(points)
+        name, title, f"{title}: {summary}.", draw, 0.9 + (0.36 + 0.13 * lines_each) * len(points)
     )
 
 
@@ -141,11 +141,11 @@ def distribution(name: str, title: str, by_grade: Mapping[int, np.ndarray]) -> P
         axes.set_ylim(0)
         axes.legend()
 
-    said = "; ".join(
+    summary = "; ".join(
         f"{grade_name(grade)}: mean {values.mean():.3f} over {len(values):,}"
         for grade, values in by_grade.items()
     )
-    return picture(name, title, f"Scores of {title}. {said}.", draw)
+    return picture(name, title, f"Scores of {title}. {summary}.", draw)
 
 
 def grade_name(grade: int) -> str:

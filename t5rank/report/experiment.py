@@ -95,8 +95,8 @@ class Experiment:
     def label(self, arm: str, seeds: int) -> str:
         """An arm's title, and how many of its seeds there are unless all are there."""
         wanted = len(self.seeds)
-        said = "" if seeds == wanted else f" ({seeds} of {wanted} seeds)"
-        return self.arm(arm).title + said
+        note = "" if seeds == wanted else f" ({seeds} of {wanted} seeds)"
+        return self.arm(arm).title + note
 
     @property
     def others(self) -> tuple[Arm, ...]:

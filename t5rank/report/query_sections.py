@@ -131,6 +131,6 @@ def _document(results: SetResults, each: Example, doc_id: str, texts: Texts) -> 
     if not doc_id:
         return Cell("none", "no relevant candidate")
     grade = results.qrels[each.query_id].get(doc_id)
-    said = "unjudged" if grade is None else f"grade {grade}"
+    judgement = "unjudged" if grade is None else f"grade {grade}"
     text = texts.document(each.query_id, doc_id)
-    return Cell(text, f"{doc_id}, {said}") if text else Cell(doc_id, said)
+    return Cell(text, f"{doc_id}, {judgement}") if text else Cell(doc_id, judgement)

@@ -84,7 +84,7 @@ def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -
     runs: dict[str, dict[int, RunFacts]] = {}
     for arm in experiment.arms:
         for seed in experiment.seeds:
-            run = _whole_run(experiment, each.name, arm.name, seed, first_stage, missing)
+            run = _complete_run(experiment, each.name, arm.name, seed, first_stage, missing)
             if run is not None:
                 runs.setdefault(arm.name, {})[seed] = run_facts(run, qrels, relevant)
     if not runs:
@@ -113,7 +113,7 @@ def _parts(qrels: Qrels) -> dict[str, Qrels]:
     return parts
 
 
-def _whole_run(
+def _complete_run(
     experiment: Experiment, name: str, arm: str, seed: int, first_stage: Run, missing: Missing
 ) -> Run | None:
     file = experiment.run(name, arm, seed)
@@ -148,27 +148,27 @@ def _scope(
     shuffled = [
         functools.partial(evaluation.random_run, first_stage, seed) for seed in RANDOM_SEEDS
     ]
-    references = {
+    reference_runs = {
         FIRST_STAGE: [first_stage],
         RANDOM: Runs(shuffled),
         PERFECT: [_perfect(first_stage, qrels)],
     }
-    files = {
+    arm_runs = {
         arm: Runs(
             [functools.partial(read_run, experiment.run(each.name, arm, seed)) for seed in by_seed]
         )
         for arm, by_seed in runs.items()
     }
-    known = evaluation.evaluate_seeds(references, qrels, each.measures)
-    arms = evaluation.evaluate_seeds(files, qrels, each.measures)
-    whole = {arm: arms[arm] for arm in arms if len(runs[arm]) == len(experiment.seeds)}
+    references = evaluation.evaluate_seeds(reference_runs, qrels, each.measures)
+    arms = evaluation.evaluate_seeds(arm_runs, qrels, each.measures)
+    complete = {arm: arms[arm] for arm in arms if len(runs[arm]) == len(experiment.seeds)}
     return Scope(
         name=name,
         queries=len(qrels),
-        references=known,
+        references=references,
         arms=arms,
-        to_baseline=_compared(experiment.baseline, whole),
-        to_first_stage=_compared(FIRST_STAGE, {FIRST_STAGE: known[FIRST_STAGE], **whole}),
+        to_baseline=_compared(experiment.baseline, complete),
+        to_first_stage=_compared(FIRST_STAGE, {FIRST_STAGE: references[FIRST_STAGE], **complete}),
     )
 
 

@@ -36,7 +36,7 @@ class Results:
     missing: Sequence[str]
 
 
-def results(experiment: Experiment) -> Results:
+def compute_results(experiment: Experiment) -> Results:
     """Computes the results of an experiment.
 
     Raises:

@@ -49,8 +49,8 @@ def _about(results: SetResults) -> str:
 def _gaps(results: SetResults) -> str:
     judged, given = results.qrels.keys(), results.candidates.keys()
     lacking, ignored = len(judged - given), len(given - judged)
-    said = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
-    return said + (f" {ignored:,} queries are not judged and are left out." if ignored else "")
+    sentences = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
+    return sentences + (f" {ignored:,} queries are not judged and are left out." if ignored else "")
 
 
 def _share(part: int, whole: int) -> str:
