@@ -259,7 +259,7 @@ def write_weights(
       ValueError: transformers' T5 has no such architecture or parameter.
     """
     decoder = any(name.startswith("decoder/") for name in arrays)
-    settings = huggingface_config.as_json(config, decoder)
+    settings = huggingface_config.written_form(config, decoder)
     tensors, new = {}, {}
     for name, array in arrays.items():
         theirs = array.as_float32().T if _is_transposed(name) else array.as_float32()

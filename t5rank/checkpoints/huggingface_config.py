@@ -102,7 +102,7 @@ def is_tied(config: Mapping[str, Any]) -> bool:
     return bool(config.get("scale_decoder_outputs", tied))
 
 
-def as_json(config: T5Config, decoder: bool) -> dict[str, Any]:
+def written_form(config: T5Config, decoder: bool) -> dict[str, Any]:
     """transformers' configuration of an architecture.
 
     Raises:

@@ -19,7 +19,7 @@ published          names that a Hugging Face folder was published under
 """
 
 from t5rank.checkpoints.paths import chosen_step, load_best
-from t5rank.model_folder.configuration import CONFIG, from_written_form, as_json
+from t5rank.model_folder.configuration import CONFIG, from_written_form, written_form
 from t5rank.model_folder.opening import (
     ONNX,
     ModelFolder,
@@ -49,5 +49,5 @@ __all__ = [
     "save_card",
     "save_config",
     "weights_path",
-    "as_json",
+    "written_form",
 ]

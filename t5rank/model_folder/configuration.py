@@ -17,7 +17,7 @@ FORMAT = 1
 _WRONG = "Model configuration '{file}' has an error: {error}; expected what t5rank wrote."
 
 
-def as_json(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
+def written_form(model: RankingModel, encoder: PairEncoder) -> dict[str, Any]:
     """What `config.json` holds.
 
     Raises:
@@ -50,7 +50,7 @@ def from_written_form(
     vocabulary: str | os.PathLike[str],
     file: str | os.PathLike[str],
 ) -> tuple[RankingModel, PairEncoder]:
-    """The model and the tokenization that `as_json` describes.
+    """The model and the tokenization that `written_form` describes.
 
     Args:
       config: what it gave.

@@ -182,7 +182,7 @@ def _open(source: str | os.PathLike[str], step: int | None) -> Source:
     return dataclasses.replace(
         opened,
         config=model.module.config,
-        settings=model_folder.as_json(model, encoder),
+        settings=model_folder.written_form(model, encoder),
         vocabulary=encoder.vocabulary.file,
         tokenizer=os.fspath(folder) if added_tokens.is_tokenizer(folder) else None,
     )
@@ -249,5 +249,5 @@ def _write_beside(
     folder: epath.Path, model: RankingModel, encoder: PairEncoder, run: dict[str, Any] | None
 ) -> None:
     huggingface_files.write_tokenizer(folder, encoder.vocabulary, encoder.max_length)
-    written = model_folder.as_json(model, encoder)
+    written = model_folder.written_form(model, encoder)
     huggingface_files.write_head(folder, model, encoder, written, run)

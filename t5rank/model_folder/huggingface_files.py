@@ -22,7 +22,9 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
     (`split_special_tokens`, see `t5rank.text.tokenizer_json`), added tokens as tokens.
     """
     (folder / huggingface.VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
-    whole = tokenizer_json.as_json(vocabulary.model, vocabulary.extra_ids, vocabulary.added_tokens)
+    whole = tokenizer_json.written_form(
+        vocabulary.model, vocabulary.extra_ids, vocabulary.added_tokens
+    )
     write_json(folder / added_tokens.TOKENIZER, whole, indent=None)
     pad, end, unknown = (token["content"] for token in whole["added_tokens"][:3])
     names = [token["content"] for token in whole["added_tokens"][3:] if token["special"]]
@@ -58,7 +60,7 @@ def write_head(
       folder: where.
       model: the model.
       encoder: its tokenization.
-      settings: `model_folder.as_json` of both.
+      settings: `model_folder.written_form` of both.
       run: `run.json` of the model, where it has one.
     """
     write_json(folder / huggingface.SETTINGS, settings)

@@ -13,7 +13,7 @@ from t5rank.checkpoints.paths import BEST, path
 from t5rank.formats.json_files import read_object, write_json
 from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
-from t5rank.model_folder.configuration import CONFIG, as_json
+from t5rank.model_folder.configuration import CONFIG, written_form
 from t5rank.model_folder.opening import WRITTEN_ANEW
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens
@@ -35,14 +35,14 @@ def save_config(
     """
     folder = path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    config = as_json(model, encoder)
+    config = written_form(model, encoder)
     vocabulary = encoder.vocabulary
     _check_same_model(folder, config, vocabulary)
     if path(vocabulary.file) != folder / VOCABULARY:
         (folder / VOCABULARY).write_bytes(vocabulary.model.SerializeToString())
         tokenizer = folder / added_tokens.CONFIG
         if vocabulary.added_tokens or tokenizer.is_file():
-            write_json(tokenizer, added_tokens.as_json(vocabulary.added_tokens))
+            write_json(tokenizer, added_tokens.written_form(vocabulary.added_tokens))
     write_json(folder / CONFIG, config)
 
 

@@ -151,7 +151,7 @@ def is_tokenizer(folder: epath.Path) -> bool:
     return any((folder / name).is_file() for name in (CONFIG, TOKENIZER, _SPECIAL_MAP, _LEGACY))
 
 
-def as_json(tokens: Mapping[int, AddedToken]) -> dict[str, Any]:
+def written_form(tokens: Mapping[int, AddedToken]) -> dict[str, Any]:
     """`tokenizer_config.json` that `read` reads the same tokens from."""
     decoder = {str(token_id): dataclasses.asdict(token) for token_id, token in tokens.items()}
     return {"added_tokens_decoder": decoder, "split_special_tokens": True}

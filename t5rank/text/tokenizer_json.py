@@ -119,7 +119,7 @@ def _model(pieces: Sequence[tuple[str, float]], characters: bytes) -> protos.Mod
     return model
 
 
-def as_json(
+def written_form(
     model: protos.ModelProto, extra_ids: int, added: Mapping[int, AddedToken]
 ) -> dict[str, Any]:
     """What `tokenizer.json` holds; `split_special_tokens` has to be set beside it.

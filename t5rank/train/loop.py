@@ -228,7 +228,7 @@ class Trainer:
           OSError: the folder cannot be written.
         """
         preflight.check_run(self)
-        folder, now = path(self.model_dir), settings.as_json(self)
+        folder, now = path(self.model_dir), settings.written_form(self)
         with contextlib.ExitStack() as stack:
             with _writing(folder):
                 stack.enter_context(locked(folder))

@@ -23,7 +23,7 @@ def begin(trainer: "Trainer", folder: epath.Path, now: settings.Record) -> setti
     Args:
       trainer: this run.
       folder: its model folder.
-      now: see `settings.as_json`.
+      now: see `settings.written_form`.
 
     Returns:
       What is written to `settings.json`.

@@ -59,7 +59,7 @@ class Change:
     of_validation: bool
 
 
-def as_json(trainer: "Trainer") -> Record:
+def written_form(trainer: "Trainer") -> Record:
     """What `settings.json` holds for a run that starts anew."""
     gin = trainer.gin_settings
     return {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from t5rank.model_folder import from_written_form, as_json
+from t5rank.model_folder import from_written_form, written_form
 
 ARCHITECTURE = {
     "vocab_size": 1152,
@@ -44,7 +44,7 @@ def test_it_is_read_and_written_as_it_was(name, vocabulary_file):
     config = {"format": 1, "architecture": ARCHITECTURE, **WRITTEN[name], **REST}
     model, encoder = from_written_form(config, vocabulary_file, "config.json")
     assert model.kind.name == name
-    assert as_json(model, encoder) == config
+    assert written_form(model, encoder) == config
 
 
 def test_a_head_beside_the_network_of_another_kind_is_named(vocabulary_file):

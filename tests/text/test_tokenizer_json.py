@@ -6,7 +6,7 @@ import pytest
 from etils import epath
 
 from t5rank.model_folder import huggingface_files
-from t5rank.text.tokenizer_json import read, as_json
+from t5rank.text.tokenizer_json import read, written_form
 from t5rank.text.vocabulary import Vocabulary
 
 transformers = pytest.importorskip("transformers")
@@ -65,7 +65,7 @@ def test_an_export_is_read_back_from_either_file(file, tmp_path):
 
 
 def test_a_tokenizer_that_cuts_words_otherwise_is_refused(vocabulary_file, tmp_path):
-    data = as_json(Vocabulary(vocabulary_file).model, 100, {})
+    data = written_form(Vocabulary(vocabulary_file).model, 100, {})
     data["pre_tokenizer"] = {"type": "Whitespace"}
     file = epath.Path(tmp_path) / "tokenizer.json"
     file.write_text(json.dumps(data))
@@ -78,6 +78,6 @@ def test_a_name_that_cannot_be_cut_is_told(vocabulary_file, caplog):
     model = Vocabulary(vocabulary_file).model
     for piece in ("</", "/s", "s>"):
         model.pieces.add(piece=piece, score=-1.0)
-    as_json(model, 100, {})
+    written_form(model, 100, {})
     assert "Hugging Face's tokenizer reads it in a text as the token" in caplog.text
     assert "'</s>'" in caplog.text and "'<pad>'" not in caplog.text

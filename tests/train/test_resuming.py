@@ -126,7 +126,7 @@ def test_before_the_first_checkpoint_everything_may_change(make_trainer):
     trainer = make_trainer(**make)
     trainer.validation = None
     Path(trainer.model_dir).mkdir()
-    wrong = settings.as_json(trainer)
+    wrong = settings.written_form(trainer)
     wrong["settings"]["batch_size"] = "3"
     (Path(trainer.model_dir) / "settings.json").write_text(json.dumps(wrong))
     assert trainer.train().step == 1
