@@ -41,7 +41,7 @@ class Agreement:
     spearman_rho: float
     measures: dict[str, tuple[float, float]]
 
-    def as_json(self) -> dict[str, Any]:
+    def written_form(self) -> dict[str, Any]:
         """The content of `int8.json`."""
         form = dataclasses.asdict(self)
         form["measures"] = {

@@ -104,7 +104,7 @@ def export_int8(
     rerankers = (Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder))
     rerankers[1].encoder = encoder
     agreement = measured_agreement(*rerankers, held_out, qrels, measures)
-    write_json(folder / "int8.json", agreement.as_json())
+    write_json(folder / "int8.json", agreement.written_form())
     write_text(folder / "README.md", readme(agreement))
     return agreement
 
