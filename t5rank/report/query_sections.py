@@ -77,16 +77,16 @@ def gains(experiment: Experiment, results: SetResults, with_texts: bool) -> Iter
             for pair, values in zip(pairs, differences, strict=True)
         ],
     )
-    found = [
+    extremes = [
         examples(results, values, *pair.runs)
         for pair, values in zip(pairs, differences, strict=True)
     ]
     lists = experiment.lists(results.evaluation_set.name)
-    texts = read_texts(lists, found) if with_texts and lists.exists() else NO_TEXTS
+    texts = read_texts(lists, extremes) if with_texts and lists.exists() else NO_TEXTS
     if texts is NO_TEXTS:
         yield Paragraph("Queries and documents are shown by their ids, without texts.", "note")
-    for pair, several in zip(pairs, found, strict=True):
-        table = _example_table(results, pair, several, texts, experiment.seeds[0])
+    for pair, chosen in zip(pairs, extremes, strict=True):
+        table = _example_table(results, pair, chosen, texts, experiment.seeds[0])
         yield Details(f"{pair.title}: the largest gains and losses", [table])
 
 
@@ -102,7 +102,7 @@ def _counts(values: Sequence[float]) -> list[str]:
 
 
 def _example_table(
-    results: SetResults, pair: _Pair, several: Sequence[Example], texts: Texts, seed: int
+    results: SetResults, pair: _Pair, chosen: Sequence[Example], texts: Texts, seed: int
 ) -> Table:
     rows: list[list[Cell | str]] = [
         [
@@ -110,7 +110,7 @@ def _example_table(
             *(_document(results, each, d, texts) for d in (each.relevant, each.ours, each.theirs)),
             f"{each.difference:+.3f}",
         ]
-        for each in several
+        for each in chosen
     ]
     return Table(
         f"{pair.title} in {results.measures[0]} on {results.evaluation_set.title}: the largest "

@@ -91,7 +91,10 @@ def without_folders(text: str) -> str:
 
 
 def validation_metrics(models: Sequence[TrainedModel]) -> list[str]:
-    """The names of the validated metrics, as logged; "answerable/..." only if it differs."""
+    """The names of the validated metrics, in the log's order.
+
+    A model's "answerable/..." are left out if all its lists are answerable.
+    """
     names: dict[str, None] = {}
     for model in models:
         for record in model.records:
