@@ -13,7 +13,7 @@ LEVEL = 0.05
 LEGEND = (
     "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
     "p-values of a paired t-test and of a randomization test over the queries, both corrected by "
-    "Holm over the arms. A difference is called one where both are below 5% and the interval "
+    "Holm over the arms. A difference is claimed only if both are below 5% and the interval "
     "leaves out 0."
 )
 
@@ -67,6 +67,6 @@ def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
     if min(compared.p_value, compared.randomization_p_value) < LEVEL:
         return (
             f"the tests and the interval disagree on whether {ours} differs from {theirs} in "
-            f"{measure}: nothing is claimed {tests}"
+            f"{measure}, so that nothing is claimed {tests}"
         )
     return f"{ours} does not differ significantly from {theirs} in {measure} {tests}"

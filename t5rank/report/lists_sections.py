@@ -28,10 +28,8 @@ def lists_section(manifests: Manifests) -> Iterator[Block]:
         yield Details(
             f"Lists '{name}': sources and options",
             [
-                Table(
-                    f"Sources and options of the lists '{name}'.", header, sources, text_columns=3
-                ),
-                Table("How.", ("Option", "Value"), options, text_columns=2),
+                Table(f"Sources of the lists '{name}'.", header, sources, text_columns=3),
+                Table("Options.", ("Option", "Value"), options, text_columns=2),
             ],
         )
 

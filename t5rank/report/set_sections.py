@@ -38,10 +38,10 @@ def _about(results: SetResults) -> str:
     asked = len(results.relevant)
     return (
         f"First stage: {results.evaluation_set.first_stage}; {len(candidates):,} queries with "
-        f"{np.mean(candidates):,.1f} candidates on average. The candidates hold {len(found):,} of "
+        f"{np.mean(candidates):,.1f} candidates on average. The candidates have {len(found):,} of "
         f"the {documents:,} {relevant} documents ({_share(len(found), documents)}), and at least "
-        f"one for {answered:,} of the {asked:,} queries that have one ({_share(answered, asked)}): "
-        f"a reranker finds no others, and the row '{PERFECT}' is what one could reach at best."
+        f"one for {answered:,} of the {asked:,} queries that have one ({_share(answered, asked)}). "
+        f"A reranker finds no others. The row '{PERFECT}' is the best that it can reach."
         f"{_gaps(results)}"
     )
 
