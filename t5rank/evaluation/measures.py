@@ -197,8 +197,8 @@ def _grade(query_id: str, doc_id: str, grade: Any) -> int:
         ) from None
 
 
-def _check_common(judged: Run, ignored: set[str], qrels: Qrels) -> None:
-    if judged:
+def _check_common(run: Run, ignored: set[str], qrels: Qrels) -> None:
+    if run:
         return
     has = f"has the queries {_some(ignored)}" if ignored else "has no documents"
     raise ValueError(

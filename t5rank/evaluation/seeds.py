@@ -132,8 +132,8 @@ def evaluate_seeds(
     ([1.0, 0.5], 0.75)
     """
     return {
-        name: _evaluated(name, several, qrels, measures, ignore_identical_ids)
-        for name, several in runs.items()
+        name: _evaluated(name, runs_of_arm, qrels, measures, ignore_identical_ids)
+        for name, runs_of_arm in runs.items()
     }
 
 

@@ -26,7 +26,7 @@ BySet = Mapping[str, Mapping[str, SeedEvaluation]]
 
 
 def find_sets(pattern: str) -> list[str]:
-    """The names, sorted, that stand for the pattern's `{set}` in existing files.
+    """The sorted names of the sets whose files the pattern matches.
 
     Raises:
       ValueError: there is no such file.
@@ -50,12 +50,12 @@ def check_files(names: Iterable[str], patterns: Mapping[str, Iterable[str]]) -> 
       names: the names of the sets.
       patterns: paths with `{set}`, by a title for messages, such as a run's name.
     """
-    for what, several in patterns.items():
-        for pattern in several:
+    for title, paths in patterns.items():
+        for pattern in paths:
             lacking = [name for name in names if not Path(pattern.replace(SET, name)).exists()]
             if lacking:
                 raise ValueError(
-                    f"{what} lacks the set{'s' * (len(lacking) > 1)} "
+                    f"{title} lacks the set{'s' * (len(lacking) > 1)} "
                     f"{', '.join(map(repr, lacking))}: there is no file "
                     f"'{pattern.replace(SET, lacking[0])}'; expected one for each set. "
                     "Choose the sets to evaluate with --sets."
@@ -148,13 +148,15 @@ def _cell(value: float, compared: Comparison | None) -> str:
 
 def _notes(by_set: BySet, runs: list[str]) -> list[str]:
     groups = len({name.split("/")[0] for name in by_set})
-    notes = [f"The average is over {groups} sets, each counted once, whatever its queries."]
+    notes = [
+        f"The average is over {groups} sets. Each counts once, whatever its number of queries."
+    ]
     for name, arms in by_set.items():
         notes += [f"Set '{name}': {sentence}" for sentence in gaps(arms)]
     if len(runs) > 1:
         corrected = ", Holm-corrected within a set and measure" if len(runs) > 2 else ""
         notes.append(
             f"In brackets: the difference to run '{runs[0]}' and the p-values of a paired t-test "
-            f"and of a randomization test, two-sided{corrected}; not corrected over sets."
+            f"and of a randomization test, two-sided{corrected}. They are not corrected over sets."
         )
     return notes

@@ -339,12 +339,12 @@ def metric_lambdaweight(metric_fn: MetricFn) -> Callable[..., Array]:
         size = scores.shape[-1]
 
         def row(i: Array) -> Array:
-            mine = jax.lax.dynamic_slice_in_dim(ranks, i, 1, axis=-1)
+            rank_i = jax.lax.dynamic_slice_in_dim(ranks, i, 1, axis=-1)
             is_i = jnp.arange(size) == i
 
             def swapped(j: Array) -> Array:
-                other = jax.lax.dynamic_slice_in_dim(ranks, j, 1, axis=-1)
-                moved = jnp.where(jnp.arange(size) == j, mine, jnp.where(is_i, other, ranks))
+                rank_j = jax.lax.dynamic_slice_in_dim(ranks, j, 1, axis=-1)
+                moved = jnp.where(jnp.arange(size) == j, rank_i, jnp.where(is_i, rank_j, ranks))
                 return metric_fn(-moved, labels, where=lists.where, reduce_fn=None)
 
             return jax.vmap(swapped, out_axes=-1)(jnp.arange(size))

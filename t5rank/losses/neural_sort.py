@@ -66,10 +66,10 @@ class _Pairs:
     function: Callable[[Array, tuple[tuple[Array, ...], tuple[Array, ...]]], Array]
 
     def __call__(self, rank: ops.Items, document: ops.Items) -> tuple[Array, Array]:
-        (slope, _, _, log_total, *mine), _ = rank
-        (_, scores, distances, _, *theirs), _ = document
+        (slope, _, _, log_total, *of_rank), _ = rank
+        (_, scores, distances, _, *of_document), _ = document
         log_entry = _log_entry(slope, scores, distances, log_total)
-        values = self.function(log_entry, (tuple(mine), tuple(theirs)))
+        values = self.function(log_entry, (tuple(of_rank), tuple(of_document)))
         return values, jnp.ones(values.shape, bool)
 
 

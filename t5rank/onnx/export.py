@@ -48,7 +48,7 @@ def export(
     Args:
       model_dir: a model folder. Activations are float32, even if they were bfloat16 in training.
       output: a new or empty folder, which `Reranker.from_pretrained` loads.
-      step: which checkpoint; the best by default, or else the latest.
+      step: the step of the checkpoint; by default the best one, or the latest if none is best.
 
     Raises:
       ValueError: the folder is wrong, its model's kind has no graph, or `output` is not empty.
@@ -83,7 +83,7 @@ def export_int8(
       lists: real queries and documents, like those that the model will score.
       qrels: judgements, with which the measures of both models are compared.
       measures: names of ir_measures.
-      step: which checkpoint; the best by default, or else the latest.
+      step: the step of the checkpoint; by default the best one, or the latest if none is best.
       strict: whether a query that leaves no room for a document is an error; see `PairEncoder`.
       counts: the number of cut queries is added to its `queries_cut`.
 

@@ -46,7 +46,7 @@ class Graph:
         return name
 
     def constant(self, value: Any) -> str:
-        """Adds a constant and returns its name. Python's integers become int64, as shapes are."""
+        """Adds a constant and returns its name. Python integers become int64, like shapes."""
         name, array = f"constant_{len(self._constants)}", np.ascontiguousarray(value)
         if array.nbytes < _LARGE:
             tensor = self._onnx.numpy_helper.from_array(array.reshape(np.shape(value)), name)

@@ -229,7 +229,7 @@ def _after_self_attention(x: np.ndarray, layer: PyTree) -> np.ndarray:
 
 
 def _first_query(x: np.ndarray, layer: PyTree, config: network.T5Config) -> np.ndarray:
-    """The first layer's queries, the same for all inputs, `[1, heads, emb]`."""
+    """The first layer's queries, which all inputs share, `[1, heads, emb]`."""
     weights = layer["encoder_decoder_attention"]
     y = _normed(x, layer["pre_cross_attention_layer_norm"])
     query = (y @ _float32(weights["query"]["kernel"])).reshape(config.num_heads, config.head_dim)

@@ -157,8 +157,8 @@ def _indented(text: str) -> str:
 
 def _print_interrupted(folder: Path, loss: str, result: "TrainResult") -> None:
     done = [f"{folder / each}, trained" for each in LOSSES[: LOSSES.index(loss)]]
-    there = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
-    print(f"\nInterrupted. Saved so far: {'; '.join(there)}.")
+    saved = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
+    print(f"\nInterrupted. Saved so far: {'; '.join(saved)}.")
     print("The same command goes on from here.", flush=True)
 
 
@@ -167,11 +167,11 @@ def _print_next(folder: Path, data: Path) -> None:
     lines: Iterable[str] = (
         f"\nLearning curves:    {folder / CURVES}",
         f"Models:             {folder / 'softmax'}, {folder / 'sigmoid'}",
-        "\nWhat next:",
-        "  Score your own text, one document a line:",
+        "\nNext steps:",
+        "  Score your own texts, one document per line:",
         "    printf '%s\\n' 'Open a file and return a stream.' 'Return the sine of x.' |",
         f"      t5rank score --model {model} --query 'open file stream'",
-        "  Compare the runs, with significance:",
+        "  Compare the runs, with tests of significance:",
         f"    t5rank evaluate --qrels {data / 'test' / 'qrels.txt'} \\",
         f"      --run {folder / 'test_run_sigmoid.txt'} --run {folder / 'test_run_softmax.txt'}",
         "  Use it in Python:",

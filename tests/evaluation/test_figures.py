@@ -1,4 +1,4 @@
-"""What ir_measures' libraries cannot take: large grades, strange ids, meaningless parameters."""
+"""Inputs that ir_measures' libraries cannot take: large grades, odd ids, meaningless parameters."""
 
 import functools
 import math

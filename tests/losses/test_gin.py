@@ -46,7 +46,7 @@ def model_of(name):
     )
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
-    # The loss of log probabilities needs scores that are such.
+    # The loss of log probabilities needs scores that are log probabilities.
     parts = MONOT5 if name == "log_probability_loss" else ENCODER
     return gin.get_configurable("ranking.RankingModel")(*parts), params_of(parts)
 
@@ -86,7 +86,7 @@ def test_loss_has_a_gradient(name):
 
 @pytest.mark.parametrize("name", ["softmax_loss", "sigmoid_loss", "pairwise_logistic_loss"])
 def test_microbatches_add_up(name):
-    """Of means over lists, over documents and over pairs."""
+    """Means over lists, over documents and over pairs."""
     model, params = model_of(name)
     normalizer = model.loss_normalizer(BATCH)
     loss = jax.jit(lambda batch: model.loss_and_sums(params, batch, None, normalizer)[0])

@@ -1,4 +1,4 @@
-"""What losses are to each other, and rows of values by hand."""
+"""Losses that equal others, and values computed by hand."""
 
 import itertools
 from math import exp, log
@@ -82,7 +82,7 @@ def test_rank_distil_without_a_key_is_listmle():
 
 
 def test_rank_distil_draws_rankings_from_the_teacher():
-    """Of two documents the teacher ranks the first one first with the odds of its score."""
+    """The teacher ranks the first of two documents first with the softmax of its score."""
     scores, labels = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.0])
     teacher, student = exp(0.5) / (exp(0.5) + 1), exp(1) / (exp(1) + 1)
     expected = -teacher * log(student) - (1 - teacher) * log(1 - student)
@@ -202,7 +202,7 @@ def test_a_function_of_ones_own_reduces_pairs():
 
 @pytest.mark.parametrize("name", ["hinge", "logistic", "soft_zero_one", "quantile"])
 def test_many_blocks_of_rows_give_the_same(name, monkeypatch):
-    """Lists of 100 in blocks of 8 rows, of which the last one is not full."""
+    """Lists of 100 in blocks of 8 rows. The last block is not full."""
     from t5rank.ops import pairs
 
     rng = np.random.default_rng(0)

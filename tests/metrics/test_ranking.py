@@ -1,4 +1,4 @@
-"""What holds for every metric: ties, empty lists, documents that were not retrieved, errors."""
+"""Properties of every metric: ties, empty lists, documents that were not retrieved, errors."""
 
 import functools
 import itertools
@@ -52,7 +52,7 @@ def cut(metric, topn):
 
 @functools.cache
 def compiled(metric, **options):
-    """Compiled once for each shape: tests share shapes where they can."""
+    """Compiled once for each shape. Tests share shapes if they can."""
     return jax.jit(functools.partial(metric, **options))
 
 

@@ -1,4 +1,4 @@
-"""Random models whose every part matters to the score."""
+"""Random models in which every part changes the score."""
 
 import jax
 import numpy as np
@@ -40,7 +40,7 @@ def random_model(head: str, version: str, **config) -> tuple[ranking.RankingMode
 
 
 def random_tokens(vocabulary: int = 130) -> np.ndarray:
-    """Rows of many lengths, the longest beyond T5's farthest distance; one is all padding."""
+    """Rows of many lengths. The longest exceeds T5's farthest distance, and one is all padding."""
     tokens = np.random.default_rng(0).integers(3, vocabulary, (6, 150)).astype(np.int32)
     for row, length in enumerate((150, 149, 60, 2, 1, 0)):
         tokens[row, length:] = 0

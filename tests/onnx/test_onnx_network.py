@@ -1,4 +1,4 @@
-"""The graph against JAX, whose network is held against transformers, and against transformers."""
+"""The graph against JAX and against transformers."""
 
 import numpy as np
 import pytest

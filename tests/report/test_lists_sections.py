@@ -1,4 +1,4 @@
-"""What the manifests of lists say."""
+"""The section on the lists' manifests."""
 
 from t5rank.report.blocks import Paragraph, Table
 from t5rank.report.lists_sections import lists_section
