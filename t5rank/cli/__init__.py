@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("t5rank: interrupted", file=sys.stderr)
         return 130
     except DataError as error:
-        print(f"t5rank: {error.said(getattr(arguments, 'data_options', {}))}", file=sys.stderr)
+        print(
+            f"t5rank: {error.message_for(getattr(arguments, 'data_options', {}))}", file=sys.stderr
+        )
         return 1
     except (MissingExtra, ValueError, RuntimeError, OSError) as error:
         print(f"t5rank: {error}", file=sys.stderr)

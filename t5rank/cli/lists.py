@@ -193,7 +193,7 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
 
 def _lists(arguments: argparse.Namespace) -> int:
     from t5rank.lists.building import build_lists
-    from t5rank.lists.report import described
+    from t5rank.lists.report import report_text
     from t5rank.lists.shards import Writer
 
     check_at_least_one(
@@ -208,7 +208,7 @@ def _lists(arguments: argparse.Namespace) -> int:
         evaluation_sets=_evaluation_sets(arguments, source),
         exclude_contaminated=arguments.exclude_contaminated,
     )
-    print(described(build_lists(writer, _runner(arguments)), arguments.output))
+    print(report_text(build_lists(writer, _runner(arguments)), arguments.output))
     return 0
 
 

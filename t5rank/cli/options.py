@@ -58,7 +58,7 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
 
     Args:
       parser: the parser of the command.
-      data_options: options for other arguments of the readers, as `DataError.said` takes them.
+      data_options: options for other arguments of the readers; see `DataError.message_for`.
     """
     parser.add_argument(
         "--lenient",

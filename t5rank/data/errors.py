@@ -9,7 +9,7 @@ class DataError(ValueError):
     """A file holds something that the readers refuse, and one of their options would accept it.
 
     In Python the advice names the reader's argument. A command has the same option under another
-    name, or does not have it: `said` gives the sentence in the command's words.
+    name, or does not have it: `message_for` gives the sentence in the command's words.
 
     Args:
       fact: what is wrong, where, and what was expected.
@@ -21,9 +21,9 @@ class DataError(ValueError):
     >>> error = DataError("File 'x' has a blank line.", "strict", "drop such lines")
     >>> print(error)
     File 'x' has a blank line. Repair the file, or pass strict=False to drop such lines.
-    >>> print(error.said({"strict": "--lenient"}))
+    >>> print(error.message_for({"strict": "--lenient"}))
     File 'x' has a blank line. Repair the file, or give --lenient to drop such lines.
-    >>> print(error.said({}))
+    >>> print(error.message_for({}))
     File 'x' has a blank line. Repair the file.
     """
 
@@ -45,7 +45,7 @@ class DataError(ValueError):
     def __str__(self) -> str:
         return self._with_advice(f"pass {self.option}=False" if self.in_python else None)
 
-    def said(self, options: Mapping[str, str]) -> str:
+    def message_for(self, options: Mapping[str, str]) -> str:
         """The message as a command gives it.
 
         Args:

@@ -195,7 +195,7 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
             f"Folder '{folder}' gets no lists at all; expected at least one. What was left out: "
             f"{dict(+statistics.counts)}."
         )
-    sources = [_described(name, path) for name, path in writer.paths.items()]
+    sources = [_source_entry(name, path) for name, path in writer.paths.items()]
     trec_files = _joined(writer, number, statistics)
     if _fingerprints(writer) != made_of["files"]:
         raise ValueError(
@@ -241,7 +241,7 @@ def _joined(writer: Writer, number: int, statistics: Statistics) -> dict[str, Pa
     return join_parts(writer.source, by_kind, unfinished, statistics.counts)
 
 
-def _described(name: str, path: str) -> dict[str, Any]:
+def _source_entry(name: str, path: str) -> dict[str, Any]:
     return {
         "name": name,
         "file": os.path.basename(path),

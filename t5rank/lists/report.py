@@ -9,7 +9,7 @@ from typing import Any
 from t5rank.data.ranked_list import summary
 
 
-def described(manifest: dict[str, Any], folder: str) -> str:
+def report_text(manifest: dict[str, Any], folder: str) -> str:
     """The counts and the contamination of a folder, for people."""
     size = sum(shard["bytes"] for shard in manifest["shards"]) / 1e6
     lines = [

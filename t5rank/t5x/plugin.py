@@ -115,7 +115,7 @@ def _check_lists(cfg: Any) -> None:
         try:
             found = checks.check_lists(name, cfg.split, encoder, cfg.use_cached)
         except DataError as error:
-            raise ValueError(error.said(GIN_OPTIONS)) from None
+            raise ValueError(error.message_for(GIN_OPTIONS)) from None
         warning = found and checks.label_warning(found)
         if found and warning:
             _log.warning("LITTLE TO LEARN: %s %s.", found.which, warning)
