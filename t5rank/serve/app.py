@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
+from t5rank.serve.departure import ClientGone, departure, unless_gone
 from t5rank.serve.errors import Refusal, invalid
 from t5rank.serve.json_size import large_exponents, longest_number, most_values
 from t5rank.serve.keys import ApiKeys, Key
@@ -32,7 +33,7 @@ from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.times import Times
 from t5rank.serve.tracing import TRACERESPONSE, Tracing
 from t5rank.serve.work import Work
-from t5rank.serve.workers import ClientGone, Workers, once, unless_gone
+from t5rank.serve.workers import Workers, once
 
 T = TypeVar("T")
 TRUNCATED = "x-t5rank-truncated"
@@ -161,7 +162,7 @@ class _Rerank:
         if key.name:
             access.record(scope)["key"] = key.name
         key.admit()
-        async with self._state.bodies.read(scope, receive) as body, _departure(receive) as gone:
+        async with self._state.bodies.read(scope, receive) as body, departure(receive) as gone:
             return await self._scored(scope, body, key, gone)
 
     async def _scored(
@@ -230,23 +231,6 @@ def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dial
     if settings.log_texts:
         entry["lists"] = work.lists
     return dialect, work
-
-
-@contextlib.asynccontextmanager
-async def _departure(receive: Receive) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when the client leaves."""
-    gone = asyncio.Event()
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone.set()
-
-    task = asyncio.create_task(watch())
-    try:
-        yield gone
-    finally:
-        task.cancel()
 
 
 def _check_json(body: bytearray, documents: int) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+_LETTERS = 1000  # of a message
+
 
 class Refusal(Exception):
     """An answer other than 200.
@@ -13,7 +15,7 @@ class Refusal(Exception):
     Attributes:
       status: of HTTP. What asking again cannot mend is never 5xx: clients would ask again.
       kind: one or two words for programs.
-      message: for people.
+      message: for people. Of a long one, which repeats what a client sent, the beginning is kept.
       headers: of the answer.
     """
 
@@ -23,7 +25,7 @@ class Refusal(Exception):
         super().__init__(message)
         self.status = status
         self.kind = kind
-        self.message = message
+        self.message = message if len(message) <= _LETTERS else f"{message[:_LETTERS]}..."
         self.headers = dict(headers or {})
 
     def response(self) -> Response:

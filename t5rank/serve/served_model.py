@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t5rank.serve.departure import unless_gone
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
 from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
 from t5rank.serve.settings import ServerSettings
-from t5rank.serve.work import Inputs, Work, best, encoding, letters
-from t5rank.serve.workers import Task, Workers, unless_gone
+from t5rank.serve.work import Inputs, Work, best, check_queries, encoding, letters
+from t5rank.serve.workers import Task, Workers
 
 Observe = Callable[[str, Computed], None]
 
@@ -165,6 +166,7 @@ class ServedModel:
             if engine is None:
                 raise not_ready(self.name)
             encoder = engine.reranker.encoder
+            check_queries(encoder, work)
             tokens = _guess(work, encoder.max_length)
             tokens += int(engine.rate * _SECONDS_A_LETTER * letters(encoder, work))
             try:

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,8 @@ from t5rank.serve.tls import check_certificate
 
 _DRAIN = 18.0  # seconds from SIGTERM to the last answer; Kubernetes kills after 30
 _LEAST_DRAIN = 5.0  # of them, after a long `drain_delay`
+_ACCEPTED = 32  # connections at once: meanwhile the event loop does nothing else
+_WAITING = 2048  # connections that the kernel keeps until they are accepted
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,7 +62,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
         uds=settings.uds,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,
-        backlog=2048,
+        backlog=_ACCEPTED,  # asyncio accepts so many at once
         timeout_graceful_shutdown=int(max(_LEAST_DRAIN, _DRAIN - settings.drain_delay)),
     )
     server = _Server(config, state)
@@ -93,9 +97,17 @@ class _Server(uvicorn.Server):
         _LOG.info("Draining: what was accepted will be answered.")
 
     def _log_started_message(self, listeners: Any) -> None:
+        for listener in listeners:
+            _keep_waiting(listener.fileno(), _WAITING)
         address = listeners[0].getsockname()
         scheme = "https" if self.config.is_ssl else "http"
         if isinstance(address, str):
             _LOG.info("Listening on %s+unix:%s", scheme, address)
         else:
             _LOG.info("Listening on %s://%s:%d", scheme, *address[:2])
+
+
+def _keep_waiting(listener: int, connections: int) -> None:
+    """Lets the kernel keep so many connections for a socket that listens already."""
+    with socket.socket(fileno=os.dup(listener)) as same:
+        same.listen(connections)

@@ -15,7 +15,7 @@ _EXPORTERS = {
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
 }
 _FIRST_SERVER_ERROR = 500
-_PATIENCE = 3.0  # seconds for the last export
+_LAST_EXPORT = 3.0  # seconds
 _LOG = logging.getLogger(__name__)
 
 
@@ -108,7 +108,7 @@ class Spans:
         """Exports what is left, if that can be done soon."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
-        thread.join(_PATIENCE)
+        thread.join(_LAST_EXPORT)
 
 
 def _service_name() -> dict[str, str]:

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from t5rank.serve.errors import invalid
 from t5rank.serve.workers import Task, run_here
 from t5rank.text.chunks import Chunking
 from t5rank.text.cutting import Cutter
 from t5rank.text.prompts import PairEncoder
 
 _PORTION = 1 << 16  # letters that are tokenized without a break
+_QUERY_LETTERS = 64  # for each token of an input; T5's longest token has 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,21 @@ class Inputs:
 def encode(encoder: PairEncoder, work: Work, most: int) -> Inputs:
     """Tokenizes at once; see `encoding`."""
     return run_here(encoding(encoder, work, most))
+
+
+def check_queries(encoder: PairEncoder, work: Work) -> None:
+    """Refuses what is too long for a query, whatever its tokens are.
+
+    Raises:
+      Refusal: a query has far more letters than a query of the longest input can have.
+    """
+    most = _QUERY_LETTERS * encoder.max_length
+    for query, _ in work.lists:
+        if len(query) > most:
+            raise invalid(
+                f"Query '{query[:80]}' has {len(query):,} letters; expected at most {most:,}. Only "
+                "documents are cut: shorten the query."
+            )
 
 
 def letters(encoder: PairEncoder, work: Work) -> int:

@@ -8,7 +8,7 @@ thread takes no long pieces, so that short ones never wait for those.
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from typing import Any, TypeVar
 
 from t5rank.process.cores import core_count
@@ -34,27 +34,6 @@ class _Piece(Job):
     length: float
     done: Callable[[Any, BaseException | None], None]
     is_dropped: bool = False
-
-
-class ClientGone(Exception):
-    """The client did not wait for its answer."""
-
-
-async def unless_gone(running: Coroutine[Any, Any, T], gone: asyncio.Event) -> T:
-    """What a coroutine gives; it is cancelled when the client leaves.
-
-    Raises:
-      ClientGone: the client has left.
-    """
-    task, left = asyncio.ensure_future(running), asyncio.ensure_future(gone.wait())
-    try:
-        await asyncio.wait([task, left], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
-    finally:
-        task.cancel()
-        left.cancel()
 
 
 def once(function: Callable[[], T]) -> Task[T]:
