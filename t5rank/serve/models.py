@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from t5rank.process.collector import resting_collector
 from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
@@ -83,12 +84,12 @@ class Models:
     def _run(self) -> None:
         with contextlib.suppress(Stopped):
             try:
-                self._load_all()
+                with resting_collector():
+                    self._load_all()
+                    gc.collect()
             except Exception as error:
                 self._failed(error)
                 return
-            gc.collect()
-            gc.freeze()  # what stays need not be looked at again, which takes a tenth of a second
             while not self._closed:
                 self._wake.wait(self._settings.watch or None)
                 self._wake.clear()
