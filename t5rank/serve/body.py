@@ -16,7 +16,7 @@ from t5rank.serve.workers import Workers
 
 _READ = 4  # times the limit is read and thrown away: clients listen when they have sent
 _MOST_HELD = 32  # times the limit is held, of all bodies together
-_TOO_MANY = "Server holds too many bodies; expected fewer. Try again later."
+_TOO_MANY = "Server is reading too many requests; expected fewer. Try again later."
 _CLOSE = {"Connection": "close"}
 
 
@@ -25,10 +25,10 @@ class Disconnected(Exception):
 
 
 class Bodies:
-    """The bodies of all requests that have no answer yet.
+    """Reads bodies, and counts their bytes until the requests are answered.
 
     Attributes:
-      held: bytes of them.
+      held: bytes of all bodies.
     """
 
     def __init__(self, settings: ServerSettings, workers: Workers):
@@ -39,11 +39,11 @@ class Bodies:
 
     @contextlib.asynccontextmanager
     async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[bytearray]:
-        """The whole body of a request; it counts as held until the request is answered.
+        """The whole body of a request, which counts as held until the context ends.
 
         Raises:
-          Refusal: it is too large (413), comes too slowly (408), many others are held (429), or
-            it has an encoding that is not known (415) or wrong (400).
+          Refusal: the body is too large (413), comes too slowly (408), or has an encoding that is
+            unknown (415) or wrong (400); or too many bodies are held (429).
           Disconnected: the client left before the body was there.
           ClientGone: it left while the body was being decoded.
         """

@@ -1,4 +1,4 @@
-"""Runs the application with uvicorn: signals, timeouts, the log."""
+"""Runs the application with uvicorn, its signals and its timeouts."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from t5rank.serve.settings import ServerSettings
 from t5rank.serve.tls import check_certificate
 
 _DRAIN = 18.0  # seconds from SIGTERM to the last answer; Kubernetes kills after 30
-_LEAST_DRAIN = 5.0  # of them, after a long `drain_delay`
+_LEAST_DRAIN = 5.0  # seconds that are left of it after a long `drain_delay`
 _ACCEPTED = 32  # connections at once: meanwhile the event loop does nothing else
 _WAITING = 2048  # connections that the kernel keeps until they are accepted
 _LOG = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ _LOG = logging.getLogger(__name__)
 def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status.
 
-    SIGTERM turns `/ready` to 503, lets what was accepted end, for at most 18 s, and returns 0.
-    SIGHUP loads the models anew.
+    At SIGTERM `/ready` answers 503, the accepted requests are answered, for at most 18 s, and the
+    status is 0. SIGHUP loads the models again.
 
     Raises:
       ValueError: a model cannot be loaded.
@@ -44,7 +44,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
 
     check_certificate(settings)
     for folder in settings.models.values():
-        model_folder.open_folder(folder)  # what is none is told before anything starts
+        model_folder.open_folder(folder)  # a wrong folder is an error before anything starts
     app = make_app(settings, failed)
     state = app.state.t5rank
     config = uvicorn.Config(
@@ -52,7 +52,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
         host=host,
         port=port,
         http=limited_protocol(settings.header_timeout, settings.body_timeout),
-        loop="asyncio",  # the one whose reads `limited_protocol` can limit
+        loop="asyncio",  # `limited_protocol` can limit the reads of this one
         ws="none",
         lifespan="on",
         log_config=None,
@@ -81,7 +81,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Sets the handlers; uvicorn's own would end the process by the signal once it is done."""
+        """Sets the handlers. uvicorn's own would end the process by the signal in the end."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain)
@@ -94,7 +94,7 @@ class _Server(uvicorn.Server):
         self._state.draining = True
         loop = asyncio.get_running_loop()
         loop.call_later(self._state.settings.drain_delay, setattr, self, "should_exit", True)
-        _LOG.info("Draining: what was accepted will be answered.")
+        _LOG.info("Draining: the accepted requests will be answered.")
 
     def _log_started_message(self, listeners: Any) -> None:
         for listener in listeners:
