@@ -7,8 +7,8 @@ lowest start tag is served next, and is the virtual time while it is being serve
 The paper leaves open what a flow is. Here a flow is the requests of one client that have about one
 size, within a factor of `_BAND`. So a request of few documents never waits behind one of many: the
 two are in different flows. All small requests of a client are one flow, whatever their connections.
-As long as small and large ones wait, each flow gets the same share. Within a flow, the first to come
-is served first.
+As long as small and large ones wait, each flow gets the same share. Within a flow, the first that
+came is served first.
 
 A job is served in pieces. Each piece is a packet, and its start tag is the finish tag of the piece
 before.
