@@ -1,6 +1,6 @@
-"""One loaded model at work: its queue, and a thread for each of its replicas.
+"""A loaded model at work: its queue, and a thread for each of its replicas.
 
-Threads wait for nothing but work and the device; they never see the event loop.
+The threads wait for work and for the device alone, never for the event loop.
 """
 
 import dataclasses
@@ -15,23 +15,23 @@ import numpy as np
 from t5rank.inference.packing import PackedShapes
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.scoring import run_batches
-from t5rank.serve.queue import Batch, Queue, Request
+from t5rank.serve.queue import Queue, Request, SharedBatch
 from t5rank.text.vocabulary import EOS_ID
 
-_AHEAD = 1  # batches given to the device beside the one that is waited for
+_AHEAD = 1  # batches that the device has beside the oldest one
 _DECAY = 0.95  # of the batches before in the measured rate, with every batch
 _SHORT = 64  # tokens of the input that measures a CPU
 
 
 @dataclasses.dataclass(frozen=True)
 class Computed:
-    """One batch that is done, for whoever counts.
+    """A computed batch, in numbers.
 
     Attributes:
-      rows: inputs in it.
-      used: tokens that are no padding.
+      rows: inputs.
+      used: tokens without padding.
       size: tokens with padding.
-      seconds: since the batch before, or since it was given to an idle device.
+      seconds: since the batch before; on an idle device, since the batch was given to it.
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Engine:
     Args:
       replicas: the same model on different devices.
       max_wait: seconds of work that may wait.
-      observe: told of every batch.
+      observe: is told of every batch.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Engine:
 
     @property
     def compiles(self) -> int:
-        """Programs compiled since the model was ready: 0, if all is well."""
+        """Programs compiled since the model was ready; 0 is what should be."""
         return self._compiles() - self._compiled
 
     @property
     def seconds_waiting(self) -> float:
-        """How long what waits will take."""
+        """How long the waiting work will take."""
         return self.queue.tokens / self.rate
 
     @property
@@ -87,7 +87,7 @@ class Engine:
         return len(self.replicas) * self._computed / self._seconds
 
     def close(self) -> None:
-        """Scores what waits, then ends the threads."""
+        """Scores what still waits, then ends the threads."""
         self.queue.close()
         for thread in self._threads:
             thread.join()
@@ -104,8 +104,8 @@ class Engine:
             self._count(batch, now - max(last, launch))
             last = now
 
-    def _launched(self, replica: Reranker, batch: Batch) -> tuple[object, float]:
-        """The batch's result, still being computed, or its error; and when it was launched."""
+    def _launched(self, replica: Reranker, batch: SharedBatch) -> tuple[object, float]:
+        """The result, still being computed, or the error; and when the batch was launched."""
         now = time.perf_counter()
         for request, _ in batch.parts:
             request.started = request.started or now
@@ -114,7 +114,7 @@ class Engine:
         except Exception as error:
             return error, time.perf_counter()
 
-    def _finish(self, batch: Batch, result: object) -> None:
+    def _finish(self, batch: SharedBatch, result: object) -> None:
         try:
             if isinstance(result, Exception):
                 raise result
@@ -146,7 +146,7 @@ class Engine:
         if is_first:
             request.done(request)
 
-    def _count(self, batch: Batch, seconds: float) -> None:
+    def _count(self, batch: SharedBatch, seconds: float) -> None:
         rows = sum(len(rows) for _, rows in batch.parts)
         with self._lock:
             self._computed = _DECAY * self._computed + batch.size

@@ -253,6 +253,12 @@ def test_requests_have_ids(given, kept):
     assert (response.headers["x-request-id"] == given) == kept
 
 
+def test_a_message_repeats_the_beginning_of_what_was_sent(client):
+    body = {"query": "q", "texts": ["a"], "truncation_direction": "x" * 1_000_000}
+    response = client.post("/rerank", json=body)
+    assert response.status_code == 400 and len(response.content) < 10_000
+
+
 @pytest.mark.parametrize("log_texts", [False, True])
 def test_the_log_has_texts_only_where_asked(log_texts, caplog):
     client = app_with(log_texts=log_texts)
