@@ -3,6 +3,7 @@
 These are functions of T5X's own interfaces, called by T5X; nothing of T5X is imported.
 """
 
+import json
 import logging
 import os
 import re
@@ -246,6 +247,44 @@ def check_restored(
         ", ".join(sorted(has - needs)) or "none",
     )
     return state
+
+
+def write_vectors(
+    path: str,
+    inferences: tuple[Sequence[Any], Mapping[str, Any]],
+    task_ds: tf.data.Dataset,
+    mode: str,
+    vocabulary: seqio.Vocabulary | None = None,
+) -> None:
+    """T5X's `write_fn` of `t5x.infer`: the vectors of a chunk of lists as JSON lines.
+
+    A line is `{"id", "text": "query" | "document", "vector"}`. A document of several lists comes
+    several times.
+
+    Args:
+      path: the chunk's file.
+      inferences: vectors `[1 + list_size, dim]` of every list, its query's first.
+      task_ds: the lists.
+      mode: of `t5x.infer`: "predict".
+      vocabulary: not used.
+
+    Raises:
+      ValueError: a vector is not finite.
+    """
+    del mode, vocabulary
+    with tf.io.gfile.GFile(path, "w") as file:
+        for example, found in zip(task_ds.as_numpy_iterator(), inferences[0], strict=True):
+            vectors = np.asarray(found, np.float32)
+            texts = [(example["query_id"], "query")]
+            texts += [(doc_id, "document") for doc_id in example["doc_ids"]]
+            if not np.isfinite(vectors[: len(texts)]).all():
+                raise ValueError(
+                    f"Vectors of query '{example['query_id'].decode()}' and its documents are not "
+                    "finite; expected all to be. Is the checkpoint from a diverged run?"
+                )
+            for (name, text), vector in zip(texts, vectors.tolist(), strict=False):
+                line = {"id": name.decode(), "text": text, "vector": vector}
+                file.write(json.dumps(line) + "\n")
 
 
 def write_run(

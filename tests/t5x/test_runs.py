@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runs import RECIPES, RUNS, Reference, scalars, t5x
 
-from t5rank import Reranker
+from t5rank import Embedder, Reranker
 from t5rank.data import trec
 from t5rank.train.config import configured_trainer
 
@@ -351,7 +351,10 @@ def test_cached_tasks_train_both_trainers(start, qna, tmp_path):
 
 def test_a_dual_encoder_is_that_of_our_trainer(shared_data, tmp_path):
     """Losses over the batch, a mesh of two, packed rows, and both evaluations."""
-    vocabulary = str(shared_data / "t5_vocab" / "spiece.model")
+    vocabulary, dev = (
+        str(shared_data / "t5_vocab/spiece.model"),
+        shared_data / "msmarco_passage_dev",
+    )
     data = {"DATA_DIR": str(shared_data), "VOCABULARY_FILE": vocabulary}
     settings = {"recipe": f"{RECIPES}/msmarco_retrieval_tiny.gin", "qna": data, "BATCH_SIZE": 8}
     train_ours(tmp_path / "start", TRAIN_STEPS=1, LEARNING_RATE=0.0, EVAL_PERIOD=0, **settings)
@@ -367,3 +370,18 @@ def test_a_dual_encoder_is_that_of_our_trainer(shared_data, tmp_path):
     assert found["mrr@10"] == pytest.approx(figures["mrr@10"], rel=1e-4)
     packed = train(tmp_path / "packed", devices=2, ROWS_PER_LIST=2, EVAL_PERIOD=0, **settings)
     np.testing.assert_allclose(packed, expected, rtol=1e-4)
+    vectors = tmp_path / "vectors"
+    t5x(
+        *("infer", f"{RUNS}/t5x_encode.gin", settings.pop("recipe")),
+        **data,
+        LIST_SIZE=20,
+        CHECKPOINT_PATH=str(tmp_path / "ours" / "checkpoint_3"),
+        INFER_OUTPUT_DIR=str(vectors),
+    )
+    lines = [json.loads(line) for file in vectors.glob("*.jsonl*") for line in file.open()]
+    assert len(lines) == 207 * 21
+    embedder = Embedder.from_pretrained(tmp_path / "ours", step=3)
+    queries = dict(line.split("\t") for line in (dev / "queries.tsv").read_text().splitlines())
+    found = {line["id"]: line["vector"] for line in lines if line["text"] == "query"}
+    ours = embedder.encode_queries([queries[query_id] for query_id in found])
+    np.testing.assert_allclose([*found.values()], ours, atol=1e-5)
