@@ -46,6 +46,7 @@ class Scored:
       where: `[..., list]`, the real documents.
       segments: `[..., list]`, the lists of flat rows; None where a row is a list.
       optional: arguments that only some losses take, by name.
+      sums: `[sum, count]` of what is logged beside the metrics, by name.
     """
 
     scores: Array
@@ -53,6 +54,7 @@ class Scored:
     where: Array
     segments: Array | None = None
     optional: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    sums: Sums = dataclasses.field(default_factory=dict)
 
 
 def model_of(module: nn.Module, head: Head, **settings: Any) -> "RankingModel":
@@ -254,7 +256,7 @@ class RankingModel:
         loss_sums = self._loss_sum_and_count(scored, dropout_rng)
         if normalizer is None:
             normalizer = self._normalizer(loss_sums[1])
-        loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
+        loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums} | scored.sums
         for name, metric_fn in self.metric_fns.items():
             sums[name] = _over_lists(metric_fn, scored)
         return loss, sums

@@ -155,6 +155,9 @@ class RetrievalModel(RankingModel):
         With `candidates` "list" they are of each list by itself. Losses may take `scale`, and
         `positive_scores` `[queries, documents]`: the similarity of each document to the query's
         most relevant one.
+
+        The mean similarity of two documents of the batch is logged as `document_similarity`. For
+        cosines it goes to 1 where all vectors become one.
         """
         scale = self.scale(params)
         if self.candidates == "list":
@@ -171,6 +174,7 @@ class RetrievalModel(RankingModel):
             jnp.where(own, sides.label, 0),
             where,
             optional={"scale": scale, "positive_scores": positive},
+            sums={"document_similarity": _similarity_of_pairs(sides.documents, sides.mask)},
         )
 
     def _are_negatives(self, sides: Sides, best: Array) -> Array:
@@ -227,6 +231,14 @@ def _of_lists(scores: Array, batch: Batch, optional: Mapping[str, Array]) -> Sco
         segments.reshape(flat),
         optional,
     )
+
+
+def _similarity_of_pairs(vectors: Array, mask: Array) -> Array:
+    """`[sum, count]` of the dot products of two different vectors `[n, dim]`."""
+    real = jnp.where(mask[:, None], vectors, 0)
+    total, number = real.sum(0), mask.sum()
+    products = jnp.sum(total * total) - jnp.sum(real * real)
+    return jax.lax.stop_gradient(jnp.stack([products, jnp.maximum(number * (number - 1), 1)]))
 
 
 def _at(vectors: Array, places: Array) -> Array:

@@ -40,7 +40,10 @@ class SetDesign:
     Attributes:
       name, title, first_stage, measures: see `t5rank.report.experiment.EvaluationSet`.
       lists: options of `t5rank lists` for the candidates.
-      qrels: the judgements; None takes the labels of the lists.
+      qrels: the judgements; None takes the labels of the lists. "{lists}/qrels.txt" are those that
+        `t5rank lists` wrote.
+      collection: the documents that are searched, for dual encoders; None reranks the lists.
+      only_ids: which of its documents, a regular expression.
     """
 
     name: str
@@ -49,6 +52,8 @@ class SetDesign:
     measures: str
     lists: tuple[str, ...]
     qrels: str | None = None
+    collection: str | None = None
+    only_ids: str = ".*"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from t5rank.data.folder import MANIFEST
 from t5rank.data.jsonl import read_jsonl
 from t5rank.report.experiment import Experiment
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage
+from t5rank.reproduce.searching import search_steps, texts_step
+from t5rank.reproduce.steps import Step
 from t5rank.runs.run_file import load_run
 
 _FINISHED = ("finished", "stopped early")
@@ -40,23 +42,6 @@ class Options:
     without_texts: bool = False
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step, which is a command or a call.
-
-    Attributes:
-      title: its name for people.
-      done: tells whether nothing is left to do.
-      command: the arguments of `t5rank`.
-      call: a function of this process, for a step without a command.
-    """
-
-    title: str
-    done: Callable[[], bool]
-    command: tuple[str, ...] = ()
-    call: Callable[[], None] | None = None
-
-
 def plan(design: Design, experiment: Experiment, options: Options) -> list[Step]:
     """The steps, in order.
 
@@ -79,6 +64,8 @@ def _steps(design: Design, experiment: Experiment, options: Options) -> Iterator
     for each in design.sets:
         yield _lists(experiment, options, each.name, each.lists)
         yield _set(experiment, options, each)
+        if each.collection is not None:
+            yield texts_step(experiment, each, options.data)
     if start is None:
         for stage in design.stages:
             yield _lists(experiment, options, stage.name, stage.lists)
@@ -87,7 +74,11 @@ def _steps(design: Design, experiment: Experiment, options: Options) -> Iterator
     for seed in options.seeds:
         for arm in design.arms:
             yield _train(design, experiment, options, arm, seed, start)
-            yield from (_rerank(experiment, each, arm, seed) for each in design.sets)
+            for each in design.sets:
+                if each.collection is None:
+                    yield _rerank(experiment, each, arm, seed)
+                else:
+                    yield from search_steps(experiment, each, arm, seed)
     texts = ("--without_texts",) if options.without_texts else ()
     command = ("report", str(options.folder), *texts)
     yield Step("Write the report", lambda: False, command)
@@ -124,7 +115,8 @@ def _set(experiment: Experiment, options: Options, each: SetDesign) -> Step:
         qrels.parent.mkdir(parents=True, exist_ok=True)
         judged, run = _of_lists(experiment.lists(each.name))
         if each.qrels is not None:
-            places = {"data": options.data, "unpacked": _unpacked(options)}
+            lists = experiment.lists(each.name)
+            places = {"data": options.data, "unpacked": _unpacked(options), "lists": lists}
             judged = trec.read_qrels(each.qrels.format(**places))
         trec.write_qrels(qrels, judged)
         unfinished = first.with_suffix(".unfinished")

@@ -28,7 +28,8 @@ from t5rank.report.experiment import (
 )
 from t5rank.reproduce.designs import Design
 from t5rank.reproduce.inputs import check_inputs, read_checked
-from t5rank.reproduce.planning import Options, Step, plan
+from t5rank.reproduce.planning import Options, plan
+from t5rank.reproduce.steps import Step
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow", "ir-measures")
 INPUTS = "inputs.json"

@@ -97,7 +97,8 @@ def _has_gradient(loss_fn: LossFn, labels: list[np.ndarray]) -> bool:
     padded = np.stack([np.pad(part, (0, width - len(part))) for part in labels]).astype(np.float32)
     where = np.arange(width) < np.array([len(part) for part in labels])[:, None]
     scores = np.random.default_rng(0).normal(size=padded.shape).astype(np.float32)
-    optional = {"key": jax.random.key(0)} if takes(loss_fn, "key") else {}
+    given = {"key": jax.random.key(0), "positive_scores": scores, "scale": 1.0}
+    optional = {name: value for name, value in given.items() if takes(loss_fn, name)}
 
     def loss(scores: jnp.ndarray) -> jnp.ndarray:
         return jnp.sum(loss_fn(scores, padded, where=where, **optional))

@@ -116,6 +116,15 @@ def test_packed_rows_and_a_gradient_cache_change_nothing(candidates):
         np.testing.assert_allclose(g, h, rtol=0, atol=2e-5 * max(np.abs(h).max(), 1e-3))
 
 
+def test_the_mean_similarity_of_documents_is_logged():
+    batch, params = make_batch(), weights()[2]
+    batch["mask"][0, 2] = False
+    total, count = gradient(make_model(), params, batch)[1]["document_similarity"]
+    vectors = make_model().score(params, batch["encoder_input_tokens"])[batch["mask"].astype(bool)]
+    cosines = np.asarray(vectors @ vectors.T)[~np.eye(len(vectors), dtype=bool)]
+    np.testing.assert_allclose(total / count, cosines.mean(), rtol=1e-5)
+
+
 def test_candidates():
     """How many documents each query is compared with."""
     batch, params = make_batch(), weights()[2]
