@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 
 from t5rank import losses, ops
 from t5rank.checks import check_integer, check_number
-from t5rank.losses.combinations import takes
+from t5rank.losses.combinations import ASKED, takes
 from t5rank.metrics.defaults import DEFAULT_METRIC_FNS
 from t5rank.models import kinds
 from t5rank.models.heads import Head
@@ -88,7 +88,8 @@ class RankingModel:
         trains in the memory of so many rows, with the same gradient. None computes all at once.
 
     Raises:
-      ValueError: the head does not belong to the network, or is of no registered kind.
+      ValueError: the head does not belong to the network, or is of no registered kind; or the loss
+        takes what the model does not give.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class RankingModel:
             raise TypeError(
                 f"LOSS_FN has {loss_fn!r:.80}; expected a loss, LOSS_FN = @losses.softmax_loss."
             )
+        self._check_asked(loss_fn)
         self.module = module
         self.head: Any = head  # of the class of its kind
         self.kind = kinds.of(head)
@@ -117,6 +119,20 @@ class RankingModel:
         self.loss_normalizing_factor = loss_normalizing_factor
         self.num_microbatches = num_microbatches
         self.gradient_cache_rows = gradient_cache_rows
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The arguments of some losses that the model has a value for."""
+        return ("key",)
+
+    def _check_asked(self, loss_fn: LossFn) -> None:
+        missing = [name for name in ASKED if name not in self.gives and takes(loss_fn, name)]
+        if missing:
+            raise ValueError(
+                f"LOSS_FN '{getattr(loss_fn, '__name__', loss_fn)}' takes {', '.join(missing)}, "
+                f"which this {type(self).__name__} does not give; expected a loss of scores and "
+                "labels. It is for dual encoders with CANDIDATES = 'batch' or 'positives'."
+            )
 
     def __repr__(self) -> str:
         config = getattr(self.module, "config", None)
