@@ -73,7 +73,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
 
 
 def _check(folder: str) -> None:
-    """Refuses a wrong folder before anything starts. Its vocabulary, which takes longer, comes later.
+    """Refuses a wrong folder before anything starts; the vocabulary is read later, and once.
 
     Raises:
       ValueError: it is no model folder, or has no checkpoint.
