@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib.resources
 import logging
 import time
@@ -276,8 +277,10 @@ def _pages(state: State) -> dict[str, Callable]:
     async def metrics(request: Request) -> Response:
         return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    document = functools.cache(lambda: openapi.document(state.settings))  # takes long to make
+
     async def schema(request: Request) -> Response:
-        return as_json(openapi.document(state.settings))
+        return as_json(document())
 
     return {
         "/health": health,

@@ -44,7 +44,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
 
     check_certificate(settings)
     for folder in settings.models.values():
-        model_folder.open_folder(folder)  # a wrong folder is an error before anything starts
+        _check(folder)
     app = make_app(settings, failed)
     state = app.state.t5rank
     config = uvicorn.Config(
@@ -70,6 +70,18 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
     if errors:
         raise errors[0]
     return 0
+
+
+def _check(folder: str) -> None:
+    """Refuses a wrong folder before anything starts; the vocabulary is read later, and once.
+
+    Raises:
+      ValueError: it is no model folder, or has no checkpoint.
+    """
+    if model_folder.is_model_folder(folder):
+        model_folder.weights_path(folder)
+    else:
+        model_folder.open_folder(folder)  # its error says what the folder is
 
 
 class _Server(uvicorn.Server):

@@ -15,6 +15,7 @@ from small_models import HEADS, save_model
 from starlette.testclient import TestClient
 
 from t5rank import Reranker
+from t5rank.serve import openapi
 from t5rank.serve.app import make_app
 from t5rank.serve.settings import ServerSettings
 
@@ -251,6 +252,14 @@ def test_wrong_paths_and_methods_are_told_in_json(method, path, status):
 def test_requests_have_ids(given, kept):
     response = app_with().get("/health", headers={"X-Request-Id": given})
     assert (response.headers["x-request-id"] == given) == kept
+
+
+def test_the_description_of_all_fields_is_made_once(client, monkeypatch):
+    calls = []
+    real = openapi.document
+    monkeypatch.setattr(openapi, "document", lambda settings: calls.append(1) or real(settings))
+    assert client.get("/openapi.json").json() == client.get("/openapi.json").json()
+    assert len(calls) <= 1
 
 
 def test_a_message_repeats_the_beginning_of_what_was_sent(client):
