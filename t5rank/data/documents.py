@@ -153,7 +153,8 @@ def _repeated(hashes: np.ndarray) -> frozenset[int]:
 def _documents(
     path: PathLike, strict: bool, counts: Counter[str]
 ) -> Iterator[tuple[Document, str, bool]]:
-    if os.path.isdir(path) or _first_object(path).keys() & {"query_id", "documents"}:
+    first = {} if os.path.isdir(path) else _first_object(path)
+    if os.path.isdir(path) or {"query_id", "documents"} & first.keys():
         found: Counter[str] = Counter()
         for ranked in read_jsonl(path, labelled=False, strict=strict, counts=found):
             place = f"'{path}', the list of query '{ranked.query_id}'"
@@ -161,7 +162,7 @@ def _documents(
                 yield _checked(doc_id, text, place), place, True
         counts["broken_utf8_lines_replaced"] += found["broken_utf8_lines_replaced"]
         return
-    parse = _parsed_object if _first_object(path) else _parsed_columns
+    parse = _parsed_object if first else _parsed_columns
     for number, raw in read_lines(path):
         place = location(path, number)
         yield parse(raw, place, strict, counts), place, False

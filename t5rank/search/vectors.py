@@ -104,7 +104,7 @@ class VectorFolder:
           ValueError: it has no manifest, one of another version, or a shard is missing.
         """
         opened = cls(folder, _read_manifest(Path(folder)))
-        missing = [i for i in range(opened.manifest.shards) if not opened.has(i)]
+        missing = [i for i in opened._all_shards() if not opened.has(i)]
         if missing:
             raise ValueError(
                 f"Folder '{folder}' lacks {len(missing)} of {opened.manifest.shards} shards, "
@@ -191,7 +191,7 @@ class VectorFolder:
     @cached_property
     def all_ids(self) -> np.ndarray:
         """The ids of all texts as bytes `[count]`, in memory."""
-        return np.concatenate([self.ids(shard) for shard in range(self.manifest.shards)])
+        return np.concatenate([self.ids(shard) for shard in self._all_shards()])
 
     def matrix(self) -> np.ndarray:
         """All vectors in memory, float32 `[count, dim]`; for queries, of which they are few."""
@@ -211,16 +211,15 @@ class VectorFolder:
         ids: list[np.ndarray] = []
         filled = 0
         for vectors, names in self._shards():
-            for start in range(0, len(vectors), rows):
-                part, rest = vectors[start : start + rows], names[start : start + rows]
-                while len(part):
-                    took = min(len(part), rows - filled)
-                    block[filled : filled + took] = part[:took]
-                    ids.append(rest[:took])
-                    filled, part, rest = filled + took, part[took:], rest[took:]
-                    if filled == rows:
-                        yield self._finite(block), np.concatenate(ids)
-                        ids, filled = [], 0
+            at = 0
+            while at < len(names):
+                took = min(len(names) - at, rows - filled)
+                block[filled : filled + took] = vectors[at : at + took]
+                ids.append(names[at : at + took])
+                at, filled = at + took, filled + took
+                if filled == rows:
+                    yield self._finite(block), np.concatenate(ids)
+                    ids, filled = [], 0
         if filled:
             yield self._finite(block[:filled]), np.concatenate(ids)
 
@@ -230,7 +229,7 @@ class VectorFolder:
         edges = np.searchsorted(numbers, starts)
         parts = [
             self.vectors(shard)[numbers[edges[shard] : edges[shard + 1]] - starts[shard]]
-            for shard in range(self.manifest.shards)
+            for shard in self._all_shards()
             if edges[shard] < edges[shard + 1]
         ]
         return np.concatenate(parts).astype(np.float32)
