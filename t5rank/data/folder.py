@@ -6,7 +6,8 @@ run.txt                              their documents in the order of the source,
 manifest.json                        options, sources, counts, checksums; written last
 summary.png                          lengths and labels as histograms
 
-A folder of your own has files `*.jsonl` or `*.jsonl.gz`, read in the order of their names.
+A folder of your own has files `*.jsonl` or `*.jsonl.gz`, read in the order of their names; where it
+has none, the tables `*.parquet`, `*.tsv` and `*.csv`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ QRELS = "qrels.txt"
 RUN = "run.txt"
 UNFINISHED = "unfinished"  # the sub-folder of a folder that is not finished
 _OWN_FILES = (".jsonl", ".jsonl.gz")
+_TABLES = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _SHARD = re.compile(r"lists-\d{5}-of-(\d{5})\.jsonl\.gz")
 
 
@@ -84,7 +86,9 @@ def lists_files(folder: PathLike) -> list[str]:
 def _own_files(folder: PathLike) -> list[str]:
     if os.path.isdir(os.path.join(folder, UNFINISHED)):
         read_manifest(folder)  # says that it is missing
-    names = sorted(name for name in os.listdir(folder) if name.endswith(_OWN_FILES))
+    held = sorted(os.listdir(folder))
+    names = [name for name in held if name.endswith(_OWN_FILES)]
+    names = names or [name for name in held if name.endswith(_TABLES)]
     found = [match for name in names if (match := _SHARD.fullmatch(name))]
     wanted = int(found[0][1]) if found else 0
     if len(found) != wanted:
