@@ -40,7 +40,7 @@ def read_lists(
 ) -> Iterator[RankedList]:
     """Reads lists in file order from a plain or gzip file, or a folder (`t5rank.data.folder`).
 
-    A parquet or CSV file is read by the names of its columns (`t5rank.data.tables`). A query without
+    A parquet or CSV file is read by its columns' names (`t5rank.data.tables`). A query without
     an id gets the number of its line (in a folder, that of its file before it), and a document
     without one gets `t5rank.data.pairs.text_id`.
 
