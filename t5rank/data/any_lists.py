@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from t5rank.data.files import PathLike, location, read_lines
+from t5rank.data.files import PathLike, location
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.interleaving import lines_of
 from t5rank.data.jsonl import jsonl_files
@@ -19,6 +19,7 @@ from t5rank.data.line_index import LineIndex, is_plain
 from t5rank.data.list_formats import Format, format_of, said
 from t5rank.data.pairs import Line
 from t5rank.data.ranked_list import RankedList, filter_lists
+from t5rank.data.tables import is_table, rows_or_lines
 from t5rank.data.text_files import TextFiles
 
 _log = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ def read_lists(
 ) -> Iterator[RankedList]:
     """Reads lists in file order from a plain or gzip file, or a folder (`t5rank.data.folder`).
 
-    A query without an id gets the number of its line (in a folder, that of its file before it), and
-    a document without one gets `t5rank.data.pairs.text_id`.
+    A parquet or CSV file is read by its columns' names (`t5rank.data.tables`). A query without
+    an id gets the number of its line (in a folder, that of its file before it), and a document
+    without one gets `t5rank.data.pairs.text_id`.
 
     Args:
       path: the file or folder.
@@ -62,7 +64,7 @@ def read_lists(
     numbers = {file: number for number, file in enumerate(reader.files)}
     lists = (
         reader.read(numbers[file], number, line, location(file, number), counts)
-        for file, number, line in lines_of(reader.files, shuffle)
+        for file, number, line in lines_of(reader.files, shuffle, rows_or_lines)
     )
     return filter_lists(
         lists, source=str(path), keep_without_relevant=keep_without_relevant, counts=counts
@@ -81,11 +83,11 @@ def index_lists(
 ) -> IndexedLists | None:
     """The lists of `read_lists`, of which one pass notes the places, to be read in any order.
 
-    None where a file is compressed.
+    None where a file is compressed or a table.
     """
     counts = Counter() if counts is None else counts
     reader = _Reader(path, collection, queries, strict, labelled, counts)
-    if not all(map(is_plain, reader.files)):
+    if not all(map(is_plain, reader.files)) or any(map(is_table, reader.files)):
         return None
     reader.find_formats()
     lines = LineIndex(*reader.files)
@@ -135,7 +137,7 @@ class _Reader:
     def find_formats(self) -> None:
         """Reads the first line of every file."""
         for i, file in enumerate(self.files):
-            for number, raw in itertools.islice(read_lines(file), 1):
+            for number, raw in itertools.islice(rows_or_lines(file), 1):
                 self.format(i, self.line(i, number, raw, location(file, number), Counter()))
 
     def line(self, file: int, number: int, raw: bytes, place: str, counts: Counter[str]) -> Line:

@@ -10,6 +10,7 @@ manifest.json                        options, sources, counts, checksums; writte
 summary.png                          histograms of lengths and labels
 
 A folder of your own has files `*.jsonl` or `*.jsonl.gz`. They are read in the order of their names.
+Where it has none, the tables `*.parquet`, `*.tsv` and `*.csv` are read.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ QRELS = "qrels.txt"
 RUN = "run.txt"
 UNFINISHED = "unfinished"  # a sub-folder that is there until the folder is finished
 _OWN_FILES = (".jsonl", ".jsonl.gz")
+_TABLES = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _SHARD = re.compile(r"lists-\d{5}-of-(\d{5})\.jsonl\.gz")
 
 
@@ -87,7 +89,9 @@ def lists_files(folder: PathLike) -> list[str]:
 def _own_files(folder: PathLike) -> list[str]:
     if os.path.isdir(os.path.join(folder, UNFINISHED)):
         read_manifest(folder)  # raises an error: the manifest is missing
-    names = sorted(name for name in os.listdir(folder) if name.endswith(_OWN_FILES))
+    held = sorted(os.listdir(folder))
+    names = [name for name in held if name.endswith(_OWN_FILES)]
+    names = names or [name for name in held if name.endswith(_TABLES)]
     found = [match for name in names if (match := _SHARD.fullmatch(name))]
     wanted = int(found[0][1]) if found else 0
     if len(found) != wanted:

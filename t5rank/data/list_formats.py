@@ -1,5 +1,7 @@
 """The formats of lists that have one line a list, told by a file's first line.
 
+A row of a table (`t5rank.data.tables`) is a JSON object here.
+
 A format is one entry of `FORMATS`: its name, what a line looks like, when a first line is of it,
 and the function that reads a line.
 """
@@ -16,6 +18,7 @@ from t5rank.data.files import capitalized
 from t5rank.data.hard_negatives import hard_negatives
 from t5rank.data.jsonl import parsed_list
 from t5rank.data.pairs import Line, judged_list, parsed_json
+from t5rank.data.rank_llm import ranking
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.tevatron import tevatron
 from t5rank.data.text_files import TextFiles
@@ -79,6 +82,7 @@ def _is_tsv(value: Any, ids: bool) -> bool:
     return all(column.isascii() and column.isdigit() for column in value) == ids
 
 
+_PASSAGES = ("positive_passages", "negative_passages", "retrieved_passages")
 FORMATS = (
     Format(
         "t5rank's lists",
@@ -92,7 +96,14 @@ FORMATS = (
         '"negative_passages": [...]}',
         _has("positive_passages"),
         _json(tevatron),
-        frozenset(("query_id", "query", "query_text", "positive_passages", "negative_passages")),
+        frozenset(("query_id", "query", "query_text", *_PASSAGES)),
+    ),
+    Format(
+        "rankings of rank_llm",
+        '{"query": {"text", "qid"}, "candidates": [{"docid", "score", "doc"}]}',
+        _has("query", "candidates"),
+        _json(ranking),
+        frozenset(("query", "candidates")),
     ),
     Format(
         "hard negatives of sentence-transformers (ids)",
@@ -111,7 +122,7 @@ FORMATS = (
     ),
     Format(
         "pairs",
-        '{"query", "positive"[, "negatives"]}, each text or list of texts',
+        '{"query", "positive"[, "negatives"]}, each text or list of texts, or columns of these',
         lambda value: _has("query", "positive")(value) or _has("anchor", "positive")(value),
         _json(json_pairs.pair),
         frozenset(("query_id", "query", "anchor", "positive", "negative", "negatives")),

@@ -34,12 +34,14 @@ class Judged(NamedTuple):
       relevant: documents of label 1.
       others: documents of label 0, such as hard negatives.
       query_id: the query's id, where the format has one.
+      is_judged: whether the documents were judged; False for rankings.
     """
 
     query: str
     relevant: Sequence[Document]
     others: Sequence[Document] = ()
     query_id: str | None = None
+    is_judged: bool = True
 
 
 class Line(NamedTuple):
@@ -82,6 +84,8 @@ def judged_list(judged: Judged, line: Line) -> RankedList:
         counts=line.counts,
         unique="text" if all(d.doc_id is None for d in documents) else "doc_id",
     )
+    if not judged.is_judged:
+        ranked = dataclasses.replace(ranked, judged=(False,) * len(ranked))
     scores = {
         repaired(doc_id): d.score
         for doc_id, d in zip(reversed(ids), reversed(documents), strict=True)

@@ -1,8 +1,10 @@
-"""Tevatron's training lists as JSON lines (https://huggingface.co/Tevatron).
+"""Tevatron's training lists as JSON lines (https://huggingface.co/Tevatron), and RankGPT's.
 
 {"query_id": "q1", "query": "cost of sales",
  "positive_passages": [{"docid": "d1", "title": "Sales", "text": "The total of ..."}],
  "negative_passages": [...]}
+
+RankGPT's `marco-train-10k.jsonl` has "retrieved_passages", where the relevant ones may be again.
 """
 
 from __future__ import annotations
@@ -20,10 +22,14 @@ def tevatron(value: Any, line: Line) -> Judged:
     """
     query = "query_text" if isinstance(value, dict) and "query_text" in value else "query"
     found = fields(value, (query, "positive_passages"), line.place)
+    relevant = _passages(found["positive_passages"], "positive_passages", line.place)
+    others = _passages(found.get("negative_passages") or [], "negative_passages", line.place)
+    known = {document.doc_id for document in relevant}
+    retrieved = _passages(found.get("retrieved_passages") or [], "retrieved_passages", line.place)
     return Judged(
         found[query],
-        _passages(found["positive_passages"], "positive_passages", line.place),
-        _passages(found.get("negative_passages") or [], "negative_passages", line.place),
+        relevant,
+        others + [document for document in retrieved if document.doc_id not in known],
         optional_id(found.get("query_id"), "query_id", line.place),
     )
 

@@ -36,6 +36,23 @@ CASES = {
         ],
         ("7", "q", [("5", "T x", 1.0), ("6", "y", 0.0)], None),
     ),
+    # https://github.com/sunnweiwei/RankGPT, marco-train-10k.jsonl
+    "rankgpt": (
+        [
+            '{"query": "q", "positive_passages": [{"docid": "5", "text": "x"}], '
+            '"retrieved_passages": [{"docid": "6", "text": "y"}, {"docid": "5", "text": "x"}]}'
+        ],
+        ("1", "q", [("5", "x", 1.0), ("6", "y", 0.0)], None),
+    ),
+    # https://github.com/castorini/rank_llm
+    "rank_llm": (
+        [
+            '{"query": {"text": "q", "qid": 3}, "candidates": [{"docid": "5", "score": 2.5, '
+            '"doc": {"contents": "x"}}, {"docid": "6", "score": 1, "doc": '
+            '{"title": "T", "segment": "y"}}]}'
+        ],
+        ("3", "q", [("5", "x", 0.0), ("6", "T y", 0.0)], (2.5, 1.0)),
+    ),
     # https://huggingface.co/datasets/sentence-transformers/embedding-training-data
     "pairs of sentence-transformers": (
         ['["first", "text"]', '["a", "b"]'],
@@ -134,6 +151,35 @@ def test_by_number_is_as_in_order(lines, texts, tmp_path):
     assert [*indexed.lists(reversed(range(len(indexed))))] == whole[::-1]
 
 
+TABLES = {
+    "csv": 'id,query,positive,negative\n1,"what, now","two\nlines",no\n\n2,r,s,t\n',
+    "tsv": 'query\tpositive\tnegative\nwhat, now\t"two\nlines"\tno\n\nr\ts\tt\n',
+}
+
+
+@pytest.mark.parametrize("text", TABLES.values(), ids=TABLES)
+def test_a_table_with_names(text, tmp_path):
+    (tmp_path / "x").write_text(text)
+    found = [(one.query_id, one.query, one.documents) for one in read_lists(tmp_path / "x")]
+    assert found == [("2", "what, now", ("two\nlines", "no")), ("5", "r", ("s", "t"))]
+    assert index_lists(tmp_path / "x") is None
+
+
+def test_a_parquet_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = {"anchor": ["q", "r"], "positive": ["a", "b"], "negative": [["c", "d"], None]}
+    parquet.write_table(pyarrow.table(rows), tmp_path / "train-00000.parquet")
+    found = [(one.query_id, one.query, one.documents) for one in read_lists(tmp_path)]
+    assert found == [("0-1", "q", ("a", "c", "d")), ("0-2", "r", ("b",))]
+
+
+def test_rankings_are_not_judged(tmp_path):
+    (found,) = read_lists(written(tmp_path, *CASES["rank_llm"][0]))
+    assert found.judged == (False, False)
+
+
 def test_lists_of_our_own_are_read_too(tmp_path):
     ranked = RankedList("q1", "cost", ("d1", "d2"), ("a", "b"), (2.0, 0.0))
     assert [*read_lists(written(tmp_path, json_line(ranked)))] == [ranked]
@@ -183,6 +229,7 @@ ERRORS = {
         "Key 'pos_scores' in .* has nan; expected a finite number",
     ),
     "two columns": (["q\ta\tb", "q\ta"], "line 2 has 2 columns; expected 3"),
+    "a short row": (["query,positive", "q"], "line 2 has 1 columns; expected 2: query, positive"),
     "an unknown id": (["867436\t5238393\t99"], "Document '99' in .*, line 1 is not in file"),
     "an unknown query": (["1\t5238393\t12"], "Query '1' in .*, line 1 is not in file"),
 }
