@@ -8,7 +8,6 @@ from t5rank.losses.arp import arp1_loss, arp2_loss
 from t5rank.losses.combinations import mixture, per_list, with_temperature
 from t5rank.losses.distillation import adr_mse_loss, kl_loss, margin_mse_loss, rank_distil_loss
 from t5rank.losses.lambdaweights import (
-    Lambdaweight,
     ap_lambdaweight,
     dcg2_lambdaweight,
     dcg_lambdaweight,
@@ -30,6 +29,7 @@ from t5rank.losses.listwise import (
     xendcg_loss,
 )
 from t5rank.losses.neural_sort import neural_ndcg_loss, neural_sort_loss
+from t5rank.losses.pair_weights import Lambdaweight
 from t5rank.losses.pairwise import (
     pairwise_hinge_loss,
     pairwise_logistic_loss,
