@@ -38,7 +38,7 @@ def report_dict(evaluations: Evaluations) -> dict[str, Any]:
     {"baseline": run, "runs": {run: {"measures": {measure: {"value", "interval", "per_seed",
     "difference", "difference_interval", "p_value", "randomization_p_value"}}, "queries",
     "missing_queries", "queries_without_relevant", "ignored_queries", "identical_ids"}}}.
-    The baseline has no difference, and no interval and p-values of one.
+    The baseline has no difference, so that its interval and its p-values are missing, too.
     """
     arms, comparisons = _compared(evaluations)
     runs = {

@@ -22,7 +22,6 @@ from t5rank.losses.distillation import (
     symmetric_kl_loss,
 )
 from t5rank.losses.lambdaweights import (
-    Lambdaweight,
     ap_lambdaweight,
     dcg2_lambdaweight,
     dcg_lambdaweight,
@@ -44,6 +43,7 @@ from t5rank.losses.listwise import (
     xendcg_loss,
 )
 from t5rank.losses.neural_sort import neural_ndcg_loss, neural_sort_loss
+from t5rank.losses.pair_weights import Lambdaweight
 from t5rank.losses.pairwise import (
     pairwise_hinge_loss,
     pairwise_logistic_loss,

@@ -33,10 +33,9 @@ def _levels(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
     lists, (scores, labels, weights, indices) = lists.sort(
         [scores], [scores, labels, weights, lists.indices]
     )
-    near = lists.search(
-        scores, scores - 1.0, equal=True
-    )  # documents from here on are above s_i - 1
-    far = lists.search(scores, scores + 1.0, equal=False)  # documents before here are below s_j + 1
+    # Documents from `near` on are above s_i - 1. Documents before `far` are below s_j + 1.
+    near = lists.search(scores, scores - 1.0, equal=True)
+    far = lists.search(scores, scores + 1.0, equal=False)
 
     def step(carry: Any) -> Any:
         level, values, counts, gradient = carry

@@ -3,8 +3,7 @@
 Each function here returns a `Lambdaweight` for the argument `lambdaweight_fn` of a pairwise loss.
 It has two parts: a function that gives numbers of each document, and one that gives the weight of a
 pair from the numbers of its two documents. A loss uses it with O(n) memory. A call with scores and
-labels returns all weights, `[..., list, list]`. A loss also takes a function of Rax's signature,
-which returns all weights and so takes O(n^2) memory.
+labels returns all weights, `[..., list, list]`.
 
 Weights have no gradient. The ranks are those of `scores`, with ties in the order of the list.
 
@@ -13,13 +12,13 @@ float32 holds, which is from a label of 128 on for an exponential gain. The loss
 are then infinite, too.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.losses.pair_weights import Lambdaweight, Numbers
 from t5rank.metrics.gains import (
     DiscountFn,
     GainFn,
@@ -30,76 +29,6 @@ from t5rank.metrics.gains import (
 )
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, MetricFn, Scores, Where
-
-Numbers = tuple[Array, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Lambdaweight:
-    """Weights of pairs, computed from numbers of their documents.
-
-    Attributes:
-      items_fn: maps scores, labels, weights and lists to numbers of each document, `[..., list]`.
-      pair_fn: maps the numbers of documents i and j to the pair's weight.
-    """
-
-    items_fn: Callable[[Array, Array, Array, Lists], Numbers]
-    pair_fn: Callable[[Numbers, Numbers], Array]
-
-    def __call__(
-        self,
-        scores: Scores,
-        labels: Labels,
-        *,
-        where: Where | None = None,
-        segments: Array | None = None,
-        weights: Array | None = None,
-    ) -> Array:
-        """All weights, `[..., list, list]`; 0 across lists and at masked entries."""
-        scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        items = ((), as_items(self, scores, labels, weights, lists)[0])
-
-        def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
-            values = self.pair_fn(i[1], j[1])
-            return values, jnp.ones(values.shape, bool)
-
-        return ops.all_pairs(pair_fn, lists, items)[0]
-
-
-LambdaweightFn = Lambdaweight | Callable[..., Array]
-
-
-def as_items(
-    lambdaweight_fn: LambdaweightFn | None,
-    scores: Array,
-    labels: Array,
-    weights: Array,
-    lists: Lists,
-) -> tuple[Numbers, Callable[[Numbers, Numbers], Array | float]]:
-    """The documents' numbers and the pair function, which is 1 without a `Lambdaweight`."""
-    if not isinstance(lambdaweight_fn, Lambdaweight):
-        return (), lambda i, j: 1.0
-    numbers = lambdaweight_fn.items_fn(jax.lax.stop_gradient(scores), labels, weights, lists)
-    shape = scores.shape
-    return tuple(jnp.broadcast_to(n, shape) for n in numbers), lambdaweight_fn.pair_fn
-
-
-def as_matrix(
-    lambdaweight_fn: LambdaweightFn | None,
-    scores: Array,
-    labels: Array,
-    weights: Array,
-    where: Array,
-    segments: Array | None,
-) -> Array | None:
-    """All weights, if the function returns them as Rax's do; otherwise None."""
-    if lambdaweight_fn is None or isinstance(lambdaweight_fn, Lambdaweight):
-        return None
-    optional = {} if segments is None else {"segments": segments}
-    matrix = lambdaweight_fn(
-        jax.lax.stop_gradient(scores), labels, where=where, weights=weights, **optional
-    )
-    return jnp.reshape(matrix, (*scores.shape, scores.shape[-1]))
 
 
 def labeldiff_lambdaweight() -> Lambdaweight:

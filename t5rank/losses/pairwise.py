@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from t5rank import ops
 from t5rank.losses.hinge import hinge_totals
-from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
+from t5rank.losses.pair_weights import LambdaweightFn, as_items, as_matrix
 from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 

@@ -74,14 +74,14 @@ def best_of(
     steps: Container[int],
     best: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """The first best validation, `{"step", "metric", "value"}`; None without a validation.
+    """The first best validation of the steps, `{"step", "metric", "value"}`; None without one.
 
     `best` is an earlier best, which a validation has to beat.
     """
     for record in records:
         value = record.get(metric.removeprefix("-"), math.nan)
-        there = record["part"] == VALIDATION and record["step"] in steps
-        if there and is_better(metric, value, best):
+        counts = record["part"] == VALIDATION and record["step"] in steps
+        if counts and is_better(metric, value, best):
             best = {"step": record["step"], "metric": metric, "value": value}
     return best
 
