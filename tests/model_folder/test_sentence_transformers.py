@@ -288,3 +288,13 @@ def test_t5x_retrievals_own_checkpoint_opens(shared_data, tmp_path, vocabulary_f
     assert all(np.isfinite(array.read()).all() for array in source.arrays.values())
     with pytest.raises(ValueError, match=r"relative positions of shape \(\d, 4\).*\(heads, 32\)"):
         convert(folder, tmp_path / "ours", "t5rank", Settings(vocabulary=vocabulary_file))
+
+
+def test_the_page_runs(exported, pytestconfig, tmp_path, monkeypatch, capsys):
+    """Its model is one of the tests' own."""
+    page = pytestconfig.rootpath / "docs/pages/how_to/sentence_transformers.md"
+    convert(exported, tmp_path / "models/gtr", "t5rank")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    exec(code, {})
+    assert re.fullmatch(r"\[\[\S+ +\S+\]\]\n", capsys.readouterr().out)
