@@ -13,6 +13,7 @@ t5x             T5X's orbax and legacy layouts
 orbax_writing   writes T5X's orbax layout
 stacked         T5X's scalable_t5, whose layers are stacked
 huggingface     Hugging Face's T5 folders
+sentence_transformers    dual encoders of sentence-transformers
 huggingface_config    their config.json
 safetensors_files, torch_files    the files inside them
 vocabularies    whether a vocabulary is a checkpoint's

@@ -5,12 +5,13 @@ import re
 
 from etils import epath
 
-from t5rank.checkpoints import paths
+from t5rank.checkpoints import paths, sentence_transformers
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.formats.json_files import read_object_if_any
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HUGGING_FACE = "is a Hugging Face folder"
+_SENTENCE_TRANSFORMERS = "is a folder of sentence-transformers"
 _HEADS = "monot5, rankt5 or encoder, as it was trained"
 
 
@@ -34,6 +35,8 @@ def describe(folder: epath.Path) -> str:
 
 
 def _kind(folder: epath.Path) -> str:
+    if sentence_transformers.is_folder(folder):
+        return _SENTENCE_TRANSFORMERS
     config = read_object_if_any(folder / CONFIG)
     if "network" in config:
         return "is a model folder of t5rank without checkpoints"
@@ -48,6 +51,8 @@ def next_step(folder: epath.Path) -> str:
     """A sentence on how to make a model folder of t5rank from what is at a path; may be empty."""
     if paths.step_of(folder) is not None and (folder.parent / CONFIG).is_file():
         return f" Give '{folder.parent}', with --step {paths.step_of(folder)}."
+    if _kind(folder) == _SENTENCE_TRANSFORMERS:
+        return f" Run `t5rank convert {folder} NEW_FOLDER --to t5rank`."
     vocabulary = ", and --vocabulary T5's spiece.model"
     if _kind(folder) == _HUGGING_FACE:
         vocabulary = ""

@@ -100,7 +100,7 @@ def read(folder: epath.Path) -> Source:
     """
     what = f"Checkpoint '{folder}'"
     config = read_object(folder / CONFIG)
-    tensors = _read_tensors(folder)
+    tensors = read_tensors(folder)
     decoder = any(name.startswith("decoder.block.") for name in tensors)
     t5 = huggingface_config.read(config, decoder, what)
     _name_embedding(tensors, what)
@@ -151,7 +151,12 @@ def _new_parameters(
     )
 
 
-def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
+def read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
+    """The tensors of a folder by name, of one file or of several shards.
+
+    Raises:
+      ValueError: there are none, or a file is damaged or missing.
+    """
     for name, reader in _FILES.items():
         if (folder / name).is_file():
             return reader(folder / name)

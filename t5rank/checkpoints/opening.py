@@ -5,7 +5,14 @@ import os
 
 from etils import epath
 
-from t5rank.checkpoints import architecture, found, huggingface, paths, t5x
+from t5rank.checkpoints import (
+    architecture,
+    found,
+    huggingface,
+    paths,
+    sentence_transformers,
+    t5x,
+)
 from t5rank.checkpoints.sources import Source
 from t5rank.formats.json_files import read_object, read_object_if_any
 from t5rank.models.network import T5Config
@@ -13,7 +20,7 @@ from t5rank.models.network import T5Config
 VOCABULARY = "vocabulary.model"  # in a model folder, see t5rank.model_folder
 _FORMATS = (
     "a checkpoint_N folder of t5rank or T5X, a folder of them, T5X's msgpack file, "
-    "or a Hugging Face folder with config.json"
+    "or a folder of Hugging Face or sentence-transformers"
 )
 
 
@@ -23,7 +30,7 @@ def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -
     Args:
       location: a local or remote path. It leads to a `checkpoint_N` folder of T5X's orbax layout
         (which is also ours) or legacy layout, to a folder of such folders, to T5X's msgpack file,
-        or to a Hugging Face folder.
+        or to a folder of Hugging Face or sentence-transformers.
       step: which checkpoint of a folder; by default the best by validation, or the latest where
         none is known to be the best.
 
@@ -73,6 +80,8 @@ def _open(folder: epath.Path, step: int | None) -> Source:
         return t5x.read_orbax(folder)
     if paths.steps(folder):
         return open_checkpoint(folder / f"{paths.PREFIX}_{paths.chosen_step(folder, step)}")
+    if sentence_transformers.is_folder(folder):
+        return sentence_transformers.read(folder)
     if _is_hugging_face(folder / huggingface.CONFIG):
         return huggingface.read(folder)
     if paths.step_of(folder) is not None and folder.is_dir() and any(folder.iterdir()):

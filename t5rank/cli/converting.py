@@ -16,13 +16,16 @@ def add_convert(commands) -> None:
         "convert",
         "convert a checkpoint between t5rank, T5X and Hugging Face",
         """
-        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, also of scalable_t5)
-        or a Hugging Face folder of T5, Flan-T5, mT5 or monoT5. The format is detected, and sizes
-        are taken from the parameters. Paths may be remote, such as gs://bucket/checkpoint_1000.
+        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, also of scalable_t5),
+        a Hugging Face folder of T5, Flan-T5, mT5 or monoT5, or a sentence-transformers folder of
+        Sentence-T5 or GTR. The format is detected, and sizes are taken from the parameters. Paths
+        may be remote, such as gs://bucket/checkpoint_1000. A dual encoder is written for
+        sentence-transformers with --to huggingface.
 
         t5rank convert monot5-base-msmarco models/monot5 --to t5rank --head monot5
         t5rank convert mt5-base-mmarco-v2 models/mt5 --to t5rank --head monot5 --tokens no,yes
         t5rank convert models/monot5 exported/monot5 --to huggingface
+        t5rank convert gtr-t5-base models/gtr --to t5rank
         """,
     )
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint or a folder of them")
@@ -36,6 +39,18 @@ def add_convert(commands) -> None:
     )
     parser.add_argument(
         "--prompt", metavar="TEXT", help="with {query} and {document} [SOURCE's, or the head's]"
+    )
+    for side in ("query", "document"):
+        parser.add_argument(
+            f"--{side}_prompt",
+            metavar="TEXT",
+            help=f"of a dual encoder: what stands before a {side} [SOURCE's]",
+        )
+    parser.add_argument(
+        "--query_length",
+        type=int,
+        metavar="N",
+        help="of a dual encoder: tokens of the longest query [SOURCE's]",
     )
     parser.add_argument(
         "--max_length", type=int, metavar="N", help="tokens of the longest input [SOURCE's, or 512]"
@@ -64,8 +79,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     from t5rank.model_folder.convert import Settings, convert
     from t5rank.models import kinds
 
-    check_at_least_one(arguments, "max_length")
-    check_text(arguments, "prompt")
+    check_at_least_one(arguments, "max_length", "query_length")
+    check_text(arguments, "prompt", "query_prompt", "document_prompt")
     report = convert(
         arguments.source,
         arguments.destination,
@@ -74,6 +89,9 @@ def _convert(arguments: argparse.Namespace) -> int:
             head=arguments.head,
             vocabulary=arguments.vocabulary,
             prompt=arguments.prompt,
+            query_prompt=arguments.query_prompt,
+            document_prompt=arguments.document_prompt,
+            query_length=arguments.query_length,
             max_length=arguments.max_length,
             options={
                 name: option.parse(getattr(arguments, name))

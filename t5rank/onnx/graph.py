@@ -45,6 +45,11 @@ class Graph:
         self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name, **attributes))
         return name
 
+    def named(self, name: str, value: str) -> str:
+        """Gives a value a name of its own, for an output; returns the name."""
+        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name))
+        return name
+
     def constant(self, value: Any) -> str:
         """Adds a constant and returns its name. Python integers become int64, like shapes."""
         name, array = f"constant_{len(self._constants)}", np.ascontiguousarray(value)

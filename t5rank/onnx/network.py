@@ -22,6 +22,9 @@ from t5rank.onnx.products import Product, float32_product
 from t5rank.types import PyTree
 
 TOKENS = "tokens"
+IDS, MASK = "input_ids", "attention_mask"  # of a dual encoder, as other runtimes name them
+Values = dict[str, tuple[str, list[Any]]]
+_TEXTS = ["batch", "length"]
 _EPSILON = 1e-6
 _MASKED = np.float32(-1e10)
 _FARTHEST = 128  # positions; T5's bias is the same for all greater distances
@@ -33,19 +36,45 @@ def score_graph(
     """Adds the graph of `model.score`, computed in float32.
 
     Args:
-      graph: the graph. Its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
+      graph: the graph. Its input is `TOKENS`, int32 `[batch, length]`, padded with 0. For a dual
+        encoder the inputs are `IDS` and `MASK`, int64 `[batch, length]`.
       model: a model of a kind that has a graph.
       params: the network's parameters.
       product: how the encoder's projections are computed.
 
     Returns:
-      The name of the scores, float32 `[batch]`.
+      The name of the scores, float32 `[batch]`, or of the vectors, float32 `[batch, dim]`.
 
     Raises:
       ValueError: see `check_has_graph`.
     """
+    return _added(graph, model, params, product)[0]
+
+
+def add_model(
+    graph: Graph, model: RankingModel, params: PyTree, product: Product = float32_product
+) -> tuple[Values, Values]:
+    """The same, as the inputs and outputs that `Graph.save` takes, with names for other runtimes.
+
+    A dual encoder also gives its encoded tokens, `last_hidden_state` `[batch, length, emb]`.
+    """
+    result, encoded = _added(graph, model, params, product)
+    if isinstance(model.kind.prompt, str):
+        return {TOKENS: ("int32", _TEXTS)}, {result: ("float32", ["batch"])}
+    size = model.module.config.emb_dim  # type: ignore[attr-defined]
+    return dict.fromkeys((IDS, MASK), ("int64", _TEXTS)), {
+        graph.named("sentence_embedding", result): ("float32", ["batch", "dim"]),
+        graph.named("last_hidden_state", encoded): ("float32", [*_TEXTS, size]),
+    }
+
+
+def _added(graph: Graph, model: RankingModel, params: PyTree, product: Product) -> tuple[str, str]:
+    """The result and the encoded tokens."""
     add_score = check_has_graph(model)
-    return add_score(_ScoreGraph(graph, model.module.config, params, product), model, params)  # type: ignore[attr-defined]
+    names = (TOKENS, TOKENS) if isinstance(model.kind.prompt, str) else (IDS, MASK)
+    config = model.module.config  # type: ignore[attr-defined]
+    whole = _ScoreGraph(graph, _Tokens(graph, *names), config, params, product)
+    return add_score(whole, model, params), whole.encoded
 
 
 def check_has_graph(model: RankingModel) -> Any:
@@ -71,15 +100,30 @@ def check_has_graph(model: RankingModel) -> Any:
 class _ScoreGraph:
     """The graph of a network, without a score; see `t5rank.models.kinds.ScoreGraph`."""
 
-    def __init__(self, graph: Graph, config: network.T5Config, params: PyTree, product: Product):
+    def __init__(
+        self,
+        graph: Graph,
+        tokens: "_Tokens",
+        config: network.T5Config,
+        params: PyTree,
+        product: Product,
+    ):
         self.op, self.constant = graph.op, graph.constant
         self._graph, self._config, self._params = graph, config, params
-        self._tokens = _Tokens(graph)
+        self._tokens = tokens
         self.encoded = _Encoder(graph, config, params, product)(self._tokens)
 
     @property
     def real(self) -> str:
         return self.op("Cast", self._tokens.real, to=tensor_type(np.float32))
+
+    @property
+    def mean(self) -> str:
+        axis, last = (self.constant(np.array([i])) for i in (1, 2))
+        real = self.op("Mul", self.encoded, self.op("Unsqueeze", self.real, last))
+        total = self.op("ReduceSum", real, axis, keepdims=0)
+        count = self.op("ReduceSum", self.real, axis, keepdims=1)
+        return self.op("Div", total, self.op("Max", count, self.constant(np.float32(1))))
 
     def logits(self, token_ids: Sequence[int]) -> str:
         """Logits `[batch, tokens]` after the first decoder step."""
@@ -93,11 +137,17 @@ class _ScoreGraph:
 
 
 class _Tokens:
-    """Values that depend only on the tokens: the attention mask and the distances."""
+    """Values that depend only on the tokens: the attention mask and the distances.
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
-        self.real = graph.op("Cast", TOKENS, to=tensor_type(np.bool_))
+    Args:
+      graph: the graph.
+      ids: the input with the tokens.
+      mask: the input that is 0 at padding.
+    """
+
+    def __init__(self, graph: Graph, ids: str, mask: str):
+        self.graph, self.ids = graph, ids
+        self.real = graph.op("Cast", mask, to=tensor_type(np.bool_))
         self.mask = graph.op("Where", self.real, *map(graph.constant, (np.float32(0), _MASKED)))
 
     def unsqueezed_mask(self, *axes: int) -> str:
@@ -107,7 +157,7 @@ class _Tokens:
     def distances(self) -> str:
         """Key position minus query position, clipped and shifted to start at 0, `[query, key]`."""
         op, constant = self.graph.op, self.graph.constant
-        length = op("Gather", op("Shape", TOKENS), constant(1))
+        length = op("Gather", op("Shape", self.ids), constant(1))
         positions = op("Range", constant(0), length, constant(1))
         keys, queries = (op("Unsqueeze", positions, constant(np.array([i]))) for i in (0, 1))
         far = constant(_FARTHEST)
@@ -152,7 +202,7 @@ class _Encoder(_Layers):
     def __call__(self, tokens: _Tokens) -> str:
         """The encoded tokens, `[batch, length, emb]`."""
         weights, op = self.params["encoder"], self.graph.op
-        x = op("Gather", self.graph.constant(_embedding(self.params)), TOKENS)
+        x = op("Gather", self.graph.constant(_embedding(self.params)), tokens.ids)
         distances, mask = tokens.distances(), tokens.unsqueezed_mask(1, 2)
         if not self.config.relpos_bias_per_layer:
             bias = self.bias(weights["relpos_bias"], distances, mask)

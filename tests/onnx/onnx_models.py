@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.dual_encoder import DualEncoder, VectorHead
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 MODULES = {
@@ -11,6 +12,8 @@ MODULES = {
     "monot5": (network.Transformer, {}, monot5.MonoT5Head(40, 41)),
     "first": (EncoderScorer, {"pooling": "first"}, EncoderHead()),
     "mean": (EncoderScorer, {"pooling": "mean"}, EncoderHead()),
+    "cosine": (DualEncoder, {"dim": 24}, VectorHead("cosine")),
+    "dot": (DualEncoder, {"dim": None}, VectorHead("dot")),
 }
 ACTIVATIONS = {"1.0": ("relu",), "1.1": ("gelu", "linear")}
 
@@ -24,7 +27,7 @@ def random_model(head: str, version: str, **config) -> tuple[ranking.RankingMode
     }
     kind, settings, chosen = MODULES[head]
     architecture = network.T5Config(**{**sizes, **layers, **versions, **config})
-    model = ranking.RankingModel(kind(architecture, **settings), chosen)
+    model = ranking.model_of(kind(architecture, **settings), chosen)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     shaped = jax.eval_shape(lambda: model.get_initial_variables(jax.random.key(0), shapes))
     rng = np.random.default_rng(0)
