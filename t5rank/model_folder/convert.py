@@ -280,7 +280,7 @@ def _prompt(source: Source, kind: Kind, settings: Settings) -> Any:
     """The prompt that is given, or else the source's, or else the kind's."""
     own = as_prompt(source.settings.get("prompt") or kind.prompt)
     prompt = own if type(own) is type(kind.prompt) else kind.prompt
-    parts = {
+    parts: dict[str, Any] = {
         "query": settings.query_prompt,
         "document": settings.document_prompt,
         "query_length": settings.query_length,

@@ -57,7 +57,7 @@ def card(model: RankingModel, encoder: Encoder, run: Mapping[str, Any] | None = 
     return model_card.with_training(_transformers_card(model, encoder, run), run)
 
 
-def _transformers_card(model: RankingModel, encoder: Encoder, run: Mapping[str, Any] | None) -> str:
+def _transformers_card(model: RankingModel, encoder: Any, run: Mapping[str, Any] | None) -> str:
     head = model_card.head("transformers", run=run)
     if model.kind.transformers is None:
         return _CARD_WITHOUT_CODE.format(head=head, score=model.kind.describe(model, encoder))

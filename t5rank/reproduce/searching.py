@@ -43,8 +43,9 @@ def search_steps(
     model, run = experiment.model(arm.name, seed), experiment.run(each.name, arm.name, seed)
     vectors = experiment.folder / "vectors" / each.name / f"{arm.name}-seed_{seed}"
     encode = ("encode", f"--model={model}", f"--collection={collection}", f"--output={vectors}")
-    search = ("search", f"--vectors={vectors}", f"--model={model}", f"--queries={queries}")
-    search += (f"--topk={DEPTH}", f"--output={run}", f"--tag={arm.name}-seed_{seed}")
+    searched = (f"--vectors={vectors}", f"--model={model}", f"--queries={queries}")
+    written = (f"--topk={DEPTH}", f"--output={run}", f"--tag={arm.name}-seed_{seed}")
+    search = ("search", *searched, *written)
     named = f"'{each.name}' by '{arm.name}', seed {seed}"
     yield Step(f"Encode {named}", run.exists, encode)  # which goes on with its shards
     yield Step(f"Search {named}", run.exists, search)
