@@ -222,8 +222,8 @@ def _source(arguments: argparse.Namespace) -> Any:
         return QnaSource(arguments.qna, folds, not arguments.unlabelled)
     _refuse(arguments, "these lists; it is for --qna", "unlabelled")
     if arguments.pairs:
-        files = ("dataset", "qrels", "run", "only_ids")
-        _refuse(arguments, "--pairs", "keywords", "negatives", "teacher", *files, *made_up)
+        others = ("dataset", "qrels", "run", "only_ids", "keywords", "negatives", "teacher")
+        _refuse(arguments, "--pairs", *others, *made_up)
         texts = (arguments.collection, arguments.queries)
         return PairSource(arguments.pairs, *texts, folds, strict)
     if arguments.keywords:

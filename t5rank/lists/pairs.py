@@ -41,7 +41,7 @@ class PairSource(QnaSource):
         super().__init__(files, folds)
         self.paths = {name.replace("qna", "pairs"): path for name, path in self.paths.items()}
         texts = {"collection": collection, "queries": queries}
-        self._texts = {kind: path for kind, path in texts.items() if path is not None}
+        self._texts: dict[str, Any] = {k: path for k, path in texts.items() if path is not None}
         self.paths |= self._texts
         self.strict = strict
         self.formats = [formats_of(file) for file in files]
