@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from t5rank.data.any_lists import formats_of, read_lists
+from t5rank.data.jsonl import jsonl_files
 from t5rank.data.ranked_list import RankedList
 from t5rank.lists.qna import QnaSource
 from t5rank.lists.sources import ALL, Folds
@@ -18,7 +19,7 @@ class PairSource(QnaSource):
     Of several files, a query without an id has the number of its file before that of its line.
 
     Args:
-      files: see `t5rank.data.any_lists.read_lists`.
+      files: see `t5rank.data.any_lists.read_lists`; of a folder its files.
       collection: texts, for formats that hold ids.
       queries: the same.
       folds: which queries.
@@ -38,15 +39,13 @@ class PairSource(QnaSource):
         folds: Folds = ALL,
         strict: bool = True,
     ):
-        super().__init__(files, folds)
+        super().__init__([str(path) for file in files for path in jsonl_files(file)], folds)
         self.paths = {name.replace("qna", "pairs"): path for name, path in self.paths.items()}
         texts = {"collection": collection, "queries": queries}
-        self._texts: dict[str, Any] = {
-            kind: path for kind, path in texts.items() if path is not None
-        }
+        self._texts: dict[str, Any] = {k: path for k, path in texts.items() if path is not None}
         self.paths |= self._texts
         self.strict = strict
-        self.formats = [formats_of(file) for file in files]
+        self.formats = [formats_of(file) for file in self.files]
 
     def settings(self) -> dict[str, Any]:
         """See `BlockSource`."""

@@ -34,6 +34,15 @@ def test_files_of_several_formats(files, workers):
     assert formats == [["texts of sentence-transformers"], ["triples"]]
 
 
+def test_the_files_of_a_folder(files):
+    (files / "folder").mkdir()
+    for name in ("x.jsonl", "y.jsonl"):
+        (files / "folder" / name).write_text(f'["{name}", "b"]')
+    assert cli.main(["lists", "out", "--pairs=folder"]) == 0
+    found = [(one.query_id, one.query) for one in read_jsonl("out")]
+    assert found == [("0-1", "x.jsonl"), ("1-1", "y.jsonl")]
+
+
 def test_ids_with_their_texts(files):
     texts = ["--collection=collection.tsv", "--queries=queries.tsv"]
     assert cli.main(["lists", "out", "--pairs=ids.tsv", *texts]) == 0

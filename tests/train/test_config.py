@@ -92,6 +92,7 @@ def test_every_recipe_is_built(recipe, files, vocabulary_file, tmp_path):
     trainer = trainer_of(recipe, files, vocabulary_file, tmp_path)
     assert trainer.validation is not None
     losses = {"softmax": "softmax_loss", "sigmoid": "sigmoid_loss", "mono": "log_probability_loss"}
+    losses["retrieval"] = "softmax_loss"
     assert trainer.model.loss_fn.__name__ in [
         name for kind, name in losses.items() if kind in recipe
     ]
@@ -106,6 +107,7 @@ def test_every_recipe_is_built(recipe, files, vocabulary_file, tmp_path):
         "msmarco_passage_sigmoid",
         "msmarco_passage_softmax_tiny",
         "msmarco_qna_sigmoid_tiny",
+        "msmarco_retrieval_tiny",
     ],
 )
 def test_a_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
