@@ -11,10 +11,11 @@ from t5rank import model_folder
 from t5rank.checkpoints import orbax_writing
 from t5rank.checkpoints.paths import path
 from t5rank.checkpoints.sources import LazyArray
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 from t5rank.model_folder.convert import convert
 from t5rank.models import network, rankt5
 from t5rank.models.ranking import RankingModel
+from t5rank.text.encoders import Encoder
 from t5rank.text.prompts import PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
@@ -66,7 +67,12 @@ def write_ours(
     """Writes a model folder of random weights, without an optimizer's state."""
     vocabulary = Vocabulary(vocabulary_file)
     model = ranking_model(dataclasses.replace(CONFIGS[size], dtype=dtype), vocabulary)
-    model_folder.save_config(folder, model, PairEncoder(vocabulary, Prompt(), max_length))
+    write_model(folder, model, PairEncoder(vocabulary, Prompt(), max_length))
+
+
+def write_model(folder: Path, model: RankingModel, encoder: Encoder) -> None:
+    """Writes a model folder of random weights, without an optimizer's state."""
+    model_folder.save_config(folder, model, encoder)
     arrays = {
         jax.tree_util.keystr(names, simple=True, separator="/"): _in_memory(np.asarray(leaf))
         for names, leaf in jax.tree_util.tree_leaves_with_path(random_params(model))

@@ -11,7 +11,7 @@ __all__ = ["Embedder", "RankedDocument", "Reranker", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: `from t5rank import losses` needs neither Flax nor orbax.
+    # A lazy import: `from t5rank import losses` needs neither Flax nor orbax.
     if name == "Embedder":
         from t5rank.inference import embedder
 

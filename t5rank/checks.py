@@ -1,6 +1,6 @@
-"""Checks of single settings: each says what the setting has and what was expected.
+"""Checks of single settings. An error says what the setting has and what was expected.
 
-A setting goes by the name of its macro where it has one.
+A setting that has a macro is called by the macro's name.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 
 def check_integer(name: str, value: Any, at_least: int = 1, optional: bool = False) -> None:
-    """Raises for what is not an integer of at least `at_least` (or None, where `optional`).
+    """Raises unless the value is an integer of at least `at_least` (or None, if `optional`).
 
     Raises:
-      TypeError: another type: 10.0, "10" and True are no integers.
-      ValueError: a smaller one.
+      TypeError: the value has another type. 10.0, "10" and True are not integers here.
+      ValueError: the integer is smaller.
 
     >>> check_integer("BATCH_SIZE", 32)
     >>> check_integer("BATCH_SIZE", 0)
@@ -40,11 +40,11 @@ def check_number(
     below: float | None = None,
     optional: bool = False,
 ) -> None:
-    """Raises for what is not a finite number in these bounds (or None, where `optional`).
+    """Raises unless the value is a finite number within the bounds (or None, if `optional`).
 
     Raises:
-      TypeError: another type: "0.1" and True are no numbers.
-      ValueError: NaN, an infinity, or a number out of bounds.
+      TypeError: the value has another type. "0.1" and True are not numbers here.
+      ValueError: the number is NaN, infinite or out of bounds.
 
     >>> check_number("LEARNING_RATE", -0.1, at_least=0)
     Traceback (most recent call last):
@@ -77,17 +77,17 @@ def check_number(
 
 
 def check_boolean(name: str, value: Any) -> None:
-    """Raises TypeError for what is neither True nor False."""
+    """Raises TypeError unless the value is True or False."""
     if not isinstance(value, bool):
         raise TypeError(_sentence(name, value, "True or False"))
 
 
 def check_text(name: str, value: Any, what: str = "a text", optional: bool = False) -> None:
-    """Raises for what is not a text with more than spaces (or None, where `optional`).
+    """Raises unless the value is a string that is not blank (or None, if `optional`).
 
     Raises:
-      TypeError: another type.
-      ValueError: a blank text, or one with a null character, which no path has.
+      TypeError: the value has another type.
+      ValueError: the string is blank, or has a null character, which no path has.
     """
     if value is None and optional:
         return
@@ -99,7 +99,7 @@ def check_text(name: str, value: Any, what: str = "a text", optional: bool = Fal
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raises ValueError for what is none of the choices; True is not 1."""
+    """Raises ValueError unless the value is one of the choices. True is not 1."""
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         raise ValueError(_sentence(name, value, f"one of {', '.join(map(repr, choices))}"))
 

@@ -110,6 +110,13 @@ class RetrievalFeatureConverter(RankingFeatureConverter):
         "relevant_keys": FeatureSpec(dtype=tf.int32),
     }
 
+    def __call__(
+        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, Sequence[int]]
+    ) -> tf.data.Dataset:
+        """The batches' features. Lengths of the query and of keys, which seqio measures, go."""
+        lengths = {name: task_feature_lengths[name] for name in self.TASK_FEATURES}
+        return super().__call__(ds, lengths)
+
     def _convert_features(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, Sequence[int]]
     ) -> tf.data.Dataset:
@@ -118,7 +125,7 @@ class RetrievalFeatureConverter(RankingFeatureConverter):
         ]
 
         def convert(example: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            keys = tf.concat([[example["query_key"]], example["keys"]], 0)
+            keys = tf.concat([example["query_key"], example["keys"]], 0)
             query = _pad("query_inputs", example["query_inputs"], (length,))
             documents = _pad("inputs", example["inputs"], (size, length))
             return {

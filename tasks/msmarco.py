@@ -7,7 +7,7 @@ from typing import Any
 
 from t5rank.data.jsonl import read_jsonl
 from t5rank.data.msmarco import qna_reader
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 from t5rank.tasks.registry import TRAIN, register_task
 from t5rank.tasks.sources import ReadLists
 

@@ -182,7 +182,7 @@ def _inputs(
 
 @seqio.map_over_dataset
 def add_keys(example: Example) -> Example:
-    """Adds hashes of the texts: `query_key`, `keys` `[list]` and `relevant_keys`.
+    """Adds hashes of the texts: `query_key` `[1]`, `keys` `[list]` and `relevant_keys`.
 
     The last are those of the query's first relevant documents, `[RELEVANT_KEYS]`, 0 where it has
     fewer. It comes before documents are sampled, so that all that is judged relevant is known.
@@ -190,7 +190,7 @@ def add_keys(example: Example) -> Example:
     names = ("query_key", "keys", "relevant_keys")
     texts = [example["query"], example["documents"], example["labels"]]
     keys = tf.numpy_function(_keys, texts, (tf.int32,) * 3)
-    shapes = ([], [None], [RELEVANT_KEYS])
+    shapes = ([1], [None], [RELEVANT_KEYS])
     return {
         **example,
         **{n: tf.ensure_shape(k, s) for n, k, s in zip(names, keys, shapes, strict=True)},
@@ -202,7 +202,7 @@ def _keys(query: bytes, documents: np.ndarray, labels: np.ndarray) -> tuple[Any,
     relevant = np.zeros(RELEVANT_KEYS, np.int32)
     known = keys[labels > 0][:RELEVANT_KEYS]
     relevant[: len(known)] = known
-    return np.int32(text_key(query)), keys, relevant
+    return np.asarray([text_key(query)], np.int32), keys, relevant
 
 
 def text_key(text: bytes) -> int:

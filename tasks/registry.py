@@ -30,8 +30,8 @@ LABELS = ("label", "teacher_score")
 SHUFFLE_BUFFER = 1000  # lists, where they cannot be shuffled whole; filled before the first batch
 _registered: dict[str, Any] = {}
 _TEXT_FEATURES = {
-    name: seqio.Feature(seqio.PassThroughVocabulary(0), add_eos=False, rank=rank)
-    for name, rank in {"query_inputs": 1, "query_key": 0, "keys": 1, "relevant_keys": 1}.items()
+    name: seqio.Feature(seqio.PassThroughVocabulary(0), add_eos=False)
+    for name in ("query_inputs", "query_key", "keys", "relevant_keys")
 }
 
 

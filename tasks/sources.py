@@ -1,14 +1,15 @@
 """Where a task's lists come from: a seqio source that shuffles lists whole where it can.
 
-Lists that can be read by number (`t5rank.data.indexed`: uncompressed JSON lines, in a file or a
-folder, and the queries of an uncompressed run) come in a new order every epoch, each list once. The
-order follows from seqio's seed alone, so that both trainers, all hosts and a resumed run see the
-same one; of several hosts each reads its part only.
+Lists that can be read by number (`t5rank.data.indexed`) come in a new order every epoch, each list
+once. These are folders of `t5rank lists`, uncompressed lines, and the queries of an uncompressed
+run. The order follows from seqio's seed alone, so that both trainers, all hosts and a resumed run
+see the same one. One of several hosts reads only its part. The order is computed place by place
+(`t5rank.data.permutation`): it takes no memory for a billion lists, and can begin at any place.
 
-What can only be read from its start (gzip, the columnar file of QnA) is shuffled by seqio in a
-buffer of SHUFFLE_BUFFER lists. Before that, the shards of a folder that `t5rank lists` wrote come
-in a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files,
-then in the buffer. A mixture draws from its tasks, each shuffled by itself.
+Other data can only be read from their start (gzip of another make, the columnar file of QnA), and
+seqio shuffles them in a buffer of SHUFFLE_BUFFER lists. Before that, the files of a folder come in
+a new order every epoch, several side by side. Cached tasks are shuffled by seqio: their files, then
+in the buffer. A mixture draws from its tasks, each shuffled by itself.
 """
 
 import functools
@@ -23,16 +24,19 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from t5rank.data.any_lists import index_lists, read_lists
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.jsonl import index_jsonl, read_jsonl
 from t5rank.data.msmarco import index_qna_rows, read_qna_rows
-from t5rank.data.passages import index_passage_lists, read_passage_lists
+from t5rank.data.permutation import Permutation
 from t5rank.data.ranked_list import RankedList
+from t5rank.lists.passages import index_passage_lists, read_passage_lists
 from t5rank.tasks.errors import ReadErrors, collector
 
 ReadLists = Callable[[], Iterable[RankedList]]
 Examples = Callable[[ReadLists, str, ReadErrors | None], Iterator[dict[str, Any]]]
 _INDEXED: Mapping[Callable[..., Any], Callable[..., IndexedLists | None]] = {
+    read_lists: index_lists,
     read_jsonl: index_jsonl,
     read_qna_rows: index_qna_rows,
     read_passage_lists: index_passage_lists,
@@ -65,7 +69,7 @@ def _is_folder(read: ReadLists) -> bool:
     """Whether a reader's files can come in another order."""
     return (
         isinstance(read, functools.partial)
-        and read.func is read_jsonl
+        and read.func in (read_lists, read_jsonl)
         and os.path.isdir(*read.args)
     )
 
@@ -140,8 +144,8 @@ class ListSource(seqio.DataSource):
             return dataset.shard(shard.num_shards, shard.index)
 
         def epoch(number: np.uint64) -> Iterator[dict[str, Any]]:
-            order = np.random.default_rng(int(number)).permutation(len(lists))
-            part = order[shard.index :: shard.num_shards]
+            order = Permutation(len(lists), int(number))
+            part = order.numbers(shard.index, shard.num_shards)
             return self._examples(functools.partial(lists.lists, part), split, errors)
 
         return self._epochs(epoch, seed)
@@ -192,6 +196,6 @@ class ListTask(seqio.Task):
             return f"the {len(lists):,} lists of '{split}' are shuffled whole, anew every epoch"
         return (
             f"the lists of '{split}' are shuffled in a window of {self.shuffle_buffer_size:,} "
-            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed JSON lines are "
-            "shuffled whole"
+            "(SHUFFLE_BUFFER): they can only be read from their start. Uncompressed lines and "
+            "folders of 't5rank lists' are shuffled whole"
         )

@@ -3,7 +3,10 @@ import os
 import pathlib
 import sys
 
+import hypothesis
 import pytest
+
+sys.path.append(str(pathlib.Path(__file__).parent / "common"))
 
 # Tests run small programs once: compiling them fast matters more than running them fast.
 QUICK_TO_COMPILE = (
@@ -12,6 +15,11 @@ QUICK_TO_COMPILE = (
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_TO_COMPILE))
+# A loaded machine is slow, and that is no fault.
+hypothesis.settings.register_profile(
+    "loaded", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loaded")
 gc.set_threshold(200_000, 50, 100)  # tracing makes many objects, few of them garbage
 
 
@@ -95,3 +103,11 @@ def vocabulary_file(tmp_path_factory) -> str:
     file = tmp_path_factory.mktemp("vocabulary") / "small.model"
     train_vocabulary([" ".join(text.split()) for text in topics.values()], file, size=1000)
     return str(file)
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory, vocabulary_file) -> pathlib.Path:
+    """The folder of a small model; tests must leave it as it was."""
+    from small_models import save_model
+
+    return save_model(tmp_path_factory.mktemp("small") / "tiny", vocabulary_file)

@@ -1,7 +1,8 @@
-"""Checkpoints: our own while training, T5X's and Hugging Face's in and out.
+"""Checkpoints: the trainer's own, and those of T5X and Hugging Face, read and written.
 
-Whatever is read is a `Source`: names of T5X's tree to arrays that are read when asked for, so that
-memory stays near one copy of the weights. What is written is taken from one, too.
+A checkpoint that is read becomes a `Source`, which has an array for each name of T5X's tree. An
+array is read when it is asked for, so that memory stays near one copy of the weights. Writers take
+such arrays, too.
 
 training        saves and restores the trainer's state
 sources         `Source` and its lazy arrays
@@ -9,13 +10,15 @@ opening         any checkpoint as a `Source`; detects the format
 restoring       a `Source` into a model's parameters, with a report
 architecture    sizes from shapes and back
 t5x             T5X's orbax and legacy layouts
-orbax_writing   the first of them, written
+orbax_writing   writes T5X's orbax layout
 stacked         T5X's scalable_t5, whose layers are stacked
 huggingface     Hugging Face's T5 folders
+sentence_transformers    dual encoders of sentence-transformers
 huggingface_config    their config.json
 safetensors_files, torch_files    the files inside them
 vocabularies    whether a vocabulary is a checkpoint's
 paths           local and remote paths
+whole_folder    a new folder, written as a whole or not at all
 """
 
 from typing import TYPE_CHECKING, Any
@@ -52,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: whoever only reads needs no orbax, whose import takes a second.
+    # Loaded when it is asked for: reading needs no orbax, and its import takes a second.
     if name == "Checkpointer":
         from t5rank.checkpoints.training import Checkpointer
 

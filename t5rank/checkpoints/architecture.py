@@ -19,7 +19,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Shapes by name of the parameters of a network of a model kind."""
+    """Shape by name of the parameters of a model kind's network."""
     tokens = jnp.ones((1, 8), jnp.int32)
     params = jax.eval_shape(lambda: module.init(jax.random.key(0), tokens))["params"]
     flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(params), sep="/")
@@ -29,15 +29,15 @@ def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 def infer(shapes: Shapes, what: str) -> T5Config:
     """The architecture of a tree of parameters.
 
-    The activation is not in the tree: a gated MLP is taken for T5 1.1's GELU, another for T5 1.0's
-    ReLU. Where there is no decoder, its number of layers is 0.
+    The tree does not say which activation the network has. A gated MLP is taken to have T5 1.1's
+    GELU, and another MLP to have T5 1.0's ReLU. Without a decoder its number of layers is 0.
 
     Args:
-      shapes: by name.
-      what: names the tree in errors, such as "Checkpoint 'x'".
+      shapes: the shape of each parameter by its name.
+      what: the name of the tree in errors, such as "Checkpoint 'x'".
 
     Raises:
-      ValueError: a parameter that tells a size is missing or has a strange shape.
+      ValueError: a parameter that tells a size is missing, or has a shape that no T5 has.
     """
 
     def shape(name: str) -> tuple[int, int]:
@@ -80,7 +80,7 @@ def _layers(shapes: Shapes, stack: str) -> int:
 
 
 def differences(found: Shapes, wanted: Shapes) -> list[tuple[str, Any, Any]]:
-    """Sizes in which two trees differ, `(name, found, wanted)`; none where one is no T5."""
+    """The sizes in which two trees differ, as `(name, found, wanted)`; none if one is no T5."""
     try:
         has = dataclasses.asdict(infer(found, ""))
         wants = dataclasses.asdict(infer(wanted, ""))

@@ -1,24 +1,25 @@
-"""What a path holds where something else was expected, and what to do about it."""
+"""Says what is at a path where something else was expected, and what to do about it."""
 
 import os
 import re
 
 from etils import epath
 
-from t5rank.checkpoints import paths
+from t5rank.checkpoints import paths, sentence_transformers
 from t5rank.checkpoints.huggingface_config import CONFIG
 from t5rank.formats.json_files import read_object_if_any
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HUGGING_FACE = "is a Hugging Face folder"
+_SENTENCE_TRANSFORMERS = "is a folder of sentence-transformers"
 _HEADS = "monot5, rankt5 or encoder, as it was trained"
 
 
 def describe(folder: epath.Path) -> str:
-    """What is at a path, as the rest of a sentence about it.
+    """What is at a path, as the words after its name in a sentence.
 
     Raises:
-      ValueError: it has a `config.json` that is damaged.
+      ValueError: its `config.json` is damaged.
     """
     if folder.is_file():
         return "is a file"
@@ -34,6 +35,8 @@ def describe(folder: epath.Path) -> str:
 
 
 def _kind(folder: epath.Path) -> str:
+    if sentence_transformers.is_folder(folder):
+        return _SENTENCE_TRANSFORMERS
     config = read_object_if_any(folder / CONFIG)
     if "network" in config:
         return "is a model folder of t5rank without checkpoints"
@@ -45,9 +48,11 @@ def _kind(folder: epath.Path) -> str:
 
 
 def next_step(folder: epath.Path) -> str:
-    """How to get a model folder of t5rank from what is at a path; a sentence, or nothing."""
+    """A sentence on how to make a model folder of t5rank from what is at a path; may be empty."""
     if paths.step_of(folder) is not None and (folder.parent / CONFIG).is_file():
         return f" Give '{folder.parent}', with --step {paths.step_of(folder)}."
+    if _kind(folder) == _SENTENCE_TRANSFORMERS:
+        return f" Run `t5rank convert {folder} NEW_FOLDER --to t5rank`."
     vocabulary = ", and --vocabulary T5's spiece.model"
     if _kind(folder) == _HUGGING_FACE:
         vocabulary = ""
@@ -61,7 +66,7 @@ def _conversion(folder: object) -> str:
 
 
 def download(folder: epath.Path) -> str:
-    """How to get a model of Hugging Face's hub, where a path looks like the name of one."""
+    """Says how to get a model of Hugging Face's hub, if a path looks like the name of one."""
     name = os.path.relpath(folder) if "://" not in os.fspath(folder) else ""
     if folder.exists() or folder.parent.exists() or not _HUB_NAME.fullmatch(name):
         return ""

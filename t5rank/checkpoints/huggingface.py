@@ -1,12 +1,12 @@
-"""Hugging Face's T5 folders: `config.json` and safetensors (or PyTorch's own files), in and out.
+"""Reads and writes Hugging Face's T5 folders: `config.json` and safetensors or PyTorch's files.
 
-Their linear layers are transposed (`[out, in]`), and the relative position bias stands in the first
-layer. T5 1.0 reads its logits off the embedding, scaled by `d_model**-0.5`; T5 1.1, Flan-T5 and mT5
-have an `lm_head`.
+Their linear layers are transposed (`[out, in]`), and the relative position bias is in the first
+layer. T5 1.0 computes its logits with the embedding, scaled by `d_model**-0.5`; T5 1.1, Flan-T5 and
+mT5 have an `lm_head`.
 
-Beside what transformers reads, a folder that we write holds `t5rank.json` (head, prompt, input
-length) and, where T5 lacks parameters of the model's kind, `score_head.safetensors`: of the encoder
-head `weight` `[1, d_model]` and `bias` `[1]`. Its README.md says how to compute the score.
+A folder that we write also holds `t5rank.json` (head, prompt, input length). If the model's kind
+has parameters that T5 lacks, they are in `score_head.safetensors`; those of the encoder head are
+`weight` `[1, d_model]` and `bias` `[1]`. The folder's README.md says how to compute the score.
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ _ADAPTER = "adapter_config.json"
 _MERGE = " It is an adapter: merge it into its model with PEFT, and convert what that saves."
 _SHARED = "shared.weight"
 _LM_HEAD = "lm_head.weight"
-# Copies of other tensors, or never read by T5, that old files hold.
+# Old files hold these tensors; they are copies of others, or T5 never reads them.
 _COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 
 
 def _layer_parts(*blocks: tuple[str, str, str]) -> dict[str, str]:
-    """A layer's names, ours to theirs, of `(our attention, our norm, their attention)`."""
+    """Their names of a layer's parts; a block is `(our attention, our norm, their attention)`."""
     names = {}
     for i, (attention, norm, theirs) in enumerate(blocks):
         names[f"{norm}/scale"] = f"layer.{i}.layer_norm"
@@ -93,14 +93,14 @@ def _is_transposed(name: str) -> bool:
 
 
 def read(folder: epath.Path) -> Source:
-    """A folder of `T5ForConditionalGeneration`, `MT5ForConditionalGeneration`, `T5EncoderModel`.
+    """Opens a `T5ForConditionalGeneration`, `MT5ForConditionalGeneration` or `T5EncoderModel`.
 
     Raises:
       ValueError: the model is no T5, or its files are damaged or do not fit `config.json`.
     """
     what = f"Checkpoint '{folder}'"
     config = read_object(folder / CONFIG)
-    tensors = _read_tensors(folder)
+    tensors = read_tensors(folder)
     decoder = any(name.startswith("decoder.block.") for name in tensors)
     t5 = huggingface_config.read(config, decoder, what)
     _name_embedding(tensors, what)
@@ -131,7 +131,7 @@ def read(folder: epath.Path) -> Source:
 def _new_parameters(
     folder: epath.Path, settings: Mapping[str, Any], what: str
 ) -> dict[str, LazyArray]:
-    """Parameters that T5 lacks, under the names of the model's kind."""
+    """The parameters that T5 lacks, under the names of the model's kind."""
     if not (folder / SCORE_HEAD).is_file():
         return {}
     tensors = safetensors_files.read(folder / SCORE_HEAD)
@@ -151,7 +151,12 @@ def _new_parameters(
     )
 
 
-def _read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
+def read_tensors(folder: epath.Path) -> dict[str, LazyArray]:
+    """The tensors of a folder by name, of one file or of several shards.
+
+    Raises:
+      ValueError: there are none, or a file is damaged or missing.
+    """
     for name, reader in _FILES.items():
         if (folder / name).is_file():
             return reader(folder / name)
@@ -193,7 +198,7 @@ def _tensor(
     tensors: Mapping[str, LazyArray], name: str, shape: tuple[int, ...], what: str
 ) -> LazyArray:
     theirs = their_name(name)
-    if theirs == _LM_HEAD and theirs not in tensors:  # tied, yet not scaled: transformers 5
+    if theirs == _LM_HEAD and theirs not in tensors:  # transformers 5: tied, but not scaled
         theirs = _SHARED
     if theirs not in tensors:
         raise ValueError(f"{what} has no tensor '{theirs}'; expected it by {CONFIG}.")
@@ -207,10 +212,10 @@ def _tensor(
 
 
 def _name_embedding(tensors: dict[str, LazyArray], what: str) -> None:
-    """Gives the one embedding its first name, whichever it has, as transformers does.
+    """Gives the embedding the name `shared.weight`, whichever name it has, as transformers does.
 
     Raises:
-      ValueError: it has several.
+      ValueError: there are several different embeddings.
     """
     names = [name for name in (_SHARED, *_COPIES, _LM_HEAD) if name in tensors]
     if names:
@@ -223,7 +228,7 @@ def _name_embedding(tensors: dict[str, LazyArray], what: str) -> None:
 
 
 def _scaled(array: LazyArray, factor: float) -> LazyArray:
-    """An output of its own where the configuration says "tied": transformers 5 scales its input."""
+    """The matrix of the logits, scaled: transformers 5 calls it "tied" and scales its input."""
     return LazyArray(
         array.shape,
         np.dtype(np.float32),
@@ -249,14 +254,15 @@ def write_weights(
     """Writes `config.json` and the weights, in float32 and in shards, one tensor at a time.
 
     Args:
-      folder: where.
+      folder: the folder to write.
       config: the architecture.
-      arrays: the parameters, in the names of T5X's tree.
-      new_parameters: those that T5 lacks, to their names in a file of their own.
-      shard_bytes: of one file.
+      arrays: the parameters, under the names of T5X's tree.
+      new_parameters: parameters that T5 lacks, to their names in `score_head.safetensors`.
+      shard_bytes: the size of a file at most.
 
     Raises:
       ValueError: transformers' T5 has no such architecture or parameter.
+      WriteError: the disk is full.
     """
     decoder = any(name.startswith("decoder/") for name in arrays)
     settings = huggingface_config.written_form(config, decoder)

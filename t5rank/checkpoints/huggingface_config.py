@@ -1,4 +1,4 @@
-"""Hugging Face's `config.json` of a T5, in and out, with the defaults of transformers' classes."""
+"""Reads and writes Hugging Face's `config.json` of a T5, with transformers' own defaults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ _SIZES = {
     },
 }
 _PROJECTIONS = {"t5": "relu", "mt5": "gated-gelu"}
-# Names that transformers takes for others.
+# Other names that transformers accepts.
 _ALIASES = {
     "hidden_size": "d_model",
     "num_attention_heads": "num_heads",
@@ -45,12 +45,12 @@ def read(config: Mapping[str, Any], decoder: bool, what: str) -> T5Config:
     """The architecture that `config.json` describes.
 
     Args:
-      config: what the file holds; what it lacks is transformers' default.
-      decoder: whether the weights have one.
-      what: names the checkpoint in errors.
+      config: the object in the file; a missing value has transformers' default.
+      decoder: whether the weights have a decoder.
+      what: the name of the checkpoint in errors.
 
     Raises:
-      ValueError: it is no T5 or mT5, or one that our network does not compute.
+      ValueError: it is no T5 or mT5, or is one that our network does not compute.
     """
     config = {_ALIASES.get(name, name): value for name, value in config.items()}
     kind = model_type(config)
@@ -88,16 +88,16 @@ def read(config: Mapping[str, Any], decoder: bool, what: str) -> T5Config:
 
 
 def model_type(config: Mapping[str, Any]) -> str:
-    """ "t5" or "mt5", or what else the file says; by its class where it does not say."""
+    """The `model_type` of a file, such as "t5" or "mt5"; without one its class tells."""
     classes = config.get("architectures") or [""]
     return config.get("model_type", "mt5" if str(classes[0]).startswith("MT5") else "t5")
 
 
 def is_tied(config: Mapping[str, Any]) -> bool:
-    """Whether the logits are read off the embedding, scaled."""
+    """Whether the logits are computed with the embedding, scaled."""
     if model_type(config) == "mt5":
         return False
-    # transformers 5 says "tied" of every T5 and writes down the scaling by itself.
+    # transformers 5 writes "tied" for every T5, and writes the scaling under a key of its own.
     tied = config.get("tie_word_embeddings") is not False
     return bool(config.get("scale_decoder_outputs", tied))
 

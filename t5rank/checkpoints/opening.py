@@ -5,25 +5,34 @@ import os
 
 from etils import epath
 
-from t5rank.checkpoints import architecture, found, huggingface, paths, t5x
+from t5rank.checkpoints import (
+    architecture,
+    found,
+    huggingface,
+    paths,
+    sentence_transformers,
+    t5x,
+)
 from t5rank.checkpoints.sources import Source
 from t5rank.formats.json_files import read_object, read_object_if_any
 from t5rank.models.network import T5Config
 
-VOCABULARY = "vocabulary.model"  # of a model folder, see t5rank.model_folder
+VOCABULARY = "vocabulary.model"  # in a model folder, see t5rank.model_folder
 _FORMATS = (
     "a checkpoint_N folder of t5rank or T5X, a folder of them, T5X's msgpack file, "
-    "or a Hugging Face folder with config.json"
+    "or a folder of Hugging Face or sentence-transformers"
 )
 
 
 def open_checkpoint(location: str | os.PathLike[str], step: int | None = None) -> Source:
-    """Opens a checkpoint; its format is detected, and no parameter is read yet.
+    """Opens a checkpoint and detects its format; reads no parameter yet.
 
     Args:
-      location: a local or remote path to a `checkpoint_N` folder of T5X's orbax layout (ours is) or
-        legacy layout, to a folder of them, to T5X's msgpack file, or to a Hugging Face folder.
-      step: which of a folder's checkpoints; the best by validation by default, or else the latest.
+      location: a local or remote path. It leads to a `checkpoint_N` folder of T5X's orbax layout
+        (which is also ours) or legacy layout, to a folder of such folders, to T5X's msgpack file,
+        or to a folder of Hugging Face or sentence-transformers.
+      step: which checkpoint of a folder; by default the best by validation, or the latest where
+        none is known to be the best.
 
     Raises:
       ValueError: there is no checkpoint, or it is damaged.
@@ -52,7 +61,7 @@ def architecture_of(location: str | os.PathLike[str], step: int | None = None) -
 
 
 def _with_vocabulary(source: Source) -> Source:
-    """A checkpoint of a model folder has its vocabulary beside it."""
+    """Adds the vocabulary that lies beside a checkpoint of a model folder."""
     folder = paths.path(source.path).parent
     if source.vocabulary is not None or not (folder / VOCABULARY).is_file():
         return source
@@ -71,6 +80,8 @@ def _open(folder: epath.Path, step: int | None) -> Source:
         return t5x.read_orbax(folder)
     if paths.steps(folder):
         return open_checkpoint(folder / f"{paths.PREFIX}_{paths.chosen_step(folder, step)}")
+    if sentence_transformers.is_folder(folder):
+        return sentence_transformers.read(folder)
     if _is_hugging_face(folder / huggingface.CONFIG):
         return huggingface.read(folder)
     if paths.step_of(folder) is not None and folder.is_dir() and any(folder.iterdir()):
@@ -85,5 +96,5 @@ def _open(folder: epath.Path, step: int | None) -> Source:
 
 
 def _is_hugging_face(config: epath.Path) -> bool:
-    """Whether there is a `config.json`, and none of t5rank."""
+    """Whether there is a `config.json` that t5rank has not written."""
     return config.is_file() and "network" not in read_object(config)

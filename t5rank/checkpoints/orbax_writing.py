@@ -12,11 +12,12 @@ from etils import epath
 
 from t5rank.checkpoints import paths
 from t5rank.checkpoints.sources import LazyArray
+from t5rank.formats.writing import writing
 from t5rank.types import PyTree
 
 
 class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
-    """Writes one array after the other, each read when its turn comes."""
+    """Writes one array after the other, and reads each just before."""
 
     def __init__(self) -> None:
         super().__init__(deepcopy_host_arrays=False)
@@ -32,10 +33,11 @@ class _LazyArrayHandler(ocp.type_handlers.NumpyHandler):
 
 
 def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray]) -> epath.Path:
-    """Writes `checkpoint_N` with parameters alone, in float32; returns that folder.
+    """Writes `checkpoint_N` with the parameters only, in float32; returns that folder.
 
     Raises:
       ValueError: it exists.
+      WriteError: the disk is full; nothing is left of the folder.
     """
     folder = directory / f"{paths.PREFIX}_{step}"
     if folder.exists():
@@ -48,10 +50,14 @@ def write_orbax(directory: epath.Path, step: int, arrays: Mapping[str, LazyArray
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
     )
-    with ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(
-            folder, args=ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
-        )
+    args = ocp.args.Composite(state=ocp.args.PyTreeSave(_state(step, arrays)))
+    try:
+        with writing(f"Checkpoint '{folder}'"), ocp.Checkpointer(handler) as checkpointer:
+            checkpointer.save(folder, args=args)
+    except BaseException:
+        for unfinished in directory.glob(f"{folder.name}.orbax-checkpoint-tmp*"):
+            unfinished.rmtree()
+        raise
     return folder
 
 

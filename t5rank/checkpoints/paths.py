@@ -8,7 +8,7 @@ import tensorstore
 from etils import epath
 
 from t5rank.formats.json_files import read_object
-from t5rank.process.packages import check_installed
+from t5rank.process.remote import check_remote, is_remote
 
 PREFIX = "checkpoint"
 BEST = "best.json"
@@ -21,16 +21,16 @@ def path(location: str | os.PathLike[str]) -> epath.Path:
     """An absolute path, local or remote; `file://` is local.
 
     Raises:
-      MissingExtra: what reads `gs://` is not installed.
+      MissingExtra: the package that reads `gs://` or `s3://` is not installed.
+      ValueError: it is remote in another way.
     """
     name = os.fspath(location).removeprefix("file://")
-    if name.startswith("gs://"):
-        check_installed("gcs")
-    return epath.Path(name if "://" in name else os.path.abspath(os.path.expanduser(name)))
+    check_remote(name)
+    return epath.Path(name if is_remote(name) else os.path.abspath(os.path.expanduser(name)))
 
 
 def key_value_store(location: str | os.PathLike[str]) -> dict[str, Any]:
-    """Tensorstore's name of a folder."""
+    """A folder as tensorstore names it."""
     folder = os.fspath(location).rstrip("/") + "/"
     url = folder if "://" in folder else f"file://{folder}"
     return tensorstore.KvStore.Spec(url).to_json()
@@ -43,7 +43,7 @@ def step_of(location: str | os.PathLike[str]) -> int | None:
 
 
 def checkpoint_name(location: str | os.PathLike[str] | None) -> str | None:
-    """The last name of a path that says something: `t5_base` of `gs://models/t5_base/checkpoint_9`.
+    """The last part of a path that is no step: `t5_base` of `gs://models/t5_base/checkpoint_9`.
 
     >>> checkpoint_name("gs://models/t5_base/checkpoint_9"), checkpoint_name(None)
     ('t5_base', None)
@@ -64,7 +64,7 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
 
 
 def _is_finished(checkpoint: epath.Path) -> bool:
-    """On a disk a folder gets its name at the end; on an object store orbax adds a file."""
+    """On a disk a finished folder gets its name; on an object store orbax adds a file."""
     if "://" not in os.fspath(checkpoint):
         return True
     legacy = checkpoint / PREFIX  # T5X's index
@@ -72,7 +72,7 @@ def _is_finished(checkpoint: epath.Path) -> bool:
 
 
 def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Which checkpoint is the best: `step`, `metric` and `value`; None where unknown or gone.
+    """The best checkpoint's `step`, `metric` and `value`; None if it is not known or is deleted.
 
     Raises:
       ValueError: the file is damaged.
@@ -85,7 +85,7 @@ def load_best(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def chosen_step(directory: str | os.PathLike[str], step: int | None = None) -> int:
-    """The checkpoint to use: `step`, or else the best one, or else the latest.
+    """The checkpoint to use: `step` if it is given, then the best one if known, then the latest.
 
     Raises:
       ValueError: there is no such checkpoint.

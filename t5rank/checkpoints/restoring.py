@@ -1,18 +1,21 @@
-"""A `Source` into a model's parameters: what is restored, what is new and what is left over.
+"""Restores a model's parameters from a `Source`: some are restored, some new, some left over.
 
-Parameters have the same name in the checkpoint and in the model, unless an assignment map says
-otherwise. It is T5X's: pairs of a regular expression, which is matched against a whole name of the
-*model*, such as `target/decoder/layers_0/mlp/wo/kernel`, and of the name in the checkpoint to read
-instead (groups as `\\1`), or None to start that parameter from scratch. The first rule that matches
-decides. Rules about `state/`, the optimizer's part, are accepted and do nothing: a new run starts
-with a new optimizer.
+A parameter has the same name in the checkpoint and in the model, unless an assignment map says
+otherwise. The map is T5X's: a list of pairs, called rules. The first part of a rule is a regular
+expression that is matched against a whole name of the *model*, such as
+`target/decoder/layers_0/mlp/wo/kernel`. The second part is the name to read from the checkpoint
+(with groups as `\\1`), or None to start the parameter from scratch. The first rule that matches
+decides. Rules about `state/`, which is the optimizer's part, are accepted and do nothing: a new run
+starts with a new optimizer.
 
-As in T5X, a rule that matches nothing is an error. Unlike in T5X, so is a parameter that is neither
-in the checkpoint nor excused by the map: it would silently stay random. And a rule holds even where
-the checkpoint also has the model's name, which no rule reads: T5X then drops the rule.
+A rule that matches nothing is an error, as in T5X. Two things are not as in T5X. A parameter that
+is not in the checkpoint is an error unless a rule starts it from scratch: it would silently stay
+random. And a rule holds even where the checkpoint also has the model's name; T5X then drops the
+rule.
 
-What the model has no place for is left over. That is an error too, with two exceptions: the decoder
-where the model has none, and anything at all where a map names parameters: its author has looked.
+A parameter of the checkpoint that the model has no place for is left over. That is an error, with
+two exceptions. A decoder is left over without an error where the model has none. And where a map
+names parameters, anything may be left over, because the author of the map has looked at the names.
 """
 
 import concurrent.futures
@@ -37,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 AssignmentMap = Sequence[tuple[str, str | None]]
 _TARGET = "target/"
-_READERS = 4  # arrays in memory at once, beside those already restored
+_READERS = 4  # arrays that are read at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class RestoreReport:
     Attributes:
       path: the checkpoint.
       format: its format.
-      restored: the model's parameters that were restored, to their names in the checkpoint.
+      restored: for each of the model's parameters that was restored, its name in the checkpoint.
       new: the model's parameters that start from scratch.
       left_over: the checkpoint's parameters that the model has no place for.
     """
@@ -80,7 +83,7 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 
 def match(source: Source, wanted: architecture.Shapes, rules: AssignmentMap = ()) -> RestoreReport:
-    """Which array goes where.
+    """Decides which array of a checkpoint becomes which parameter.
 
     Args:
       source: an open checkpoint.
@@ -88,8 +91,8 @@ def match(source: Source, wanted: architecture.Shapes, rules: AssignmentMap = ()
       rules: see the module's description.
 
     Raises:
-      ValueError: a parameter is missing, has another shape or is no number, one is left over, or a
-        rule is wrong.
+      ValueError: a parameter is missing, has another shape, is not of floating point or is left
+        over, or a rule is wrong.
     """
     found = source.shapes
     skipped, renamed = _apply(rules, wanted, found, source.path)
@@ -178,44 +181,45 @@ def _message(source: Source, wanted: architecture.Shapes, problems: list[str]) -
 
 
 def restore(
-    path: str | os.PathLike[str], like: PyTree, assignment_map: AssignmentMap = ()
+    path: str | os.PathLike[str], params: PyTree, assignment_map: AssignmentMap = ()
 ) -> tuple[PyTree, RestoreReport]:
     """Restores parameters from a checkpoint of any format, and logs what became of them.
 
     Args:
       path: see `open_checkpoint`.
-      like: the model's tree of arrays or ShapeDtypeStructs, with shardings if any.
+      params: the model's parameters as arrays or ShapeDtypeStructs; they give shapes, types and
+        shardings.
       assignment_map: see the module's description.
 
     Returns:
-      The tree without what starts from scratch, and the report.
+      The parameters that were restored, and the report.
 
     Raises:
       ValueError: there is no checkpoint, it is damaged, or it does not fit the model.
     """
-    params, report = _restore(path, like, assignment_map)
+    restored, report = _restore(path, params, assignment_map)
     for line in str(report).split("\n"):
         _log.info("%s", line)
-    return params, report
+    return restored, report
 
 
-def restore_params(path: str | os.PathLike[str], like: PyTree) -> PyTree:
+def restore_params(path: str | os.PathLike[str], params: PyTree) -> PyTree:
     """Restores every parameter from one checkpoint; see `restore`.
 
     Raises:
-      ValueError: there is no such checkpoint, or its parameters are others than `like`.
+      ValueError: there is no such checkpoint, or its parameters are others than `params`.
     """
-    return _restore(path, like, ())[0]
+    return _restore(path, params, ())[0]
 
 
 def _restore(
-    path: str | os.PathLike[str], like: PyTree, rules: AssignmentMap
+    path: str | os.PathLike[str], params: PyTree, rules: AssignmentMap
 ) -> tuple[PyTree, RestoreReport]:
-    flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(like), sep="/")
+    flat = flax.traverse_util.flatten_dict(flax.core.unfreeze(params), sep="/")
     source = open_checkpoint(path)
     report = match(source, {name: tuple(leaf.shape) for name, leaf in flat.items()}, rules)
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
-        # In the order of the checkpoint, so that stacked layers are read together.
+        # The order is the checkpoint's, so that stacked layers are read together.
         order = {name: i for i, name in enumerate(source.arrays)}
         pairs = sorted(report.restored.items(), key=lambda pair: order[pair[1]])
         values = pool.map(lambda pair: _place(source.arrays[pair[1]], flat[pair[0]]), pairs)
@@ -224,14 +228,14 @@ def _restore(
 
 
 def merge(params: PyTree, restored: PyTree) -> PyTree:
-    """`params`, with what was restored in its place."""
+    """The parameters, in which restored ones replace those of the same name."""
     flat = [flax.traverse_util.flatten_dict(tree, sep="/") for tree in (params, restored)]
     return flax.traverse_util.unflatten_dict(flat[0] | flat[1], sep="/")
 
 
-def _place(array: LazyArray, like: Any) -> jax.Array:
-    value = array.read().astype(like.dtype, copy=False)
-    sharding = getattr(like, "sharding", None)
+def _place(array: LazyArray, parameter: Any) -> jax.Array:
+    value = array.read().astype(parameter.dtype, copy=False)
+    sharding = getattr(parameter, "sharding", None)
     if sharding is None:
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])

@@ -1,6 +1,6 @@
 """Safetensors files: eight bytes of length, a JSON header, then the tensors' bytes.
 
-Read and written here and not with the package `safetensors`, which knows local files only and wants
+They are read and written here because the package `safetensors` knows only local files, and needs
 all tensors of a file at once.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from t5rank.checkpoints.sources import LazyArray
+from t5rank.formats.writing import writing
 
 _DTYPES = {
     "F64": np.dtype("<f8"),
@@ -32,7 +33,7 @@ def read(file: epath.Path) -> dict[str, LazyArray]:
     """The tensors of a file by name.
 
     Raises:
-      ValueError: the file is cut short or no safetensors file.
+      ValueError: the file is cut short, or is no safetensors file.
     """
     size = file.stat().length
     try:
@@ -71,7 +72,11 @@ def _read_bytes(
 
 
 def write(file: epath.Path, arrays: Mapping[str, LazyArray]) -> None:
-    """Writes float32 tensors, one at a time."""
+    """Writes float32 tensors, one at a time.
+
+    Raises:
+      WriteError: the disk is full.
+    """
     header: dict = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, array in arrays.items():
@@ -84,7 +89,7 @@ def write(file: epath.Path, arrays: Mapping[str, LazyArray]) -> None:
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with file.open("wb") as stream:
+    with writing(f"File '{file}'"), file.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for array in arrays.values():
             stream.write(array.read().astype("<f4", copy=False).tobytes())

@@ -1,4 +1,4 @@
-"""`Source`: what a checkpoint holds, under T5X's names, read array by array."""
+"""`Source`: a checkpoint that is read array by array, under T5X's names."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,20 +11,14 @@ from t5rank.models.network import T5Config
 
 @dataclasses.dataclass(frozen=True)
 class LazyArray:
-    """An array on disk.
-
-    Attributes:
-      shape: its shape.
-      dtype: its type.
-      load: reads it.
-    """
+    """An array on disk, which `load` reads."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     load: Callable[[], np.ndarray]
 
     def read(self) -> np.ndarray:
-        """The array.
+        """Reads the array.
 
         Raises:
           ValueError: its file is missing or damaged.
@@ -33,11 +27,9 @@ class LazyArray:
 
     @property
     def T(self) -> "LazyArray":  # noqa: N802, the name is numpy's
-        """The transposed array."""
         return LazyArray(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
 
     def as_float32(self) -> "LazyArray":
-        """The same numbers in float32."""
         return LazyArray(
             self.shape, np.dtype(np.float32), lambda: self.read().astype(np.float32, copy=False)
         )
@@ -49,14 +41,15 @@ class Source:
 
     Attributes:
       path: where it is.
-      format: for people, such as "T5X orbax".
+      format: the name of its format for people, such as "T5X orbax".
       arrays: parameters by their names in T5X's tree, such as `encoder/encoder_norm/scale`.
-      others: names of tensors that are no parameter of T5.
-      step: of training, 0 where unknown.
-      config: the architecture where the checkpoint says it.
-      settings: head, prompt and input length, where t5rank wrote them.
-      vocabulary: the vocabulary file beside it.
-      tokenizer: the folder of a tokenizer's settings, see `t5rank.text.vocabulary.Vocabulary`.
+      others: names of tensors that are no parameters of T5.
+      step: the step of training; 0 if it is not known.
+      config: the architecture, if the checkpoint says it.
+      settings: head, prompt and input length, if t5rank wrote them.
+      vocabulary: the vocabulary file beside it, if any.
+      tokenizer: the folder of a tokenizer's settings, if any; see
+        `t5rank.text.vocabulary.Vocabulary`.
     """
 
     path: str
@@ -75,5 +68,4 @@ class Source:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name."""
         return {name: array.shape for name, array in self.arrays.items()}

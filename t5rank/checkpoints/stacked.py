@@ -1,9 +1,10 @@
-"""T5X's scalable_t5: layers stacked on axis 1, heads on an axis of their own, and a relative
-position bias in every layer.
+"""Turns the parameters of T5X's scalable_t5 into those of T5.
 
-`encoder/encoder/mlp/wo/kernel` `[mlp, layers, embed]` becomes `encoder/layers_i/mlp/wo/kernel`, and
-`.../attention/query/kernel` `[embed, layers, heads, kv]` becomes `[embed, joined_kv]`. A stacked
-array is read once, when the first of its layers is asked for, and let go after the last.
+scalable_t5 stacks layers on axis 1, has an axis for the heads, and has a relative position bias in
+every layer. `encoder/encoder/mlp/wo/kernel` `[mlp, layers, embed]` becomes
+`encoder/layers_i/mlp/wo/kernel`, and `.../attention/query/kernel` `[embed, layers, heads, kv]`
+becomes `[embed, joined_kv]`. A stacked array is read when the first of its layers is asked for, and
+is in memory until all its layers have been read.
 """
 
 import functools
@@ -20,7 +21,7 @@ _RELPOS = re.compile(r"((?:encoder|decoder)/)layers_\d+/(relpos_bias/rel_embeddi
 
 
 def is_stacked(names: Mapping[str, object]) -> bool:
-    """Whether these are scalable_t5's names."""
+    """Whether some names are those of scalable_t5."""
     return any(_STACKED.fullmatch(name) for name in names)
 
 
@@ -42,7 +43,7 @@ class _Stack:
 
 
 def unstack(arrays: Mapping[str, LazyArray], what: str) -> dict[str, LazyArray]:
-    """The same parameters, a name for every layer.
+    """The same parameters, with a name for every layer.
 
     Raises:
       ValueError: a stacked parameter has no layers on axis 1.
@@ -82,7 +83,7 @@ def _joined(array: LazyArray, first: bool) -> LazyArray:
 
 
 def share_relpos(arrays: Mapping[str, LazyArray]) -> dict[str, LazyArray]:
-    """One relative position bias for a stack whose layers all have the same; else as it was."""
+    """Keeps one relative position bias of a stack, if all its layers have the same one."""
     tables: dict[str, list[str]] = {}
     for name in arrays:
         match = _RELPOS.fullmatch(name)

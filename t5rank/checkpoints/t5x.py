@@ -4,8 +4,8 @@
 * legacy (`use_orbax=False`): `checkpoint_N/checkpoint`, a msgpack of `{version, optimizer: {target,
   state}}` whose leaves are arrays, or tensorstore specs of zarr folders beside it.
 
-`t5rank.checkpoints.orbax_writing` writes the first. It takes orbax; to read does not, whose import
-and description of a checkpoint take seconds.
+`t5rank.checkpoints.orbax_writing` writes the first with orbax. Reading does without orbax, which
+takes seconds to import and to describe a checkpoint.
 """
 
 import functools
@@ -40,7 +40,7 @@ def read_orbax(folder: epath.Path) -> Source:
         description = _description(state)
         zarr3 = _is_zarr3(state, description)
         tree = _orbax_tree(state, description, zarr3)
-    except Exception as error:  # orbax and tensorstore raise as they like
+    except Exception as error:  # orbax and tensorstore raise errors of many types
         raise ValueError(
             f"{what} has an error: {_brief(error)}; expected T5X's orbax layout."
         ) from (error)
@@ -53,7 +53,7 @@ def read_orbax(folder: epath.Path) -> Source:
 
 
 def _description(state: epath.Path) -> dict[str, Any] | None:
-    """What orbax wrote of the tree; None where an early version did not."""
+    """Orbax's description of the tree; an early version wrote none."""
     file = state / "_METADATA"
     return json.loads(file.read_text()) if file.is_file() else None
 
@@ -87,7 +87,7 @@ def _orbax_tree(state: epath.Path, description: dict[str, Any] | None, zarr3: bo
 def _tree_by_orbax(state: epath.Path) -> Any:
     import orbax.checkpoint as ocp
 
-    # Not by a Checkpointer, which warns of a file that belongs to the folder above.
+    # A Checkpointer would warn of a file that belongs to the folder above.
     handler = ocp.PyTreeCheckpointHandler()
     try:
         return handler.metadata(state).tree
@@ -113,7 +113,7 @@ def read_legacy(location: epath.Path) -> Source:
     what = f"Checkpoint '{location}'"
     try:
         tree = flax.serialization.msgpack_restore(index.read_bytes())
-    except Exception as error:  # msgpack raises as it likes
+    except Exception as error:  # msgpack raises errors of many types
         raise ValueError(
             f"{what} has an error: {_brief(error)}; expected T5X's msgpack file. "
             "Is it cut short, or no checkpoint?"
@@ -123,7 +123,7 @@ def read_legacy(location: epath.Path) -> Source:
     for name, leaf in _flat_target(tree, what, is_leaf=_is_spec).items():
         arrays[name] = _legacy_array(what, name, leaf, index.parent)
     step = tree.get("state", {}).get("step", 0)
-    if isinstance(step, dict) or np.ndim(step):  # a spec: the folder's name says it, too
+    if isinstance(step, dict) or np.ndim(step):  # a spec; the folder's name says the step, too
         step = paths.step_of(index.parent) or 0
     return Source(str(location), "T5X legacy", _layered(arrays, what), step=int(step))
 
@@ -136,7 +136,7 @@ def _legacy_array(what: str, name: str, leaf: Any, folder: epath.Path) -> LazyAr
     if not _is_spec(leaf):
         value = np.asarray(leaf)
         return LazyArray(value.shape, value.dtype, lambda: value)
-    # The path is relative to the checkpoint; old files hold it beside the kvstore.
+    # The path is relative to the checkpoint. Old files have it beside the kvstore.
     key = (leaf.get("kvstore", {}).get("path") or leaf["path"]).strip("/").split("/")[-1]
     store = {"driver": "zarr", "kvstore": paths.key_value_store(folder / key)}
     dtype = leaf.get("dtype") or leaf["metadata"]["dtype"]
@@ -146,7 +146,7 @@ def _legacy_array(what: str, name: str, leaf: Any, folder: epath.Path) -> LazyAr
 
 
 def _missing_chunks(name: str) -> dict[str, Any]:
-    """A chunk of zeros is not written, and only a bias is ever zero: others are lost."""
+    """Makes a missing chunk an error, except for a bias: a chunk is not written if it is zero."""
     return {} if name.endswith("bias") else {"fill_missing_data_reads": False}
 
 
@@ -158,7 +158,7 @@ def _read(what: str, name: str, shape: tuple[int, ...], store: dict[str, Any]) -
     try:
         opened = tensorstore.open(store, open=True, read=True).result()
         value = opened.read().result()
-    except Exception as error:  # tensorstore raises by what the file system says
+    except Exception as error:  # tensorstore's type depends on the file system
         raise ValueError(
             f"{what} has no readable parameter '{name}': {_brief(error)}; expected its whole "
             "files. Is the copy complete?"

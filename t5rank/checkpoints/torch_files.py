@@ -1,4 +1,4 @@
-"""PyTorch's files of a state dict, without PyTorch and without running what they hold.
+"""Reads PyTorch's files of a state dict, without PyTorch and without running code in them.
 
 A file is a zip of a pickle and of the tensors' bytes. The pickle may build tensors and
 dictionaries; anything else in it is an error.

@@ -1,7 +1,7 @@
-"""Checkpoints in T5X's orbax layout: `checkpoint_N/state` holds `{target, state}`.
+"""The trainer's checkpoints, in T5X's orbax layout: `checkpoint_N/state` holds `{target, state}`.
 
-`target` is the parameter tree and `state` holds `step` and `param_states`, the optimizer's state.
-Saving happens in the background. The latest checkpoints are kept, and the best one.
+`target` is the tree of parameters; `state` holds `step` and `param_states`, the optimizer's state.
+Saving happens in the background. The latest checkpoints and the best one are kept.
 """
 
 import contextlib
@@ -13,11 +13,12 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from t5rank.checkpoints.paths import PREFIX, path
+from t5rank.formats.writing import reason
 
 
 @dataclasses.dataclass
 class _KeepStep(ocp.checkpoint_managers.PreservationPolicy):
-    """Keeps one step, which may change."""
+    """Keeps the checkpoint of one step; which one may change."""
 
     step: int | None
 
@@ -31,8 +32,8 @@ class Checkpointer:
 
     Args:
       directory: the model folder.
-      keep: how many of the latest checkpoints stay.
-      best_step: a checkpoint that stays too; set it before saving.
+      keep: how many of the latest checkpoints are kept.
+      best_step: a checkpoint that is kept, too; set it before saving.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Checkpointer:
         try:
             self._manager.close()
         except Exception:
-            if kind is None:  # an error that has been raised says more
+            if kind is None:  # an error that was raised before says more
                 raise
 
     @property
@@ -73,7 +74,7 @@ class Checkpointer:
         """Starts saving; returns as soon as the arrays are copied off the devices.
 
         Raises:
-          OSError: this or an earlier one could not be written.
+          OSError: this checkpoint or an earlier one could not be written.
         """
         if step in self._manager.all_steps():
             return
@@ -82,7 +83,7 @@ class Checkpointer:
             self._manager.save(step, args=args, force=True)
 
     def tidy(self) -> None:
-        """Deletes what is neither among the latest nor the best; so does the next `save`."""
+        """Deletes checkpoints that are not to be kept; the next `save` would do it, too."""
         for step in sorted(self._manager.all_steps())[: -self._keep]:
             if step != self.best_step:
                 self._manager.delete(step)
@@ -91,15 +92,15 @@ class Checkpointer:
         """The step to resume from, or None."""
         return self._manager.latest_step()
 
-    def restore(self, step: int, like: Any) -> Any:
-        """Restores an optimizer, into arrays of the shapes and shardings of `like`.
+    def restore(self, step: int, optimizer: Any) -> Any:
+        """Restores an optimizer, into arrays of the shapes and shardings of `optimizer`.
 
         Raises:
-          ValueError: the checkpoint has other parameters, or another optimizer's state, or none.
+          ValueError: the checkpoint has other parameters, another optimizer's state, or no state.
         """
-        optimizer, like = like, like.state_dict()
+        wanted = optimizer.state_dict()
         args = ocp.args.PyTreeRestore(
-            like, restore_args=ocp.checkpoint_utils.construct_restore_args(like)
+            wanted, restore_args=ocp.checkpoint_utils.construct_restore_args(wanted)
         )
         try:
             tree = self._manager.restore(step, args=ocp.args.Composite(state=args))["state"]
@@ -126,12 +127,6 @@ class Checkpointer:
             yield
         except Exception as error:
             raise OSError(
-                f"Checkpoint cannot be written to '{self._manager.directory}': {_reason(error)} "
+                f"Checkpoint cannot be written to '{self._manager.directory}': {reason(error)} "
                 "What was saved before stays; the same command goes on from there."
             ) from error
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what is said on pages; a full disk by its own name."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return "No space left." if "RESOURCE_EXHAUSTED" in lines[0] else lines[0]

@@ -1,8 +1,8 @@
-"""Whether a vocabulary is the one that a checkpoint was trained with, as far as that can be told.
+"""Checks that a vocabulary is the one that a checkpoint was trained with, as far as possible.
 
-A checkpoint holds rows of an embedding and no word on what they stand for. Where a vocabulary lies
-beside it, the pieces are compared. Elsewhere only the size speaks: T5 pads its table to a multiple
-of 128 rows, so that fewer than 128 are without a token.
+A checkpoint has the rows of an embedding, and does not say which tokens they belong to. If a
+vocabulary lies beside the checkpoint, the pieces are compared. If not, only the size can be
+compared: T5 pads its table to a multiple of 128 rows, so fewer than 128 rows have no token.
 """
 
 from t5rank.checkpoints.sources import Source
@@ -16,8 +16,8 @@ def check_vocabulary(source: Source, vocabulary: Vocabulary, rows: int) -> None:
 
     Args:
       source: the checkpoint.
-      vocabulary: what is to be used with it.
-      rows: of its embedding.
+      vocabulary: the vocabulary to use with it.
+      rows: how many rows its embedding has.
     """
     vocabulary.check_rows(rows)
     if source.vocabulary is not None:

@@ -1,4 +1,4 @@
-"""The command `t5rank`; each command is in a module of its own kind."""
+"""The command `t5rank`; its sub-commands are in the other modules."""
 
 import argparse
 import importlib
@@ -32,14 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_stdout()
     try:
         return arguments.command(arguments)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("t5rank: interrupted", file=sys.stderr)
         return 130
     except DataError as error:
-        print(f"t5rank: {error.said(getattr(arguments, 'data_options', {}))}", file=sys.stderr)
+        print(
+            f"t5rank: {error.message_for(getattr(arguments, 'data_options', {}))}", file=sys.stderr
+        )
         return 1
     except (MissingExtra, ValueError, RuntimeError, OSError) as error:
         print(f"t5rank: {error}", file=sys.stderr)
@@ -47,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_word_bindings(argv: Sequence[str]) -> list[str]:
-    """`--gin.NAME=value` as `--gin=NAME=value`, which argparse knows."""
+    """Turns `--gin.NAME=value` into `--gin=NAME=value`, which argparse can parse."""
     return [f"--gin={a.removeprefix('--gin.')}" if a.startswith("--gin.") else a for a in argv]
 
 
 class _Import(argparse.Action):
-    """Imports a module at once: the command's options may depend on it."""
+    """Imports a module at once, because the options of a command may depend on it."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         try:

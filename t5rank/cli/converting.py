@@ -6,24 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one, say_irregular
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder, new_folder
 from t5rank.process.packages import check_installed
 
 
 def add_convert(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "convert",
         "convert a checkpoint between t5rank, T5X and Hugging Face",
         """
-        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, scalable_t5 too) or a
-        Hugging Face folder of T5, Flan-T5, mT5 or monoT5; what it is, is detected. Sizes are
-        taken from the parameters. Paths may be remote, such as gs://bucket/checkpoint_1000.
+        SOURCE is a model folder of t5rank, a T5X checkpoint (orbax or legacy, also of scalable_t5),
+        a Hugging Face folder of T5, Flan-T5, mT5 or monoT5, or a sentence-transformers folder of
+        Sentence-T5 or GTR. The format is detected, and sizes are taken from the parameters. Paths
+        may be remote, such as gs://bucket/checkpoint_1000. A dual encoder is written for
+        sentence-transformers with --to huggingface.
 
         t5rank convert monot5-base-msmarco models/monot5 --to t5rank --head monot5
         t5rank convert mt5-base-mmarco-v2 models/mt5 --to t5rank --head monot5 --tokens no,yes
         t5rank convert models/monot5 exported/monot5 --to huggingface
+        t5rank convert gtr-t5-base models/gtr --to t5rank
         """,
     )
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint or a folder of them")
@@ -38,6 +40,18 @@ def add_convert(commands) -> None:
     parser.add_argument(
         "--prompt", metavar="TEXT", help="with {query} and {document} [SOURCE's, or the head's]"
     )
+    for side in ("query", "document"):
+        parser.add_argument(
+            f"--{side}_prompt",
+            metavar="TEXT",
+            help=f"of a dual encoder: what stands before a {side} [SOURCE's]",
+        )
+    parser.add_argument(
+        "--query_length",
+        type=int,
+        metavar="N",
+        help="of a dual encoder: tokens of the longest query [SOURCE's]",
+    )
     parser.add_argument(
         "--max_length", type=int, metavar="N", help="tokens of the longest input [SOURCE's, or 512]"
     )
@@ -46,18 +60,18 @@ def add_convert(commands) -> None:
 
 
 def _add_kinds(parser: argparse.ArgumentParser) -> None:
-    """Adds what the model kinds say. To know them takes JAX and Flax."""
+    """Adds the options of the model kinds, which need JAX and Flax."""
     from t5rank.models import kinds
 
     known = kinds.known()
     parser.add_argument("--head", choices=[*known], help="how it scores [what SOURCE says]")
     for name, (kind, option) in _kind_options(known).items():
-        said = f"of the {kind.name} head: {option.help}"
+        said = f"for the {kind.name} head: {option.help}"
         parser.add_argument(f"--{name}", choices=option.choices, metavar=option.metavar, help=said)
 
 
 def _kind_options(known: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Options by name, each with a kind that has it."""
+    """The options of all kinds by name, each with a kind that has it."""
     return {option.name: (kind, option) for kind in known.values() for option in kind.options}
 
 
@@ -65,8 +79,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     from t5rank.model_folder.convert import Settings, convert
     from t5rank.models import kinds
 
-    check_at_least_one(arguments, "max_length")
-    check_text(arguments, "prompt")
+    check_at_least_one(arguments, "max_length", "query_length")
+    check_text(arguments, "prompt", "query_prompt", "document_prompt")
     report = convert(
         arguments.source,
         arguments.destination,
@@ -75,6 +89,9 @@ def _convert(arguments: argparse.Namespace) -> int:
             head=arguments.head,
             vocabulary=arguments.vocabulary,
             prompt=arguments.prompt,
+            query_prompt=arguments.query_prompt,
+            document_prompt=arguments.document_prompt,
+            query_length=arguments.query_length,
             max_length=arguments.max_length,
             options={
                 name: option.parse(getattr(arguments, name))
@@ -90,16 +107,15 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def add_export(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "export",
         "export a model for ONNX Runtime",
         """
-        Writes a folder that every command takes as --model, and scores with ONNX Runtime
-        (pip install 't5rank[onnx]'). In int8 it is much faster on CPUs and its scores are a little
-        different: a run of yours calibrates it on some queries, and on all others says how
-        different, and what that does to the measures. It takes a few hundred queries at most.
+        It writes a folder that every command takes as --model, and that scores with ONNX Runtime
+        (pip install 't5rank[onnx]'). With --int8 it is much faster on CPUs, and its scores differ a
+        little. Some queries of your run calibrate it. The other queries tell how much the scores
+        differ, and how much the measures change. It takes a few hundred queries at most.
 
         t5rank export --model models/softmax --output exported --format onnx
         t5rank export --model models/softmax --output exported8 --format onnx --int8 \\
@@ -109,7 +125,7 @@ def add_export(commands) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--output", required=True, type=new_folder, metavar="DIR", help="a new folder"
+        "--output", required=True, type=local_folder, metavar="DIR", help="a new folder"
     )
     parser.add_argument("--format", required=True, choices=("onnx",), help="what to write")
     parser.add_argument("--int8", action="store_true", help="multiply int8 instead of float32")
@@ -117,7 +133,7 @@ def add_export(commands) -> None:
         "queries": "query id TAB text",
         "collection": "document id TAB text",
         "run": "real pairs, TREC or MS MARCO",
-        "qrels": "judgements, for the change of measures",
+        "qrels": "judgements, to measure the change",
         "measures": "measures of ir_measures [nDCG@10 RR@10]",
     }.items():
         parser.add_argument(f"--{name}", metavar="FILE", help=f"with --int8: {text}")
@@ -131,8 +147,8 @@ def add_export(commands) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     check_installed("onnx")
     from t5rank.data import trec
-    from t5rank.data.passages import read_passage_lists
     from t5rank.evaluation import DEFAULT_MEASURES
+    from t5rank.lists.passages import read_passage_lists
     from t5rank.onnx.agreement import table
     from t5rank.onnx.export import export, export_int8
 

@@ -10,14 +10,14 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "
 
 
 def fill(parser: argparse.ArgumentParser, arguments: argparse.Namespace, prefix: str) -> list[str]:
-    """Sets the options that the command line left at None; returns variables that are no option.
+    """Sets the options that the command line left at None; returns variables of no option.
 
     The variable of `--max_wait` is `{prefix}MAX_WAIT`. An option that may be repeated takes several
-    values with spaces between, quoted as a shell's. A switch takes true or false. An empty variable
-    is none.
+    values, separated by spaces and quoted as in a shell. A switch takes true or false. An empty
+    variable is ignored.
 
     Raises:
-      ValueError: a variable has what its option does not take.
+      ValueError: a variable has a value that its option does not take.
     """
     given = {name: os.environ[name].strip() for name in os.environ if name.startswith(prefix)}
     for action in parser._actions:

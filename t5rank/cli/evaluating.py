@@ -15,21 +15,20 @@ _SET = "{set}"
 
 
 def add_evaluate(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "evaluate",
         "evaluate run files against relevance judgements",
         """
-        Prints the mean of each measure over all queries of the qrels, with 95% bootstrap
-        intervals; a query that a run lacks counts 0. Tied scores rank by descending document id,
-        as trec_eval does. With several runs, each is compared with the first by a paired t-test
-        and by a randomization test (both Holm-corrected).
+        It prints the mean of each measure over all queries of the qrels, with 95% bootstrap
+        intervals. A query that a run lacks counts 0. Documents with equal scores are ranked by
+        descending document id, as in trec_eval. If there are several runs, each is compared with
+        the first by a paired t-test and by a randomization test (both Holm-corrected).
 
-        NAME=FILE,FILE,... are the runs of one arm, one for each seed: figures are their means,
+        NAME=FILE,FILE,... are the runs of one arm, one for each seed. Figures are their means, and
         intervals are over queries and seeds.
 
-        With {set} in the paths of --qrels and --run, all sets are evaluated, and averaged:
+        With {set} in the paths of --qrels and --run, all sets are evaluated and averaged:
           --qrels 'beir/{set}/qrels.tsv' --run 'bm25=runs/bm25/{set}.txt'
         """,
     )
@@ -37,15 +36,15 @@ def add_evaluate(commands) -> None:
         "--qrels",
         required=True,
         metavar="PATH",
-        help="TREC, MS MARCO or BEIR qrels; or lists, JSON lines or a folder of them, whose labels "
-        "are whole numbers",
+        help="TREC, MS MARCO or BEIR qrels; or lists (JSON lines, or a folder) with whole numbers "
+        "as labels",
     )
     parser.add_argument(
         "--run",
         required=True,
         action="append",
         metavar="[NAME=]FILE[,FILE...]",
-        help="a run, or those of several seeds; may be repeated",
+        help="a run, or the runs of several seeds; may be repeated",
     )
     parser.add_argument(
         "--sets", metavar="NAMES", help="the sets that {set} stands for [all that have qrels]"
@@ -64,13 +63,13 @@ def add_evaluate(commands) -> None:
     parser.add_argument(
         "--ignore_identical_ids",
         action="store_true",
-        help="leave out documents with the id of their query, as BEIR does: in ArguAna and Quora "
-        "queries are documents, and find themselves",
+        help="leave out documents with the id of their query, as BEIR does: in ArguAna and Quora a "
+        "query is also a document, and would find itself",
     )
     parser.add_argument(
         "--json",
         metavar="FILE",
-        help="also write the figures as JSON; - prints them, and the table to standard error",
+        help="also write the figures as JSON; - prints them, and the table goes to standard error",
     )
     add_lenient(parser)
     parser.set_defaults(command=_evaluate)
@@ -157,7 +156,7 @@ def _evaluated_set(name: str, *arguments: Any):
 
 
 def _arms(options: Sequence[str]) -> dict[str, list[str]]:
-    """The files of each arm by its name; an arm without a name has that of its file."""
+    """The files of each arm by its name; an arm without a name has the name of its file."""
     arms: dict[str, list[str]] = {}
     for option in options:
         name, equals, files = option.partition("=")

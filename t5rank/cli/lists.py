@@ -5,35 +5,38 @@ import shlex
 from typing import Any
 
 from t5rank.cli.options import add_command, add_lenient, check_at_least_one
-from t5rank.cli.streams import new_folder
+from t5rank.cli.streams import local_folder
 
 
 def add_lists(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "lists",
         "build training or evaluation lists",
         """
-        Writes a folder of lists that training (a split of SPLITS) and 't5rank rerank --lists' read:
+        It writes a folder of lists, which training (a split of SPLITS) and 't5rank rerank --lists'
+        read:
 
         t5rank lists OUTPUT --qna train_v2.1.json.gz
         t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN
         t5rank lists OUTPUT --dataset msmarco-passage/trec-dl-2019/judged
         t5rank lists OUTPUT --collection C --queries Q --qrels R --run RUN:1-200 --negatives 35
         t5rank lists OUTPUT --keywords --collection C --words 40 --query_words 3 7
+        t5rank lists OUTPUT --pairs pairs.jsonl.gz
 
-        The first three are for evaluation or whole lists, the fourth is a training list of every
-        relevant document and sampled hard negatives, the last makes queries up out of documents.
-        Interrupted, it goes on where it was when the same command is given again.
+        The first three write lists of all candidates, for evaluation or training. The fourth writes
+        training lists of every relevant document and of sampled hard negatives. The fifth makes up
+        queries from the words of documents. The last takes pairs and triples, which training also
+        reads as they are. After an interruption, the same command continues.
 
-        Beside the lists are qrels.txt, the judgements of their queries (all of the source's, and
-        of evaluation lists those of queries that the run lacks, too), and run.txt, their documents
-        in the order of the source with minus the rank as score (sampled lists have no order:
-        0): 't5rank evaluate --qrels OUTPUT --run OUTPUT/run.txt'.
+        The folder also has qrels.txt and run.txt, so that it can be evaluated:
+        't5rank evaluate --qrels OUTPUT --run OUTPUT/run.txt'. The file qrels.txt has all judgements
+        of the lists' queries; for evaluation lists, it also has those of queries that the run
+        lacks. The file run.txt has the documents in the order of the source, with minus the rank as
+        the score; documents of sampled lists have the score 0.
         """,
     )
-    parser.add_argument("output", type=new_folder, metavar="OUTPUT", help="the folder to write")
+    parser.add_argument("output", type=local_folder, metavar="OUTPUT", help="the folder to write")
     _add_sources(parser)
     _add_sampling(parser)
     _add_keywords(parser)
@@ -49,7 +52,7 @@ def add_lists(commands) -> None:
     work.add_argument("--workers", type=int, default=1, metavar="N", help="processes [%(default)s]")
     work.add_argument("--beam", action="store_true", help="run on Apache Beam")
     work.add_argument(
-        "--beam_options", default="", metavar="TEXT", help="Beam's own, such as '--runner=...'"
+        "--beam_options", default="", metavar="TEXT", help="options of Beam, such as '--runner=...'"
     )
     parser.set_defaults(command=_lists)
 
@@ -61,14 +64,23 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="MS MARCO QnA: columnar .json[.gz], .jsonl rows, .parquet, or FOLDER:SPLIT of what "
-        "TFDS prepared; may be repeated",
+        help="MS MARCO QnA: columnar .json[.gz], .jsonl rows, .parquet, or FOLDER:SPLIT of a "
+        "dataset that TFDS prepared; may be repeated",
+    )
+    group.add_argument(
+        "--pairs",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lists, pairs or triples, one a line, .gz or not: JSON lines of BGE, Tevatron and "
+        "sentence-transformers, TSV triples; ids need --collection and --queries; the format is "
+        "found by content and said; may be repeated",
     )
     group.add_argument(
         "--dataset",
         metavar="ID",
-        help="a dataset of ir_datasets, in place of the next three; its own candidates unless "
-        "there is --run",
+        help="a dataset of ir_datasets, in place of --collection, --queries and --qrels; without "
+        "--run its own candidates are taken",
     )
     group.add_argument(
         "--download", action="store_true", help="let ir_datasets download what it lacks"
@@ -86,17 +98,20 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--only_ids",
         metavar="REGEX",
-        help="only documents whose whole id matches, judged ones aside",
+        help="take only candidates whose whole id matches",
     )
     group.add_argument(
-        "--folds", type=int, metavar="N", help="parts of the queries, by crc32 of their ids"
+        "--folds",
+        type=int,
+        metavar="N",
+        help="split the queries into N parts by crc32 of the ids",
     )
     group.add_argument(
         "--fold",
         type=_fold_range,
         action="append",
         metavar="I[-J]",
-        help="which part, from 0, or parts; may be repeated",
+        help="take this part, counted from 0, or these parts; may be repeated",
     )
     group.add_argument(
         "--drop_without_relevant",
@@ -104,7 +119,9 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         help="leave out lists without a label above 0",
     )
     group.add_argument(
-        "--unlabelled", action="store_true", help="take QnA's passages without labels, as 0"
+        "--unlabelled",
+        action="store_true",
+        help="accept QnA's passages without labels, as label 0",
     )
     add_lenient(parser, labelled="--unlabelled")
 
@@ -115,36 +132,46 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
         "--negatives",
         type=int,
         metavar="N",
-        help="sample N documents not judged relevant; "
-        "never one with the query's id, which in BEIR's sets may be the query itself",
+        help="sample N documents that are not judged relevant; a document with the query's id is "
+        "never sampled, because in BEIR's sets it may be the query itself",
     )
     group.add_argument(
         "--near_duplicates",
         type=float,
         default=0.9,
         metavar="T",
-        help="leave out negatives whose word 3-grams have this Jaccard similarity to a relevant "
-        "document's, or more; 0 leaves out none [%(default)s]",
+        help="leave out negatives whose word 3-grams have at least this Jaccard similarity to "
+        "those of a relevant document; 0 leaves out none [%(default)s]",
     )
-    group.add_argument("--teacher", metavar="RUN", help="a run whose scores the documents get")
-    group.add_argument("--seed", type=int, default=0, metavar="S", help="of sampling [%(default)s]")
+    group.add_argument("--teacher", metavar="RUN", help="a run with a score for each document")
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="seed of the sampling [%(default)s]"
+    )
 
 
 def _add_keywords(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("queries made up of a document's words")
+    group = parser.add_argument_group("made-up queries, of words of a document")
     group.add_argument("--keywords", action="store_true", help="make up queries")
-    group.add_argument("--words", type=int, metavar="N", help="the words of a document")
+    group.add_argument("--words", type=int, metavar="N", help="show N words of a document")
     group.add_argument(
-        "--query_words", type=int, nargs=2, metavar=("MIN", "MAX"), help="the words of a query"
+        "--query_words", type=int, nargs=2, metavar=("MIN", "MAX"), help="words of a query"
     )
     group.add_argument(
-        "--queries_per_document", type=int, default=2, metavar="N", help="[%(default)s]"
+        "--queries_per_document", type=int, default=2, metavar="N", help="queries [%(default)s]"
     )
     group.add_argument(
-        "--near", type=int, default=0, metavar="N", help="others of a list of the run [%(default)s]"
+        "--near",
+        type=int,
+        default=0,
+        metavar="N",
+        help="other candidates of a query that has it [%(default)s]",
     )
     group.add_argument(
-        "--random", type=int, default=8, metavar="N", help="others from anywhere [%(default)s]"
+        "--random",
+        type=int,
+        default=8,
+        metavar="N",
+        help="documents from anywhere else [%(default)s]",
     )
 
 
@@ -155,16 +182,18 @@ def _add_contamination(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DATASET or QUERIES[,QRELS[,COLLECTION]]",
-        help="report what the lists have in common with these; may be repeated",
+        help="report what the lists share with these sets; may be repeated",
     )
     group.add_argument(
-        "--exclude_contaminated", action="store_true", help="leave out lists that have"
+        "--exclude_contaminated",
+        action="store_true",
+        help="leave out lists that share something with them",
     )
 
 
 def _lists(arguments: argparse.Namespace) -> int:
     from t5rank.lists.building import build_lists
-    from t5rank.lists.report import described
+    from t5rank.lists.report import report_text
     from t5rank.lists.shards import Writer
 
     check_at_least_one(
@@ -179,7 +208,7 @@ def _lists(arguments: argparse.Namespace) -> int:
         evaluation_sets=_evaluation_sets(arguments, source),
         exclude_contaminated=arguments.exclude_contaminated,
     )
-    print(described(build_lists(writer, _runner(arguments)), arguments.output))
+    print(report_text(build_lists(writer, _runner(arguments)), arguments.output))
     return 0
 
 
@@ -196,8 +225,10 @@ def _runner(arguments: argparse.Namespace) -> Any:
 
 def _source(arguments: argparse.Namespace) -> Any:
     from t5rank.lists.keywords import KeywordSource
+    from t5rank.lists.pairs import PairSource
     from t5rank.lists.passages import PassageSource
     from t5rank.lists.qna import QnaSource
+    from t5rank.lists.query_list import Sampling
     from t5rank.lists.runs import IndexedRun
 
     made_up = ("words", "query_words", "near")
@@ -206,9 +237,14 @@ def _source(arguments: argparse.Namespace) -> Any:
     runs = [IndexedRun.parse(run, strict) for run in arguments.run]
     if arguments.qna:
         files = ("dataset", "collection", "queries", "qrels", "run", "only_ids")
-        _refuse(arguments, "--qna", "keywords", "negatives", "teacher", *files, *made_up)
+        _refuse(arguments, "--qna", "pairs", "keywords", "negatives", "teacher", *files, *made_up)
         return QnaSource(arguments.qna, folds, not arguments.unlabelled)
     _refuse(arguments, "these lists; it is for --qna", "unlabelled")
+    if arguments.pairs:
+        others = ("dataset", "qrels", "run", "only_ids", "keywords", "negatives", "teacher")
+        _refuse(arguments, "--pairs", *others, *made_up)
+        texts = (arguments.collection, arguments.queries)
+        return PairSource(arguments.pairs, *texts, folds, strict)
     if arguments.keywords:
         _refuse(arguments, "--keywords", "dataset", "queries", "qrels", "negatives", "teacher")
         _require(arguments, "--keywords", "collection", "words", "query_words")
@@ -229,16 +265,11 @@ def _source(arguments: argparse.Namespace) -> Any:
         )
     _refuse(arguments, "these lists; it is for --keywords", *made_up)
     dataset, runs = _dataset(arguments, runs)
-    return PassageSource(
-        dataset,
-        runs,
-        arguments.negatives,
-        arguments.near_duplicates,
-        IndexedRun(arguments.teacher, strict=strict) if arguments.teacher else None,
-        arguments.seed,
-        folds,
-        arguments.only_ids,
-    )
+    sampling = None
+    if arguments.negatives is not None:
+        sampling = Sampling(arguments.negatives, arguments.near_duplicates, arguments.seed)
+    teacher = IndexedRun(arguments.teacher, strict=strict) if arguments.teacher else None
+    return PassageSource(dataset, runs, sampling, teacher, folds, arguments.only_ids)
 
 
 def _fold_range(text: str) -> range:
@@ -247,18 +278,18 @@ def _fold_range(text: str) -> range:
 
 
 def _dataset(arguments: argparse.Namespace, runs: list[Any]) -> tuple[Any, list[Any]]:
-    """Texts and judgements, and the runs: of ir_datasets, or of files."""
+    """Texts and judgements, and the runs, from ir_datasets or from files."""
     from t5rank.lists.catalogue import CatalogueDataset
     from t5rank.lists.sources import DatasetFiles
 
     if not arguments.dataset:
-        mode = "these lists (or --dataset, --qna or --keywords)"
+        mode = "these lists (or --dataset, --qna, --pairs or --keywords)"
         _require(arguments, mode, "collection", "queries", "run")
         files = (arguments.collection, arguments.queries, arguments.qrels)
         return DatasetFiles(*files, strict=not arguments.lenient), runs
     _refuse(arguments, "--dataset", "collection", "queries", "qrels")
     dataset = CatalogueDataset(arguments.dataset, arguments.download)
-    _ = dataset.texts  # builds the store here, not in every worker
+    _ = dataset.texts  # builds the store once, before the workers start
     return dataset, runs or [dataset.candidates()]
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options and steps that several commands share."""
 
 import argparse
 import dataclasses
@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import t5rank
-from t5rank.data.ranked_list import irregular
+from t5rank.process.collector import resting_collector
 
 if TYPE_CHECKING:
+    from t5rank.inference.reranker import Reranker
     from t5rank.model_folder import ModelFolder
     from t5rank.search.embedding import TextEmbedder
 
@@ -22,13 +22,13 @@ class CommandParser(argparse.ArgumentParser):
     """The parser of a sub-command.
 
     Attributes:
-      add_late: adds options that take long to know, only once the command is used.
+      add_late: adds options that take long to find out; it is called only if the command is used.
     """
 
     add_late: Callable[[argparse.ArgumentParser], None] | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Reads arguments, after `add_late` has added its options."""
+        """Adds the options of `add_late`, and then reads the arguments."""
         add, self.add_late = self.add_late, None
         if add is not None:
             add(self)
@@ -46,11 +46,10 @@ def add_command(commands, name: str, summary: str, text: str) -> CommandParser:
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Adds the options that choose a model."""
     parser.add_argument("--model", required=required, metavar="DIR", help="a model folder")
     parser.add_argument("--step", type=int, help="which checkpoint [the best, or the latest]")
     parser.add_argument(
-        "--batch_tokens", type=int, metavar="N", help="tokens scored at once [by the device]"
+        "--batch_tokens", type=int, metavar="N", help="tokens scored at once [for the device]"
     )
 
 
@@ -58,8 +57,8 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
     """Adds the option that repairs malformed data.
 
     Args:
-      parser: the command's.
-      data_options: other options of the readers, as `t5rank.data.errors.DataError.said` takes them.
+      parser: the parser of the command.
+      data_options: options for other arguments of the readers; see `DataError.message_for`.
     """
     parser.add_argument(
         "--lenient",
@@ -71,7 +70,9 @@ def add_lenient(parser: argparse.ArgumentParser, **data_options: str) -> None:
 
 
 def say_irregular(counts: Counter[str]) -> None:
-    """Logs what was repaired, or is blank, in the data."""
+    """Logs how much of the data was repaired, and how many documents are blank."""
+    from t5rank.data.ranked_list import irregular
+
     found = irregular(counts)
     if found:
         words = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in found.items())
@@ -82,22 +83,23 @@ def load_model(
     arguments: argparse.Namespace,
     counts: Counter[str] | None = None,
     opened: "ModelFolder | None" = None,
-) -> "t5rank.Reranker":
-    """The model that the options choose; with --lenient it cuts queries, and adds to `counts`.
+) -> "Reranker":
+    """Loads the model that the options choose. With --lenient it cuts queries and counts them.
 
     Args:
-      arguments: the command's.
-      counts: of what is irregular.
-      opened: the model's folder, where the command has opened it.
+      arguments: the arguments of the command.
+      counts: gets the queries that are cut.
+      opened: the folder of the model, if the command has opened it.
     """
-    from t5rank.inference.compilation_cache import keep_programs
-    from t5rank.model_folder import open_folder
-
     check_at_least_one(arguments, "batch_tokens")
+    with resting_collector():
+        from t5rank.inference.compilation_cache import keep_programs
+        from t5rank.inference.reranker import Reranker
+        from t5rank.model_folder import open_folder
+
     keep_programs()
-    reranker = t5rank.Reranker.from_folder(
-        opened or open_folder(arguments.model, arguments.step), arguments.batch_tokens
-    )
+    folder = opened or open_folder(arguments.model, arguments.step)
+    reranker = Reranker.from_folder(folder, arguments.batch_tokens)
     reranker.encoder = dataclasses.replace(
         reranker.encoder, strict=not arguments.lenient, counts=counts
     )
@@ -107,10 +109,13 @@ def load_model(
 def load_embedder(arguments: argparse.Namespace, counts: Counter[str]) -> "TextEmbedder":
     """The model of vectors that the options choose; queries that it cuts are added to `counts`."""
     from t5rank.inference.compilation_cache import keep_programs
+    from t5rank.inference.embedder import Embedder
 
     check_at_least_one(arguments, "batch_tokens")
     keep_programs()
-    return t5rank.Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
+    embedder = Embedder.from_pretrained(arguments.model, arguments.step, arguments.batch_tokens)
+    embedder.encoder = dataclasses.replace(embedder.encoder, counts=counts)
+    return embedder
 
 
 def check_at_least_one(arguments: argparse.Namespace, *names: str) -> None:

@@ -3,22 +3,22 @@
 import argparse
 
 from t5rank.cli.options import add_command
+from t5rank.cli.streams import local_folder
 
 
 def add_report(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "report",
         "write the report of an experiment",
         """
-        Reads an experiment folder, as `t5rank reproduce` writes it, and writes DIR/report: a page
-        (index.html, which needs no other file and no network) and the same as Markdown (report.md
-        and pictures). Where a seed or a run is missing, the report says so at its head, and no
-        arm is compared over fewer seeds.
+        It reads an experiment folder, which `t5rank reproduce` writes, and writes DIR/report: a
+        page (index.html, which needs no other file and no network), and the same text as Markdown
+        (report.md and pictures). If a seed or a run is missing, the report says so at its head, and
+        does not compare the arms that lack it.
         """,
     )
-    parser.add_argument("folder", metavar="DIR", help="the experiment folder")
+    parser.add_argument("folder", type=local_folder, metavar="DIR", help="the experiment folder")
     parser.add_argument(
         "--without_texts",
         action="store_true",

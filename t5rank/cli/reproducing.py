@@ -5,11 +5,10 @@ import shlex
 from pathlib import Path
 
 from t5rank.cli.options import add_command, check_at_least_one
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder
 
 
 def add_reproduce(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "reproduce",
@@ -20,19 +19,20 @@ def add_reproduce(commands) -> None:
         t5rank reproduce rankt5 --size tiny --data data --check
         t5rank reproduce list
 
-        Checks the files of the data folder (what is missing is named, with where to get it),
-        builds lists, trains every arm with every seed, reranks, evaluates, and writes
-        OUTPUT/report. Stopped, it goes on where it was when the same command is given again;
-        with a larger --seeds it trains those that are missing.
-        --dry_run prints each step as a command of its own: a step may be run elsewhere, the
-        training under t5x.train too, if its output is brought back.
+        It checks the files of the data folder, and says where to get those that are missing. It
+        then builds lists, trains every arm with every seed, reranks, evaluates, and writes
+        OUTPUT/report. After a stop, the same command continues; with a larger --seeds it trains the
+        seeds that are missing. --dry_run prints each step as a command. A step may be run on
+        another machine, and a training with t5x.train, if its output is copied back.
         """,
     )
-    parser.add_argument("name", metavar="NAME", help="the experiment; 'list' names them all")
-    parser.add_argument("--size", metavar="SIZE", help="of the model and the data [the first]")
-    parser.add_argument("--data", default="data", metavar="DIR", help="the files [%(default)s]")
+    parser.add_argument("name", metavar="NAME", help="the experiment; 'list' prints all names")
+    parser.add_argument("--size", metavar="SIZE", help="size of model and data [the first]")
     parser.add_argument(
-        "--output", type=new_folder, metavar="DIR", help="where to write [t5rank_NAME_SIZE]"
+        "--data", default="data", type=local_folder, metavar="DIR", help="the files [%(default)s]"
+    )
+    parser.add_argument(
+        "--output", type=local_folder, metavar="DIR", help="where to write [t5rank_NAME_SIZE]"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds [%(default)s]")
     parser.add_argument(
@@ -43,7 +43,7 @@ def add_reproduce(commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="for every training, such as NUM_MICROBATCHES=4; also written --gin.NAME=VALUE",
+        help="a setting of every training, such as NUM_MICROBATCHES=4; or --gin.NAME=VALUE",
     )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that build lists [1]"
@@ -55,7 +55,7 @@ def add_reproduce(commands) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="only say which files the data folder needs and where they come from, and check them",
+        help="only check the files of the data folder, and print where to get each",
     )
     parser.set_defaults(command=_reproduce)
 
@@ -90,7 +90,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _command(arguments: argparse.Namespace, size: str) -> str:
-    """What decides the result, as it would be typed."""
+    """The command with the options that decide the result."""
     words = ["t5rank", "reproduce", arguments.name, "--size", size]
     words += ["--seeds", str(arguments.seeds)]
     if arguments.initial_checkpoint:

@@ -13,20 +13,28 @@ from t5rank.cli.options import (
     load_model,
     say_irregular,
 )
-from t5rank.cli.streams import check_text, input_lines, is_stream, opened, say, whole_text
+from t5rank.cli.streams import (
+    check_text,
+    input_lines,
+    is_stream,
+    local_folder,
+    opened,
+    say,
+    whole_text,
+)
+from t5rank.process.remote import check_local
 
 if TYPE_CHECKING:
     from t5rank.data.ranked_list import RankedList
 
 
 def add_score(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "score",
         "score documents from standard input",
         """
-        Reads one document a line and prints 'score TAB document' in the same order.
+        It reads one document a line, and prints 'score TAB document' in the same order.
 
         printf '%s\\n' 'A list is mutable.' 'A tuple is not.' |
             t5rank score --model DIR --query 'what is a list'
@@ -56,17 +64,16 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def add_rerank(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "rerank",
         "rerank a run file",
         """
-        Scores every candidate of the run and writes a TREC run. Interrupted, it goes on where it
-        was when the same command is given again.
+        It scores every candidate of the run, and writes a TREC run. After an interruption, the same
+        command continues.
 
-        --lists takes the place of queries, collection and run: lists of your own, or those of
-        't5rank lists', with labels or without. --output - writes to standard output.
+        --lists takes the place of --queries, --collection and --run. The lists are your own, or
+        those of 't5rank lists', and need no labels. --output - writes to standard output.
         """,
     )
     add_model(parser)
@@ -76,7 +83,7 @@ def add_rerank(commands) -> None:
     parser.add_argument(
         "--lists",
         metavar="PATH",
-        help="JSON lines, or a folder of them, in place of these three (t5rank.data.jsonl)",
+        help="JSON lines (t5rank.data.jsonl) or a folder of them, in place of these three",
     )
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="the TREC run to write; - prints it"
@@ -98,6 +105,8 @@ def _rerank(arguments: argparse.Namespace) -> int:
     check_text(arguments, "tag")
     if not trec.is_id(arguments.tag):
         raise ValueError(f"Option '--tag' has {arguments.tag!r}; expected one word.")
+    for name in ("queries", "collection", "run", "lists", "output"):
+        check_local(getattr(arguments, name) or "")
     counts: Counter[str] = Counter()
     lists, files, sizes = _candidates(arguments, counts)
     options: dict[str, Any] = {
@@ -126,12 +135,12 @@ def _rerank(arguments: argparse.Namespace) -> int:
 def _candidates(
     arguments: argparse.Namespace, counts: Counter[str]
 ) -> tuple[Iterable["RankedList"], list[Any], Iterable[int]]:
-    """The lists, the files that they are read from, and how many documents each has, if known."""
+    """The lists, the files that they come from, and how many documents each has, if known."""
     from t5rank.data import trec
     from t5rank.data.folder import list_sizes
     from t5rank.data.jsonl import jsonl_files, read_jsonl
-    from t5rank.data.passages import read_passage_lists
     from t5rank.data.ranked_list import first_of_each_query
+    from t5rank.lists.passages import read_passage_lists
 
     files = {name: getattr(arguments, name) for name in ("queries", "collection", "run")}
     given = [file for file in files.values() if file]
@@ -159,18 +168,19 @@ def _candidates(
 
 
 def add_merge(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "merge",
-        "make one run of the shards of an inference",
+        "merge the shards of an inference into one run",
         """
-        Reads what `t5x.infer` with NUM_SHARDS=n wrote into a folder (NAME.trec-00000-of-0000n, ...)
-        and writes one TREC run. All shards must be there and finished. --output - writes to
-        standard output.
+        It reads the files NAME.trec-00000-of-0000n, ... that `t5x.infer` with NUM_SHARDS=n wrote
+        into a folder, and writes one TREC run. All shards must be there and finished. --output -
+        writes to standard output.
         """,
     )
-    parser.add_argument("folder", metavar="DIR", help="INFER_OUTPUT_DIR of the inference")
+    parser.add_argument(
+        "folder", type=local_folder, metavar="DIR", help="INFER_OUTPUT_DIR of the inference"
+    )
     parser.add_argument(
         "--output", required=True, metavar="FILE", help="the TREC run to write; - prints it"
     )

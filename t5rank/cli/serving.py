@@ -8,6 +8,7 @@ from typing import Any
 
 from t5rank.cli import environment
 from t5rank.cli.options import add_command
+from t5rank.process.collector import resting_collector
 from t5rank.process.packages import check_installed
 
 _PREFIX = "T5RANK_SERVE_"
@@ -95,8 +96,6 @@ def _defaults() -> dict[str, Any]:
 
 def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     check_installed("serve")
-    from t5rank.inference.compilation_cache import keep_programs
-
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models are there to be loaded anew
     unknown = environment.fill(parser, arguments, _PREFIX)
     if arguments.model is None:
@@ -106,9 +105,11 @@ def _serve(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> in
     for name in unknown:
         logging.getLogger(__name__).warning("Variable '%s' is no option: it is not read.", name)
     settings = _settings(arguments)
-    keep_programs()
-    from t5rank.serve.server import serve  # late: it takes seconds, in which SIGHUP is ignored
+    with resting_collector():  # takes seconds, in which SIGHUP is ignored
+        from t5rank.inference.compilation_cache import keep_programs
+        from t5rank.serve.server import serve
 
+    keep_programs()
     host = "127.0.0.1" if arguments.host is None else arguments.host
     return serve(settings, host, 8000 if arguments.port is None else arguments.port)
 

@@ -1,4 +1,4 @@
-"""Standard input and output in place of files, and text that comes from the terminal."""
+"""Paths and texts that come from the command line, and standard input and output as files."""
 
 import argparse
 import contextlib
@@ -10,19 +10,28 @@ from typing import TextIO
 
 from t5rank.data.errors import DataError
 from t5rank.data.files import UTF8_BOM, is_broken, open_text_writer, repaired
+from t5rank.formats.writing import writing
+from t5rank.process.remote import is_remote
 
 STANDARD = "-"
 
 
 def new_folder(text: str) -> str:
-    """The value of an option that names a folder to write (argparse's `type`)."""
+    """The value of an option that names a folder to write, local or remote (argparse's `type`)."""
     if text == STANDARD:
         raise argparse.ArgumentTypeError("'-' is standard output; expected a folder")
     return text
 
 
+def local_folder(text: str) -> str:
+    """The value of an option that names a folder of this machine (argparse's `type`)."""
+    if is_remote(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is remote; expected a folder of this machine")
+    return new_folder(text)
+
+
 def is_stream(output: str) -> bool:
-    """Whether an output is no file on disk: standard output, a device or a pipe."""
+    """Whether an output is not a file on disk, but standard output, a device or a pipe."""
     devices = ("/dev/", "/proc/")
     piped = os.path.exists(output) and not os.path.isfile(output)
     return output == STANDARD or os.path.abspath(output).startswith(devices) or piped
@@ -30,9 +39,9 @@ def is_stream(output: str) -> bool:
 
 @contextlib.contextmanager
 def opened(output: str) -> Iterator[TextIO]:
-    """An output for text: UTF-8, with "\\n" line ends; `-` is standard output."""
+    """Opens an output for text in UTF-8, with "\\n" line ends; `-` is standard output."""
     if output != STANDARD:
-        with open_text_writer(output) as file:
+        with writing(f"File '{output}'"), open_text_writer(output) as file:
             yield file
         return
     if sys.stdout is None:
@@ -44,12 +53,12 @@ def opened(output: str) -> Iterator[TextIO]:
 def say(message: str, output: str | None) -> None:
     """Prints a message; to standard error where the result goes to standard output."""
     stream = sys.stderr if output == STANDARD else sys.stdout
-    if stream is not None:  # else print would take standard output for a closed standard error
+    if stream is not None:  # for None, print would write to standard output
         print(message, file=stream)
 
 
 def set_up_stdout() -> None:
-    """Makes standard output UTF-8 whatever the locale; names of files are written as they are."""
+    """Makes standard output UTF-8 in every locale, and lets it write any file's name."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
 
@@ -58,12 +67,12 @@ def input_lines(strict: bool, counts: Counter[str]) -> list[str]:
     """The lines of standard input, without their ends.
 
     Raises:
-      ValueError: it is closed or has no line, or, if `strict`, bytes that are not UTF-8.
+      ValueError: it is closed, has no line, or, if `strict`, has bytes that are not UTF-8.
     """
     if sys.stdin is None:
         raise ValueError("Standard input is closed; expected one document a line.")
     data = getattr(sys.stdin, "buffer", sys.stdin).read()
-    if isinstance(data, str):  # of what stands in for standard input
+    if isinstance(data, str):  # something else takes the place of standard input
         data = data.encode("utf-8", "surrogateescape")
     lines = data.removeprefix(UTF8_BOM).split(b"\n")
     lines = lines if lines[-1] else lines[:-1]
@@ -81,7 +90,7 @@ def input_lines(strict: bool, counts: Counter[str]) -> list[str]:
 
 
 def check_text(arguments: argparse.Namespace, *names: str) -> None:
-    """Raises ValueError where options that are texts, not paths, have bytes that are not UTF-8."""
+    """Raises ValueError if an option that is a text, not a path, has bytes that are not UTF-8."""
     for name in names:
         value = getattr(arguments, name) or ""
         if any(map(is_broken, [value] if isinstance(value, str) else value)):
@@ -89,10 +98,10 @@ def check_text(arguments: argparse.Namespace, *names: str) -> None:
 
 
 def whole_text(text: str, name: str, strict: bool, counts: Counter[str]) -> str:
-    """A text from the terminal, in which bytes that are not UTF-8 are surrogates.
+    """A text from the terminal, repaired unless `strict`; surrogates are bytes that are not UTF-8.
 
     Raises:
-      ValueError: it has such, and `strict`.
+      DataError: it has surrogates, and `strict`.
     """
     if not is_broken(text):
         return text

@@ -1,4 +1,4 @@
-"""What is written to the terminal besides results: the log, and nothing of TensorFlow's."""
+"""The log on the terminal, without the lines of TensorFlow."""
 
 import contextlib
 import logging
@@ -12,25 +12,25 @@ from t5rank.process.packages import require
 
 
 def set_up_logging() -> None:
-    """Writes the log of t5rank to standard error, and less of others'."""
+    """Sends the log of t5rank to standard error, and silences that of absl."""
     handler = _TqdmHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("t5rank")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised, too
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # its errors are also raised
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it writes to the terminal whatever it is told."""
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # of no use for reading data
+    """Imports TensorFlow, without the lines that it always writes to the terminal."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # reading data does not need it
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, _stderr_to(said):
         try:
             tensorflow = require("train", "tensorflow")
-            # It only reads data: accelerators belong to JAX.
+            # TensorFlow only reads data; the accelerators are for JAX.
             tensorflow.config.set_visible_devices([], "GPU")
         except Exception:
             said.seek(0)
@@ -50,12 +50,12 @@ def _stderr_to(file: BinaryIO) -> Iterator[None]:
 
 
 class _TqdmHandler(logging.Handler):
-    """Writes lines above a progress bar instead of through it."""
+    """Writes lines above a progress bar, not through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
         try:
             tqdm.write(self.format(record), file=sys.stderr)
-        except Exception:  # nobody reads it any more
+        except Exception:  # standard error is closed
             self.handleError(record)

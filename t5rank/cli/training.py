@@ -4,28 +4,27 @@ import argparse
 from pathlib import Path
 
 from t5rank.cli.options import add_command
-from t5rank.cli.streams import check_text, new_folder
+from t5rank.cli.streams import check_text, local_folder
 from t5rank.cli.terminal import import_tensorflow
 from t5rank.data.errors import GIN_OPTIONS
 from t5rank.process.leaving import INTERRUPTED
 
 
 def add_quickstart(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "quickstart",
         "train two small rerankers on Python's documentation and compare them",
         """
-        The text is the documentation strings of the Python that runs this, the vocabulary is
-        trained on the spot, and everything is written under one folder. Takes a few minutes on two
-        CPU cores and needs no network.
+        The texts are the documentation strings of the Python that runs this. The vocabulary is
+        trained on them. Everything is written into one folder. It takes a few minutes on two CPU
+        cores, and needs no network.
         """,
     )
     parser.add_argument(
         "--output",
         default="t5rank_quickstart",
-        type=new_folder,
+        type=local_folder,
         help="folder to write [%(default)s]",
     )
     parser.add_argument("--steps", type=int, help="training steps of each model [the recipe's]")
@@ -41,7 +40,6 @@ def _quickstart(arguments: argparse.Namespace) -> int:
 
 
 def add_train(commands) -> None:
-    """Adds the command."""
     parser = add_command(
         commands,
         "train",
@@ -50,11 +48,11 @@ def add_train(commands) -> None:
         t5rank train --gin_file=t5rank/configs/recipes/msmarco_passage_softmax.gin \\
             --gin.MODEL_DIR=models/softmax --gin.DATA_DIR=data --gin.VOCABULARY_FILE=spiece.model
 
-        Run again with the same MODEL_DIR, it resumes from the latest checkpoint; with other data
-        or settings it asks for RESUME_WITH_CHANGES=True. On SIGTERM or Ctrl-C it saves, ends and
-        returns 143; a second Ctrl-C ends it at once. Recipes: t5rank/configs/recipes/*.gin,
-        gin/recipes in the source. The macros that a recipe can set are listed in
-        t5rank/configs/runs/finetune.gin.
+        If it is run again with the same MODEL_DIR, it resumes from the latest checkpoint. If data
+        or settings have changed, it asks for RESUME_WITH_CHANGES=True. On SIGTERM or Ctrl-C it
+        saves, ends and returns 143; a second Ctrl-C ends it at once. Recipes are in
+        t5rank/configs/recipes/*.gin, which is gin/recipes in the source. The macros that a recipe
+        can set are listed in t5rank/configs/runs/finetune.gin.
         """,
     )
     parser.add_argument(

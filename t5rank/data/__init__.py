@@ -1,1 +1,1 @@
-"""Readers of judged lists: MS MARCO QnA, passage ranking, and JSON lines."""
+"""Readers of lists, collections, queries, judgements and runs."""

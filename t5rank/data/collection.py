@@ -1,9 +1,11 @@
-"""Random access by doc_id to a `doc_id TAB text` file that is too large to hold in memory."""
+"""Random access by doc_id to a `doc_id TAB text` file that need not fit into memory."""
 
 from __future__ import annotations
 
+import functools
 import io
 import mmap
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +17,7 @@ from t5rank.data.files import (
     PathLike,
     check_regular,
     decode_line,
+    fingerprint,
     location,
     open_binary,
 )
@@ -26,22 +29,22 @@ _BLOCK_LINES = 1 << 17
 class Collection:
     r"""The texts of a TSV file by doc_id: `collection["7067032"]`.
 
-    One pass records each line's id and place (about 30 bytes a line for MS MARCO's 8.8M passages);
-    texts stay in the file, which is memory-mapped. What follows the first tab is the text; it may
-    be blank.
+    One pass over the file notes the id and the place of each line, which takes about 30 bytes a
+    line for MS MARCO's 8.8M passages. The texts stay in the file, which is memory-mapped. A text is
+    what follows the first tab of a line, and may be blank.
 
     Args:
       path: an uncompressed file of `doc_id TAB text` lines; blank lines are left out.
-      strict: whether broken UTF-8 and an id that comes twice are errors. If not, broken bytes are
-        replaced by U+FFFD (of a text counted at each reading), and the first of an id is kept.
-      counts: see `t5rank.data.ranked_list`.
+      strict: whether broken UTF-8 and an id that comes twice are errors. If not, broken bytes
+        become U+FFFD, and the first line of an id is kept.
 
     Attributes:
-      repaired: counts of what opening the file repaired; `counts` has them, too.
+      repaired: counts of what was repaired when the file was opened, under the names of
+        `t5rank.data.ranked_list`. Repairs of a text are counted by `text`.
 
     Raises:
       ValueError: the file is compressed, empty or a pipe, a line has no tab or no id, or what
-        `strict` refuses; names file and line.
+        `strict` refuses. The message names file and line.
       KeyError: on access, there is no such document.
 
     >>> import pathlib, tempfile
@@ -53,10 +56,10 @@ class Collection:
     (2, False, 'another')
     """
 
-    def __init__(self, path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None):
+    def __init__(self, path: PathLike, *, strict: bool = True):
         self.path = path
         self.repaired: Counter[str] = Counter()
-        self._strict, self._counts = strict, counts
+        self._strict = strict
         check_regular(path, "documents are read in any order")
         with open_binary(path) as file:
             self._check_mappable(file)
@@ -65,8 +68,11 @@ class Collection:
         order = np.argsort(ids, kind="stable")
         self._ids, self._starts = ids[order], starts[order]
         self._keep_first()
-        if counts is not None:
-            counts.update(self.repaired)
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"file '{self.path}'"
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -78,21 +84,20 @@ class Collection:
         return self.text(doc_id)
 
     def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
-        """The text; repairs are added to `counts` where the collection has no counts of its own.
+        """The text of a document; what is repaired in it is added to `counts`.
 
         Raises:
           KeyError: there is no such document.
         """
         found = self._find(doc_id)
         if found is None:
-            raise KeyError(f"Document '{doc_id}' is not in file '{self.path}'.")
+            raise KeyError(f"Document '{doc_id}' is not in {self.name}.")
         start = int(self._starts[found])
         raw = self._line(start).partition(b"\t")[2]
         try:
             return raw.decode("utf-8")
-        except UnicodeDecodeError:  # only now is it worth counting lines
+        except UnicodeDecodeError:  # only now does anyone need the number of the line
             place = location(self.path, self._line_number(start))
-            counts = counts if self._counts is None else self._counts
             return decode_line(raw, place=place, strict=self._strict, counts=counts)
 
     def doc_ids(self) -> Iterator[str]:
@@ -111,7 +116,7 @@ class Collection:
 
     def _find(self, doc_id: str) -> int | None:
         key = doc_id.encode("utf-8", "surrogatepass")
-        # Cut to the ids' width: else numpy would widen a copy of all ids to compare a longer key.
+        # A key longer than the ids is cut: numpy would widen a copy of all ids to compare it.
         at = int(self._ids.searchsorted(np.array(key, self._ids.dtype)))
         return at if at < len(self._ids) and self._ids[at] == key else None
 
@@ -135,7 +140,11 @@ class Collection:
             raise ValueError(f"File '{self.path}' is empty; expected doc_id TAB text lines.")
 
     def _keep_first(self) -> None:
-        """Of the lines of one id, which stand together in file order, the first; or an error."""
+        """Keeps the first line of each id; lines of one id stand together now, in file order.
+
+        Raises:
+          DataError: an id has several lines, and the collection is strict.
+        """
         same = np.flatnonzero(self._ids[1:] == self._ids[:-1])
         if same.size and self._strict:
             doc_id = self._ids[same[0]].decode("utf-8", "replace")
@@ -153,7 +162,7 @@ class Collection:
 
 
 def _index(path: PathLike, strict: bool, counts: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-    """All ids as fixed-width bytes, and the byte offsets of their lines, in file order."""
+    """The ids as fixed-width bytes and the byte offsets of their lines, both in file order."""
     id_blocks, start_blocks = [], []
     ids: list[bytes] = []
     starts: list[int] = []
@@ -188,3 +197,20 @@ def _ids_and_starts(
                 doc_id = decode_line(doc_id, place=place, strict=strict, counts=counts).encode()
             yield doc_id, start
         start += len(line)
+
+
+def shared_collection(path: PathLike, strict: bool) -> Collection:
+    """A collection that several splits and epochs read; it is opened again when its file changes.
+
+    Raises:
+      ValueError: as `Collection`.
+    """
+    if not os.path.isfile(path):
+        return Collection(path, strict=strict)  # raises an error that says so
+    return _opened(os.path.abspath(path), strict, fingerprint([path]))
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: str, strict: bool, state: str) -> Collection:
+    del state  # it is only a part of the key
+    return Collection(path, strict=strict)

@@ -1,4 +1,4 @@
-"""The error of malformed data, whose advice is in the words of whoever reads the file."""
+"""The error of malformed data; its advice names the option of whoever reads the file."""
 
 from collections.abc import Mapping
 
@@ -6,24 +6,24 @@ GIN_OPTIONS = {"labelled": "--gin.LABELLED=False", "strict": "--gin.STRICT=False
 
 
 class DataError(ValueError):
-    """A file holds something that the readers refuse, and that one of their options accepts.
+    """A file holds something that the readers refuse, and one of their options would accept it.
 
-    In Python the advice names the reader's argument. A command knows the same option by a name of
-    its own, and may have none: `said` gives the sentence in the command's words.
+    In Python the advice names the reader's argument. A command has the same option under another
+    name, or does not have it: `message_for` gives the sentence in the command's words.
 
     Args:
       fact: what is wrong, where, and what was expected.
       option: the readers' argument that accepts it: "strict" or "labelled". False accepts it.
-      effect: what the readers then do, as it follows "to".
+      effect: what the readers then do, as the words after "to".
       remedy: what else the user can do.
-      in_python: whether who reads this in Python can pass the option, too.
+      in_python: whether a caller in Python can pass the option.
 
     >>> error = DataError("File 'x' has a blank line.", "strict", "drop such lines")
     >>> print(error)
     File 'x' has a blank line. Repair the file, or pass strict=False to drop such lines.
-    >>> print(error.said({"strict": "--lenient"}))
+    >>> print(error.message_for({"strict": "--lenient"}))
     File 'x' has a blank line. Repair the file, or give --lenient to drop such lines.
-    >>> print(error.said({}))
+    >>> print(error.message_for({}))
     File 'x' has a blank line. Repair the file.
     """
 
@@ -45,18 +45,18 @@ class DataError(ValueError):
     def __str__(self) -> str:
         return self._with_advice(f"pass {self.option}=False" if self.in_python else None)
 
-    def said(self, options: Mapping[str, str]) -> str:
-        """The sentence of a command.
+    def message_for(self, options: Mapping[str, str]) -> str:
+        """The message as a command gives it.
 
         Args:
-          options: the readers' argument to the command's option, such as
+          options: the command's option for each of the readers' arguments, such as
             `{"strict": "--gin.STRICT=False"}`.
         """
         name = options.get(self.option)
         return self._with_advice(None if name is None else f"give {name}")
 
     def placed(self, place: str) -> "DataError":
-        """The same error, with a sentence that says where."""
+        """The same error, with one more sentence that says where."""
         return DataError(
             f"{self.fact} {place}", self.option, self.effect, self.remedy, self.in_python
         )

@@ -1,4 +1,4 @@
-"""Plain and gzip files as bytes, lines and text, with errors that name the file and the line."""
+"""Plain and gzip files as bytes, lines and text; errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from tqdm import tqdm
-
 from t5rank.data.errors import DataError
+from t5rank.process.remote import check_local
 
 PathLike = str | os.PathLike[str]
 
@@ -26,7 +25,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class _GzipBytes(io.RawIOBase):
-    """The bytes of a gzip file; damage is a ValueError that names the file."""
+    """The bytes of a gzip file; damaged data raise a ValueError that names the file."""
 
     def __init__(self, raw: io.BufferedReader, path: PathLike):
         self._raw = raw
@@ -51,12 +50,13 @@ class _GzipBytes(io.RawIOBase):
 
 
 def open_binary(path: PathLike) -> io.BufferedReader:
-    """Opens a plain or gzip file for reading bytes; gzip is told by its first two bytes.
+    """Opens a plain or gzip file for reading bytes; the first two bytes tell gzip.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: while reading, if gzip data are truncated or damaged.
+      ValueError: the path is remote; while reading, gzip data are truncated or damaged.
     """
+    check_local(path)
     try:
         raw: io.BufferedReader = io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)
     except FileNotFoundError:
@@ -69,12 +69,13 @@ def open_binary(path: PathLike) -> io.BufferedReader:
 
 
 def check_regular(path: PathLike, why: str) -> None:
-    """Raises ValueError for a pipe or a terminal where a file is read more than once.
+    """Raises ValueError for a pipe, a terminal or a remote path where a file is read in any order.
 
     Args:
       path: the file; one that does not exist passes.
-      why: what the file is read like, as it follows "because".
+      why: why that needs a file on disk, as the words after "because".
     """
+    check_local(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise ValueError(
             f"File '{path}' is a pipe or a terminal; expected a file on disk, because {why}. "
@@ -84,15 +85,17 @@ def check_regular(path: PathLike, why: str) -> None:
 
 def open_text_writer(path: PathLike) -> TextIO:
     r"""Opens a file for writing UTF-8 text with "\n" line ends; gzip if `path` ends in `.gz`."""
+    check_local(path)
     if os.fspath(path).endswith(".gz"):
         return gzip.open(path, "wt", encoding="utf-8", newline="\n")
     return open(path, "w", encoding="utf-8", newline="\n")
 
 
 def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
-    r"""Yields (line number from 1, line without its end), leaving out blank lines.
+    r"""Yields (line number from 1, line without its end) of each line that is not blank.
 
-    Lines end at "\n" or "\r\n" only: text may hold other characters that Unicode calls line breaks.
+    A line ends at "\n" or "\r\n" only: a text may hold other characters that Unicode calls line
+    breaks.
     """
     with open_binary(path) as file:
         for number, line in enumerate(file, start=1):
@@ -104,7 +107,9 @@ def read_lines(path: PathLike) -> Iterator[tuple[int, bytes]]:
 
 
 def checksum(path: PathLike, kind: str = "sha256") -> str:
-    """The hexadecimal digest of a file, of a kind that hashlib knows; shows its progress."""
+    """The hexadecimal digest of a file; `kind` is hashlib's name of it. Shows its progress."""
+    from tqdm import tqdm  # late: every command reads this module
+
     digest = hashlib.new(kind)
     with (
         open(path, "rb", buffering=0) as file,
@@ -135,8 +140,8 @@ def location(path: PathLike, line: int) -> str:
 def is_broken(text: str) -> bool:
     r"""Whether text holds surrogates, which are not characters.
 
-    They come from bytes that are not UTF-8 (read with `surrogateescape`) and from JSON escapes
-    such as "\ud800" without their second half.
+    A surrogate comes from a byte that is not UTF-8 (read with `surrogateescape`), or from a JSON
+    escape such as "\ud800" without its second half.
 
     >>> is_broken("caf" + chr(0xE9)), is_broken(b"caf\xe9".decode("utf-8", "surrogateescape"))
     (False, True)
@@ -163,7 +168,7 @@ def decode_line(
 ) -> str:
     """Decodes one line as UTF-8.
 
-    Broken UTF-8 is a ValueError if `strict`; else it is replaced by U+FFFD and the line is counted
+    Broken UTF-8 is a ValueError if `strict`. Otherwise U+FFFD replaces it, and the line is counted
     as `broken_utf8_lines_replaced`.
     """
     try:
@@ -178,7 +183,7 @@ def decode_line(
 
 
 def capitalized(text: str) -> str:
-    """Text with its first letter in upper case and the rest as it is.
+    """The text with its first letter in upper case and the rest unchanged.
 
     >>> capitalized("file 'A.tsv', line 3")
     "File 'A.tsv', line 3"
@@ -189,10 +194,10 @@ def capitalized(text: str) -> str:
 def shards(folder: PathLike, extension: str) -> list[str]:
     """The files `NAME{extension}-00000-of-0000n` of a folder, all n of them, in order.
 
-    A shard is finished when there is a file of its name with `.COMPLETED` after it, as T5X writes.
+    A shard is finished when T5X has written a file with the shard's name and `.COMPLETED` after it.
 
     Raises:
-      ValueError: there are none, they are of several names or numbers, or one is missing or not
+      ValueError: there are no shards, their names or numbers differ, or one is missing or not
         finished.
     """
     pattern = re.compile(rf"(.+{re.escape(extension)})-(\d{{5}})-of-(\d{{5}})")

@@ -1,12 +1,16 @@
-"""A folder of lists, seen by its readers: one that `t5rank lists` wrote, or one of your own.
+"""How a folder of lists is read. `t5rank lists` has written it, or it is one of your own.
 
-lists-00000-of-00012.jsonl.gz, ...   the shards, in the format of `t5rank.data.jsonl`
-qrels.txt                            judgements of their queries (TREC), where there are any
+A folder of `t5rank lists` has these files:
+
+lists-00000-of-00012.jsonl.gz, ...   the lists, in the format of `t5rank.data.jsonl`; each is
+                                     compressed by itself (`t5rank.data.gzip_lines`)
+qrels.txt                            judgements of their queries (TREC), if any
 run.txt                              their documents in the order of the source, as a TREC run
 manifest.json                        options, sources, counts, checksums; written last
-summary.png                          lengths and labels as histograms
+summary.png                          histograms of lengths and labels
 
-A folder of your own has files `*.jsonl` or `*.jsonl.gz`, read in the order of their names.
+A folder of your own has files `*.jsonl` or `*.jsonl.gz`. They are read in the order of their names.
+Where it has none, the tables `*.parquet`, `*.tsv` and `*.csv` are read.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.png"
 QRELS = "qrels.txt"
 RUN = "run.txt"
-UNFINISHED = "unfinished"  # the sub-folder of a folder that is not finished
+UNFINISHED = "unfinished"  # a sub-folder that is there until the folder is finished
 _OWN_FILES = (".jsonl", ".jsonl.gz")
+_TABLES = (".parquet", ".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _SHARD = re.compile(r"lists-\d{5}-of-(\d{5})\.jsonl\.gz")
 
 
@@ -37,10 +42,10 @@ def shard_name(index: int, number: int) -> str:
 
 
 def read_manifest(folder: PathLike) -> dict[str, Any]:
-    """What the folder holds.
+    """The manifest of a folder that `t5rank lists` wrote.
 
     Raises:
-      ValueError: there is no manifest, which means that the folder is not finished.
+      ValueError: there is none, which means that the folder is not finished.
     """
     try:
         with open(os.path.join(folder, MANIFEST), encoding="utf-8") as file:
@@ -53,7 +58,7 @@ def read_manifest(folder: PathLike) -> dict[str, Any]:
 
 
 def list_sizes(path: PathLike) -> list[int]:
-    """How many documents each list of a folder has, if its manifest says so; else nothing."""
+    """How many documents each list of a folder has; an empty list where no manifest says it."""
     if not os.path.isfile(os.path.join(path, MANIFEST)):
         return []
     histogram = read_manifest(path)["histograms"]["list_length"]
@@ -83,8 +88,10 @@ def lists_files(folder: PathLike) -> list[str]:
 
 def _own_files(folder: PathLike) -> list[str]:
     if os.path.isdir(os.path.join(folder, UNFINISHED)):
-        read_manifest(folder)  # says that it is missing
-    names = sorted(name for name in os.listdir(folder) if name.endswith(_OWN_FILES))
+        read_manifest(folder)  # raises an error: the manifest is missing
+    held = sorted(os.listdir(folder))
+    names = [name for name in held if name.endswith(_OWN_FILES)]
+    names = names or [name for name in held if name.endswith(_TABLES)]
     found = [match for name in names if (match := _SHARD.fullmatch(name))]
     wanted = int(found[0][1]) if found else 0
     if len(found) != wanted:

@@ -11,14 +11,14 @@ from t5rank.data.ranked_list import RankedList, filter_lists
 
 @dataclass(frozen=True)
 class IndexedLists:
-    """The lists of a source by number; what is in memory does not grow with their texts.
+    """The lists of a source by number. Their texts are not in memory.
 
     Attributes:
-      source: what the log calls it.
-      number: how many lists there are, those included that are left out when they are read.
-      read: the list of a number from 0, which adds what it repairs to the counts.
+      source: its name in the log.
+      number: how many lists there are, with those that are left out when they are read.
+      read: reads the list of a number from 0, and adds to the counts what it repairs.
       keep_without_relevant: whether lists with no label above 0 are kept.
-      counts: what was repaired as the places were noted; see `t5rank.data.ranked_list`.
+      counts: what was repaired before the first list was read; see `t5rank.data.ranked_list`.
     """
 
     source: str
@@ -40,7 +40,7 @@ class IndexedLists:
           counts: see `t5rank.data.ranked_list`.
 
         Raises:
-          ValueError: what the source's reader refuses; names file and line.
+          ValueError: what the source's reader refuses. The message names file and line.
         """
         counts = Counter() if counts is None else counts
         counts.update(self.counts or {})

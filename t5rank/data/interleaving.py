@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 
 from t5rank.data.files import PathLike, read_lines
 
-SIDE_BY_SIDE = 16  # open files, each with a window of gzip's in memory
+ReadLines = Callable[[PathLike], Iterator[tuple[int, bytes]]]
+SIDE_BY_SIDE = 16  # files that are open at once; each has gzip's window in memory
 
 
 def lines_of(
-    files: Sequence[PathLike], shuffle: int | None = None
+    files: Sequence[PathLike], shuffle: int | None = None, read: ReadLines = read_lines
 ) -> Iterator[tuple[PathLike, int, bytes]]:
-    """Yields (file, line number, line), without blank lines.
+    """Yields (file, line number, line) of each line that is not blank.
 
     Args:
       files: plain or gzip files.
-      shuffle: a seed: the files come in a random order, `SIDE_BY_SIDE` of them a line in turn, so
-        that neighbours are from far apart. Within a file lines keep their order. None gives all
-        lines in order.
+      shuffle: a seed for a random order of the files. `SIDE_BY_SIDE` files are open at once and
+        give a line in turn, so that neighbours come from different files. The lines of a file keep
+        their order. None gives all lines in order.
+      read: gives the numbered lines of a file.
     """
     if shuffle is None:
         for file in files:
-            yield from _lines(file)
+            yield from _lines(file, read)
         return
     order = np.random.default_rng(shuffle).permutation(len(files))
-    waiting = (_lines(files[i]) for i in order)
+    waiting = (_lines(files[i], read) for i in order)
     opened = deque(islice(waiting, SIDE_BY_SIDE))
     while opened:
         lines = opened.popleft()
@@ -41,6 +43,6 @@ def lines_of(
             opened.append(lines)
 
 
-def _lines(file: PathLike) -> Iterator[tuple[PathLike, int, bytes]]:
-    for number, line in read_lines(file):
+def _lines(file: PathLike, read: ReadLines) -> Iterator[tuple[PathLike, int, bytes]]:
+    for number, line in read(file):
         yield file, number, line

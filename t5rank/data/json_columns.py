@@ -1,9 +1,9 @@
 r"""Rows of one column of a large columnar JSON file, read in bounded memory.
 
 The file is one object of columns, each an object keyed by row: `{"query": {"0": ..., ...}, ...}`.
-A row's value is parsed by the standard library's `json`, over a buffer that is refilled as the file
-is read. A stream parser such as ijson is faster but not exact here: its C backend turns the escape
-"\ud800" without its second half into "?", or merges it with the next character, without a word.
+The standard library's `json` parses the value of a row, from a buffer that is refilled as the file
+is read. A stream parser such as ijson is faster but not exact: its C backend silently turns the
+escape "\ud800" without its second half into "?", or merges it with the next character.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from typing import Any, BinaryIO
 from t5rank.data.files import PathLike, open_binary
 
 _CHUNK_BYTES = 1 << 18
-# A longer value is not a row but broken JSON (a string that never ends): memory stays bounded.
+# A longer value is no row but a string that never ends; the limit keeps memory bounded.
 _MAX_VALUE_CHARACTERS = 1 << 26
-# The longest token that the end of the buffer can cut so that `json` misreads it ("-Infinity").
+# The end of the buffer may cut a token so that `json` misreads it; the longest is "-Infinity".
 _MARGIN = 16
 
 
 def read_column(path: PathLike, column: str) -> Iterator[tuple[str, Any]]:
-    """Yields (row key, value) of one column, in file order; the rest of the file is skipped.
+    """Yields (row key, value) of one column, in file order, and skips the rest of the file.
 
-    Bytes that are not UTF-8 come out as surrogates (see `t5rank.data.files.is_broken`).
+    Bytes that are not UTF-8 become surrogates (see `t5rank.data.files.is_broken`).
 
     Args:
       path: a plain or gzip file.
-      column: the column's name. A file without it gives nothing.
+      column: the column's name. A file without it yields nothing.
 
     Raises:
-      ValueError: the JSON is malformed or truncated; names file, byte, column and last row.
+      ValueError: the JSON is malformed or truncated. The message names file, byte, column and the
+        last row.
     """
     with open_binary(path) as file:
         text = _JsonText(file, path)
@@ -60,7 +61,7 @@ class _JsonText:
         self.place = "the start"
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that comes next; the caller reads each one's value."""
+        """The keys of the object that comes next; the caller reads the value of each."""
         self._expect("{")
         if self.peek() == "}":
             self._expect("}")
@@ -86,7 +87,7 @@ class _JsonText:
                     self._at = error.pos
                     raise self.error(error.msg) from None
             else:
-                # A number at the end of the buffer may go on in the next chunk.
+                # A number at the end of the buffer may continue in the next chunk.
                 if self._ended or end < len(self._text) - _MARGIN:
                     self._at = end
                     return value
@@ -123,7 +124,7 @@ class _JsonText:
 
     def _fill(self) -> None:
         ahead = self._text[self._at :]
-        # As much again as is waiting, so that a long value is not parsed anew at every small step.
+        # The buffer doubles, so that a long value is not parsed again after every small step.
         data = self._file.read(max(_CHUNK_BYTES, len(ahead)))
         self._ended = not data
         self._bytes += len(data)

@@ -1,10 +1,11 @@
-"""t5rank's own format for judged lists: JSON lines, one list a line (here over several).
+"""t5rank's own format of lists: JSON lines, one list a line (this example takes two lines).
 
 {"query_id": "q1", "query": "cost of sales",
  "documents": [{"doc_id": "d1", "text": "The accumulated total of ...", "label": 1.0}, ...]}
 
-A document may have `"judged": false` (nobody judged it; true by default) and, like all others of
-its list, `"teacher_score": 1.25`. A text may be blank. Lists without labels are read on request.
+A document may have `"judged": false`, which says that nobody judged it. It may have
+`"teacher_score": 1.25`; then all documents of its list have one. A text may be blank. Lists without
+labels are read on request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from t5rank.data.files import PathLike, location, open_text_writer, repaired
 from t5rank.data.folder import lists_files
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.interleaving import lines_of
-from t5rank.data.line_index import LineIndex, is_plain
+from t5rank.data.line_index import LineIndex, can_be_indexed
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 
 _LIST_KEYS = {"query_id": str, "query": str, "documents": list}
@@ -45,19 +46,19 @@ def read_jsonl(
     Args:
       path: the file or folder; see the module's docstring.
       strict: see `checked_list`.
-      labelled: whether every document must have a label. With labelled=False a missing one, or
-        null, is 0.0, and the document not judged.
+      labelled: whether every document must have a label. With labelled=False a label that is
+        missing or null is 0.0, and nobody has judged the document.
       keep_without_relevant: whether lists with no label above 0 are kept.
       counts: see `t5rank.data.ranked_list`.
       shuffle: a seed for the order of a folder's files; see `t5rank.data.interleaving`.
 
     Raises:
       ValueError: malformed JSON, an unknown or missing key, a value of another type, or what
-        `checked_list` refuses; names file, line and key. Or a folder that is not whole.
+        `checked_list` refuses; the message names file, line and key. Or a folder is not whole.
     """
     counts = Counter() if counts is None else counts
     lists = (
-        _parsed_list(line, location(file, number), strict, labelled, counts)
+        parsed_list(line, location(file, number), strict, labelled, counts)
         for file, number, line in lines_of(jsonl_files(path), shuffle)
     )
     return filter_lists(
@@ -78,25 +79,27 @@ def index_jsonl(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> IndexedLists | None:
-    """The lists of `read_jsonl`, of which one pass notes the places, to be read in any order.
+    """The lists of `read_jsonl` in any order; one pass over the files notes their places.
 
-    None where a file is compressed, as those are that `t5rank lists` writes.
+    Returns:
+      The lists, or None where a file can only be read from its start: it is compressed, and not as
+      `t5rank lists` compresses (`t5rank.data.gzip_lines`).
     """
     files = jsonl_files(path)
-    if not all(map(is_plain, files)):
+    if not all(map(can_be_indexed, files)):
         return None
     lines = LineIndex(*files)
     return IndexedLists(
         str(path),
         len(lines),
-        lambda i, counts: _parsed_list(lines[i], lines.location(i), strict, labelled, counts),
+        lambda i, counts: parsed_list(lines[i], lines.location(i), strict, labelled, counts),
         keep_without_relevant,
         counts,
     )
 
 
 def write_jsonl(path: PathLike, lists: Iterable[RankedList]) -> int:
-    """Writes lists (gzip if `path` ends in `.gz`) and returns how many; `read_jsonl` gives them."""
+    """Writes lists that `read_jsonl` reads, as gzip if `path` ends in `.gz`; returns how many."""
     written = 0
     with open_text_writer(path) as file:
         for ranked in lists:
@@ -106,7 +109,7 @@ def write_jsonl(path: PathLike, lists: Iterable[RankedList]) -> int:
 
 
 def json_line(ranked: RankedList) -> str:
-    """The list as one line, its end included."""
+    """A list as one line, with its end."""
     documents: list[dict[str, Any]] = [
         {"doc_id": doc_id, "text": text, "label": float(label)}
         for doc_id, text, label in zip(ranked.doc_ids, ranked.documents, ranked.labels, strict=True)
@@ -120,7 +123,10 @@ def json_line(ranked: RankedList) -> str:
     return json.dumps(as_json, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _parsed_list(line: bytes, place: str, strict, labelled, counts) -> RankedList:
+def parsed_list(
+    line: bytes, place: str, strict: bool, labelled: bool, counts: Counter[str]
+) -> RankedList:
+    """The list of a line at `place`; see `read_jsonl`."""
     try:
         parsed = json.loads(line.decode("utf-8", "surrogateescape"))
     except ValueError as error:
@@ -145,7 +151,7 @@ def _item(document: Any, name: str, labelled: bool) -> Item:
 
 
 def _with_optional(ranked: RankedList, documents: list[dict[str, Any]], place: str) -> RankedList:
-    """The list with what its documents say under the optional keys; of duplicates, the first."""
+    """The list with the values of the optional keys; the first of two duplicates gives them."""
     if not any(_OPTIONAL_KEYS.keys() & d.keys() or d.get("label") is None for d in documents):
         return ranked
     first = {repaired(document["doc_id"]): document for document in reversed(documents)}

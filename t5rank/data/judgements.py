@@ -1,4 +1,4 @@
-"""Judgements out of qrels, or out of lists: what an evaluation needs of either."""
+"""The judgements for an evaluation, from a file of qrels or from lists."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from t5rank.data.trec import Qrels, read_qrels
 def read_judgements(
     path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None
 ) -> Qrels:
-    """Qrels of a file of qrels, or of lists: a JSON lines file, or a folder (`t5rank.data.folder`).
+    """Reads judgements from a file of qrels, a file of lists, or a folder (`t5rank.data.folder`).
 
-    A folder that `t5rank lists` wrote has qrels of its own, which know what the lists lack. The
-    labels of all other lists are taken as grades; a document that is not judged is left out.
+    A folder that `t5rank lists` wrote has its own qrels, which also hold what the lists lack. The
+    labels of other lists become grades; a document that nobody judged is left out.
 
     Args:
-      path: the file or folder. Lists are told by their first character, a brace.
-      strict: see `t5rank.data.trec.read_qrels`; of a query with several lists.
+      path: the file or folder. A file whose first character is a brace holds lists.
+      strict: see `t5rank.data.trec.read_qrels`. Two lists of a query that give a document different
+        labels are an error, too.
       counts: see `t5rank.data.ranked_list`.
 
     Raises:
       ValueError: what the readers refuse, a label that is no whole number, two different labels of
-        one document, or nothing judged.
+        one document, or no judgement at all.
     """
     counts = Counter() if counts is None else counts
     if not _are_lists(path):
@@ -49,7 +50,7 @@ def grades(ranked: RankedList) -> dict[str, int]:
     """The labels of a list's judged documents as grades.
 
     Raises:
-      ValueError: a label is no whole number. Measures count grades, and rounding would change them.
+      ValueError: a label is no whole number: measures take grades, and rounding would change them.
     """
     judged = ranked.judged or (True,) * len(ranked)
     labels = zip(ranked.doc_ids, ranked.labels, judged, strict=True)
@@ -89,6 +90,6 @@ def _are_lists(path: PathLike) -> bool:
     if os.path.isdir(path) or os.fspath(path).endswith((".jsonl", ".jsonl.gz")):
         return True
     if not os.path.isfile(path):
-        return False  # a pipe can be read once only
+        return False  # a pipe can be read only once
     with open_binary(path) as file:
         return file.peek(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"

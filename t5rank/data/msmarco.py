@@ -1,7 +1,7 @@
 """Readers of MS MARCO QnA v2.1: the raw columnar file, and rows of Hugging Face and TFDS.
 
-MS MARCO gives no passage ids, so a passage's id is `<query_id>-<position>`, its position counted
-from 0 in the file's list, and passages with the same text in one list are duplicates.
+MS MARCO gives no passage ids. The id of a passage is `<query_id>-<position>`; its position in the
+list of the file counts from 0. Passages of a list with the same text are duplicates.
 Source: https://microsoft.github.io/msmarco/ (Bajaj et al., 2016, https://arxiv.org/abs/1611.09268).
 """
 
@@ -22,21 +22,22 @@ from t5rank.data.files import PathLike, location, read_lines
 from t5rank.data.indexed import IndexedLists
 from t5rank.data.json_columns import read_column
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.line_index import LineIndex, is_plain
+from t5rank.data.line_index import LineIndex
+from t5rank.data.plain_file import is_plain
 from t5rank.data.ranked_list import Item, RankedList, checked_list, filter_lists
 from t5rank.process.packages import require
 
 _COLUMNS = ("query_id", "query", "passages")
 _PARQUET_ROWS = 1024
-_NO_LABEL = -1  # what Hugging Face has for a missing `is_selected`
+_NO_LABEL = -1  # Hugging Face writes it for a missing `is_selected`
 
 
 def qna_reader(path: str) -> Callable[..., Iterator[RankedList]]:
     """The function that reads a source of QnA's lists.
 
     Args:
-      path: raw columnar JSON, plain or gzipped; `.jsonl` rows; `.parquet`; FOLDER:SPLIT of a
-        dataset that TFDS prepared; or a folder of lists (see `t5rank.data.folder`).
+      path: a file of raw columnar JSON (plain or gzip), of `.jsonl` rows or in `.parquet`;
+        FOLDER:SPLIT of a dataset that TFDS prepared; or a folder of lists (`t5rank.data.folder`).
     """
     if tfds_info(path):
         return read_qna_tfds
@@ -57,19 +58,19 @@ def read_qna_columnar(
 ) -> Iterator[RankedList]:
     """Reads the raw `*_v2.1.json` (plain or gzip) as a stream, one list a row, in file order.
 
-    Memory does not grow with the file: three cursors, one a column, go through it side by side.
+    Memory does not grow with the file: one cursor for each of the three columns goes through it.
 
     Args:
       path: the file, one JSON object of columns, each keyed by row.
-      strict: see `checked_list`. The real file repeats passages, so the default repairs.
+      strict: see `checked_list`. The real file repeats passages, so the default repairs them.
       labelled: whether every passage must have `is_selected`. The eval split has none: with
-        labelled=False a missing one is label 0.0, and the passage not judged.
+        labelled=False the passage has label 0.0, and nobody has judged it.
       keep_without_relevant: whether lists with nothing selected (38% of train) are kept.
       counts: see `t5rank.data.ranked_list`.
 
     Raises:
       ValueError: broken JSON, a missing column, columns that disagree on a row, or a row that
-        `checked_list` refuses; names the file and the row.
+        `checked_list` refuses. The message names the file and the row.
     """
     counts = Counter() if counts is None else counts
     lists = (
@@ -84,7 +85,7 @@ def read_qna_columnar(
 def read_qna_rows(path: PathLike, **options: Any) -> Iterator[RankedList]:
     """Reads JSON lines (plain or gzip) in the layout of Hugging Face and TFDS, one list a line.
 
-    The rows are those of `qna_list_rows`, and so are the other arguments.
+    See `qna_list_rows` for the rows and for the other arguments.
     """
     return qna_list_rows(
         (_row(line, location(path, number)) for number, line in read_lines(path)),
@@ -101,9 +102,10 @@ def index_qna_rows(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> IndexedLists | None:
-    """The lists of `read_qna_rows`, of which one pass notes the places, to be read in any order.
+    """The lists of `read_qna_rows` in any order; one pass over the file notes their places.
 
-    None where the file is compressed.
+    Returns:
+      The lists, or None where the file is compressed.
     """
     if not is_plain(path):
         return None
@@ -117,9 +119,9 @@ def index_qna_rows(
 
 
 def read_qna_parquet(path: PathLike, **options: Any) -> Iterator[RankedList]:
-    """Reads the parquet files of Hugging Face's `ms_marco`, some rows in memory at a time.
+    """Reads a parquet file of Hugging Face's `ms_marco`, with some rows in memory at a time.
 
-    The rows are those of `qna_list_rows`, and so are the other arguments.
+    See `qna_list_rows` for the rows and for the other arguments.
     """
     return qna_list_rows(
         _parquet_rows(path),
@@ -131,7 +133,7 @@ def read_qna_parquet(path: PathLike, **options: Any) -> Iterator[RankedList]:
 def read_qna_tfds(path: str, **options: Any) -> Iterator[RankedList]:
     """Reads a dataset that TFDS prepared, such as its `huggingface:ms_marco/v2.1`.
 
-    The rows are those of `qna_list_rows`, and so are the other arguments.
+    See `qna_list_rows` for the rows and for the other arguments.
 
     Args:
       path: FOLDER:SPLIT; the folder has TFDS's dataset_info.json.
@@ -139,7 +141,7 @@ def read_qna_tfds(path: str, **options: Any) -> Iterator[RankedList]:
     Raises:
       ValueError: the dataset has no such split.
     """
-    tfds = require("train", "tensorflow_datasets")  # TensorFlow, which nothing else here needs
+    tfds = require("train", "tensorflow_datasets")  # only this loads TensorFlow
     folder, _, split = path.rpartition(":")
     builder = tfds.builder_from_directory(folder)
     if split not in builder.info.splits:
@@ -155,7 +157,7 @@ def read_qna_tfds(path: str, **options: Any) -> Iterator[RankedList]:
 
 
 def tfds_info(path: str) -> str | None:
-    """The file that describes the dataset of FOLDER:SPLIT; None where `path` is no such thing."""
+    """The file that describes the dataset of FOLDER:SPLIT; None where `path` is no such dataset."""
     info = os.path.join(path.rpartition(":")[0], "dataset_info.json")
     return info if os.path.isfile(info) else None
 
@@ -169,16 +171,16 @@ def qna_list_rows(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> Iterator[RankedList]:
-    """Lists of rows in the layout of Hugging Face's `ms_marco`, one a row, in their order.
+    """Makes a list of each row in the layout of Hugging Face's `ms_marco`.
 
     A row has `query_id`, `query` and `passages`; `passages` is a dict of parallel lists
-    (`is_selected`, `passage_text`, ...) or a list of dicts. Values may be numpy's, and texts bytes,
-    as `tfds.as_numpy` gives them.
+    (`is_selected`, `passage_text`, ...) or a list of dicts. Values may be numpy's and texts may be
+    bytes, as `tfds.as_numpy` gives them.
 
     Args:
-      rows: any rows.
-      source: what errors call them; they count rows from 1.
-      strict: see `read_qna_columnar`, as for all others.
+      rows: the rows.
+      source: their name in errors, which count rows from 1.
+      strict: see `read_qna_columnar`.
       labelled: whether every passage must have `is_selected`.
       keep_without_relevant: whether lists with nothing selected are kept.
       counts: see `t5rank.data.ranked_list`.
@@ -249,7 +251,7 @@ def _parquet_rows(path: PathLike) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """The value without numpy's types and with texts for bytes."""
+    """The value in Python's own types; bytes become texts."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, np.ndarray | np.generic):

@@ -1,13 +1,13 @@
-"""One query's candidates, and the one place where what a file says about them is checked.
+"""One query's candidates, and the one place that checks what a file says about them.
 
-Every reader passes what it read to `checked_list` and its lists through `filter_lists`, so that all
-formats follow the same rules and are counted under the same names:
+Every reader passes what it read to `checked_list`, and its lists through `filter_lists`. So all
+formats follow the same rules and use the same counts:
 
   lists, documents                  what the reader gave
-  lists_without_relevant            of these lists, those with no label above 0
+  lists_without_relevant            lists with no label above 0, among those that it gave
   lists_without_relevant_dropped    lists left out by keep_without_relevant=False
-  empty_documents                   documents without text, which are right (BEIR has them): kept,
-                                    trained on and scored as they are
+  empty_documents                   documents without text. They are no fault (BEIR has some), and
+                                    are trained on and scored like any other
   duplicate_documents_merged        repaired when not strict
   duplicate_queries_dropped         repaired when not strict (a query's second text or list)
   conflicting_judgements_merged     repaired when not strict (the largest grade is kept)
@@ -50,9 +50,9 @@ class RankedList:
       query: the query's text.
       doc_ids: the documents' ids.
       documents: the documents' texts, as many as `doc_ids`.
-      labels: training targets, as many as `doc_ids`; above 0 is relevant.
-      judged: whether somebody judged each document; None says all.
-      teacher_scores: another model's score of each document; None where there is none.
+      labels: training targets, as many as `doc_ids`; a document with a label above 0 is relevant.
+      judged: whether somebody judged each document; None if all are judged.
+      teacher_scores: another model's score of each document; None without such a model.
 
     >>> ranked = RankedList("q1", "cost of sales", ("d1", "d2"), ("one", "two"), (0.0, 1.0))
     >>> len(ranked), ranked.has_relevant
@@ -92,7 +92,7 @@ class RankedList:
         return any(label > 0 for label in self.labels)
 
     def first(self, number: int | None) -> RankedList:
-        """The list cut to its first documents; None keeps all."""
+        """The list with its first `number` documents; None keeps all."""
         return RankedList(
             self.query_id,
             self.query,
@@ -114,20 +114,20 @@ def checked_list(
     counts: Counter[str],
     unique: Literal["doc_id", "text"] = "doc_id",
 ) -> RankedList:
-    """The list that a file describes, checked, and repaired unless `strict`.
+    """Checks the list that a file describes, and repairs it unless `strict`.
 
     Args:
       query_id: the query's id.
       query: the query's text; blank is an error.
       items: (doc_id, text, label) of each document; none is an error.
       place: the list's place in its file, for errors: "file 'x', line 12".
-      strict: whether broken text and a duplicate are errors. If not, broken text is replaced by
-        U+FFFD, and of duplicates the first is kept, with the largest label.
-      counts: repairs are added to it, under the names in the module's docstring.
+      strict: whether broken text and duplicates are errors. If not, U+FFFD replaces what is broken,
+        and the first of several duplicates is kept, with their largest label.
+      counts: gets the repairs, under the names in the module's docstring.
       unique: what makes two documents duplicates; "text" for formats without ids.
 
     Raises:
-      ValueError: what breaks a rule above, or a label that is not a finite number >= 0.
+      ValueError: a rule above is broken, or a label is not a finite number >= 0.
     """
     items = list(items)
     _check_types(query_id, query, items, place)
@@ -172,10 +172,10 @@ def filter_lists(
     keep_without_relevant: bool = True,
     counts: Counter[str] | None = None,
 ) -> Iterator[RankedList]:
-    """Passes lists on and counts them; drops those without a relevant document if told to.
+    """Passes lists on and counts them; may drop those without a relevant document.
 
-    A softmax loss gets no gradient from a list without a relevant document, a sigmoid loss does.
-    When `lists` ends, one line of `counts` is logged under the name `source`.
+    A softmax loss gets no gradient from a list without a relevant document; a sigmoid loss gets
+    one. At the end of `lists`, the log gets one line of `counts` under the name `source`.
     """
     counts = Counter() if counts is None else counts
     for ranked in lists:
@@ -191,7 +191,7 @@ def filter_lists(
 
 
 def first_of_each_query(lists: Iterable[RankedList], counts: Counter[str]) -> Iterator[RankedList]:
-    """The lists, of those of one query the first; the others are counted."""
+    """The first list of each query; the other lists of a query are counted."""
     seen: set[str] = set()
     for ranked in lists:
         if ranked.query_id in seen:
@@ -202,7 +202,7 @@ def first_of_each_query(lists: Iterable[RankedList], counts: Counter[str]) -> It
 
 
 def irregular(counts: Counter[str]) -> dict[str, int]:
-    """What of the counts is no right input, and was repaired; and documents without text.
+    """The counts of what was repaired, and of documents without text.
 
     >>> irregular(Counter(documents=1656, empty_documents=2, queries_cut=0))
     {'empty_documents': 2}
@@ -212,12 +212,12 @@ def irregular(counts: Counter[str]) -> dict[str, int]:
 
 @functools.cache
 def _log_once(line: str) -> None:
-    """Every epoch reads the same file to the same end."""
+    """Logs a line once: every epoch reads the same file to the same end."""
     logger.info("%s", line)
 
 
 def summary(counts: Counter[str]) -> str:
-    """One line for people.
+    """The counts as one line for people.
 
     >>> summary(Counter(documents=1656, lists=200, duplicate_documents_merged=5, added=0))
     '200 lists, 1,656 documents, 5 duplicate documents merged'

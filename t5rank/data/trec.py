@@ -1,19 +1,20 @@
-"""Queries, qrels and runs: their files, and the one order in which scored documents are ranked.
+"""The files of queries, qrels and runs, and the one order in which scored documents are ranked.
 
-The types are ir_measures' dicts of dicts: `Qrels` is relevance by document by query, `Run` is score
-by document by query, each query's documents best first. Files are plain or gzip:
+The types are ir_measures' dicts of dicts. `Qrels` is relevance by document by query. `Run` is score
+by document by query, with the documents of a query best first. Files are plain or gzip:
 
   queries   qid TAB text
   qrels     qid 0 docid relevance             TREC and MS MARCO, tabs or spaces
-            query-id corpus-id score          BEIR, these words being the first line
+            query-id corpus-id score          BEIR; its first line has these words
   run       qid Q0 docid rank score tag       TREC; the rank column is not read, as in trec_eval
             qid docid rank                    MS MARCO
 
-Numbers are those of C, as trec_eval reads them (`atol` for the relevance, `atof` for the score):
-ASCII digits with a sign, and for scores a fraction and an exponent, or hexadecimal. C reads the
-number that a word begins with, 1 of `1_000` or of the relevance `1e5`; here such a word is an
-error, as is a score that is not finite. Errors are ValueErrors that name the file and the line.
-Readers that are not `strict` repair what `t5rank.data.ranked_list` names, and count it in `counts`.
+Numbers are written as in C, whose `atol` and `atof` read trec_eval's relevance and scores: ASCII
+digits with a sign; a score may also have a fraction and an exponent, or be hexadecimal. C reads the
+number that a word begins with: 1 from `1_000`, or from the relevance `1e5`. Here such a word is an
+error, and so is a score that is not finite. Errors are ValueErrors that name the file and the line.
+A reader that is not `strict` repairs what `t5rank.data.ranked_list` names, and counts it in
+`counts`.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ RUN_COLUMNS = {6: "qid Q0 docid rank score tag", 3: "qid docid rank"}
 
 
 def rank_documents(doc_ids: Sequence[str], scores: Sequence[float]) -> list[int]:
-    """Positions of the documents, best first: the one order that every part of t5rank uses.
+    """Positions of the documents, best first, in the one order that every part of t5rank uses.
 
-    Scores are compared as float32, higher first, and equal scores by doc_id, descending as strings.
-    This is trec_eval's order, so figures equal trec_eval's on anyone's file, and it depends neither
-    on relevance nor on the order of the input, so that a constant scorer gains nothing from lists
-    that begin with the relevant documents.
+    Scores are compared as float32, and the higher one comes first. Equal scores are ordered by
+    doc_id, descending as strings. This is trec_eval's order, so that figures equal trec_eval's on
+    anyone's file. It does not depend on relevance or on the order of the input, so that a constant
+    scorer gains nothing from lists that begin with the relevant documents.
 
     Raises:
-      ValueError: a score that is not a finite float32, or not one score for each document.
+      ValueError: a score is not a finite float32, or the documents do not have one score each.
 
     >>> rank_documents(["a", "b", "c"], [1.0, 2.0, 1.0])
     [1, 2, 0]
@@ -77,7 +78,7 @@ def rank_documents(doc_ids: Sequence[str], scores: Sequence[float]) -> list[int]
 
 
 def sort_run(run: Mapping[str, Mapping[str, float]]) -> Run:
-    """The run with each query's documents best first (see `rank_documents`), scores as float32.
+    """The run with scores as float32 and documents best first (see `rank_documents`).
 
     >>> sort_run({"q1": {"d1": 0.5, "d2": 0.5, "d3": 2}})
     {'q1': {'d3': 2.0, 'd2': 0.5, 'd1': 0.5}}
@@ -99,7 +100,8 @@ def read_queries(
 ) -> dict[str, str]:
     """Reads `qid TAB text` into text by query id, in file order.
 
-    Broken UTF-8 and an id that comes twice are errors if `strict`, else the first text is kept.
+    Broken UTF-8 and an id that comes twice are errors if `strict`. Otherwise U+FFFD replaces what
+    is broken, and the first text of an id is kept.
     """
     counts = Counter() if counts is None else counts
     queries: dict[str, str] = {}
@@ -128,12 +130,13 @@ def read_queries(
 def read_qrels(path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None) -> Qrels:
     """Reads TREC, MS MARCO or BEIR qrels: integer relevance by document by query, in file order.
 
-    The same judgement twice is read once. Of two different ones, which are an error if `strict`,
-    the larger is kept, and broken UTF-8 is replaced.
+    A judgement that comes twice is read once. Two different judgements of a document and broken
+    UTF-8 are errors if `strict`. Otherwise the larger judgement is kept, and U+FFFD replaces what
+    is broken.
     """
     counts = Counter() if counts is None else counts
     qrels: Qrels = {}
-    rows = columns_of(path, read_lines(path), _QRELS_COLUMNS, strict, counts)
+    rows = _columns_of(path, read_lines(path), _QRELS_COLUMNS, strict, counts)
     for row, (number, columns) in enumerate(rows):
         if row == 0 and len(columns) == 3:
             _check_beir_columns(path, number, columns)
@@ -157,12 +160,13 @@ def read_qrels(path: PathLike, *, strict: bool = True, counts: Counter[str] | No
 
 
 def read_run(path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None) -> Run:
-    """Reads a TREC or MS MARCO run, told apart by the first line's columns.
+    """Reads a TREC or MS MARCO run; the columns of the first line tell which.
 
-    Queries are in file order, documents in the order of `rank_documents`. In the MS MARCO format
-    the score is minus the rank, and the ranks of a query are 1 to n, as the official evaluation
-    counts them (from a gap, it would get other figures). A query's document that comes twice is an
-    error if `strict`, else its better score is kept; broken UTF-8 is replaced then.
+    Queries are in file order, and documents in the order of `rank_documents`. In the MS MARCO
+    format the score is minus the rank. The ranks of a query must be 1 to n: the official evaluation
+    counts them, and a gap would change its figures. A document that comes twice for a query and
+    broken UTF-8 are errors if `strict`. Otherwise the better score is kept, and U+FFFD replaces
+    what is broken.
     """
     return parse_run(path, read_lines(path), strict=strict, counts=counts)
 
@@ -170,34 +174,43 @@ def read_run(path: PathLike, *, strict: bool = True, counts: Counter[str] | None
 def parse_run(
     path: PathLike,
     lines: Iterable[tuple[int, bytes]],
+    layouts: Mapping[int, str] = RUN_COLUMNS,
     *,
     strict: bool = True,
     counts: Counter[str] | None = None,
 ) -> Run:
-    """What `read_run` makes of these (number, line) of the file."""
+    """What `read_run` reads from some lines of a file.
+
+    Args:
+      path: the file, for errors.
+      lines: the number and the text of each line.
+      layouts: the layouts that the lines may have: their names by their number of columns.
+      strict: see `read_run`.
+      counts: see `t5rank.data.ranked_list`.
+    """
     counts = Counter() if counts is None else counts
-    return run_of(path, columns_of(path, lines, RUN_COLUMNS, strict, counts), strict, counts)
+    return _run_of(path, _columns_of(path, lines, layouts, strict, counts), strict, counts)
 
 
 def iterate_run(
     path: PathLike, *, strict: bool = True, counts: Counter[str] | None = None
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """The queries of `read_run`, in their order, with one of them in memory at a time.
+    """Yields the queries of `read_run` in their order, with one query in memory at a time.
 
-    Where a query's lines do not stand together, or the file is a pipe, the whole run is read at
-    once.
+    The whole run is in memory where the lines of a query do not stand together, or the file is a
+    pipe.
     """
     counts = Counter() if counts is None else counts
     if not os.path.isfile(path) or not _is_grouped(path):
         yield from read_run(path, strict=strict, counts=counts).items()
         return
-    columns = columns_of(path, read_lines(path), RUN_COLUMNS, strict, counts)
+    columns = _columns_of(path, read_lines(path), RUN_COLUMNS, strict, counts)
     for _, rows in itertools.groupby(columns, key=lambda row: row[1][0]):
-        yield from run_of(path, rows, strict, counts).items()
+        yield from _run_of(path, rows, strict, counts).items()
 
 
 def count_documents(path: PathLike) -> Counter[str]:
-    """How many lines a run has for each query; they are not checked. None are known of a pipe."""
+    """How many lines a run has for each query, without a check; an empty counter for a pipe."""
     if not os.path.isfile(path):
         return Counter()
     ids = (raw.split(maxsplit=1)[0] for _, raw in read_lines(path))
@@ -213,10 +226,10 @@ def _is_grouped(path: PathLike) -> bool:
     return True
 
 
-def run_of(
+def _run_of(
     path: PathLike, rows: Iterable[tuple[int, list[str]]], strict: bool, counts: Counter[str]
 ) -> Run:
-    """The run of some lines' numbers and columns, as `columns_of` gives them."""
+    """The run in some rows: line numbers and columns, as `_columns_of` gives them."""
     run: Run = {}
     columns: list[str] = []
     merged: set[str] = set()
@@ -236,7 +249,7 @@ def run_of(
         scored[doc_id] = max(score, scored.get(doc_id, score))
     run = sort_run(run)
     if len(columns) == 3:
-        for query_id in merged:  # their ranks have gaps now
+        for query_id in merged:  # merging has left gaps in their ranks
             run[query_id] = {doc_id: -float(n) for n, doc_id in enumerate(run[query_id], start=1)}
         _check_ranks(path, run)
     return run
@@ -268,10 +281,10 @@ def qrels_lines(qrels: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
 
 
 def write_run(path: PathLike, run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> None:
-    """Writes a TREC run in the order of `rank_documents`, ranks from 1; gzip for `.gz`.
+    """Writes a TREC run in the order of `rank_documents`; gzip if `path` ends in `.gz`.
 
-    Scores are the shortest decimals that read back to the same float32, so that who reads the
-    scores finds the order that the ranks give.
+    Ranks count from 1. A score is the shortest decimal that reads back to the same float32, so that
+    the scores give the same order as the ranks.
     """
     with open_text_writer(path) as file:
         file.writelines(run_lines(run, tag))
@@ -290,7 +303,7 @@ def run_lines(run: Mapping[str, Mapping[str, float]], tag: str = "t5rank") -> It
 def merged_runs(
     paths: Sequence[PathLike], *, strict: bool = True, counts: Counter[str] | None = None
 ) -> Run:
-    """One run of several with different queries.
+    """One run out of several, which have different queries.
 
     Raises:
       ValueError: a query is in two of them, or what `read_run` refuses.
@@ -316,16 +329,16 @@ def write_msmarco_run(path: PathLike, run: Mapping[str, Mapping[str, float]]) ->
                 file.write(f"{_writable(query_id)}\t{_writable(doc_id)}\t{rank}\n")
 
 
-def columns_of(
+def _columns_of(
     path: PathLike,
     lines: Iterable[tuple[int, bytes]],
     layouts: Mapping[int, str],
     strict: bool,
     counts: Counter[str],
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yields (line number, columns); the first line chooses the layout for all others."""
+    """Yields (line number, columns); the layout of the first line is that of all others."""
     for number, raw in lines:
-        # Split as bytes: a string would also split at Unicode spaces, which ids may hold.
+        # Bytes are split, because a string would also split at Unicode spaces, which ids may hold.
         joined = b"\t".join(raw.split())
         place = location(path, number)
         columns = decode_line(joined, place=place, strict=strict, counts=counts).split("\t")
@@ -350,7 +363,7 @@ def _scored_document(path: PathLike, number: int, columns: list[str]) -> tuple[s
 
 
 def _float32(text: str) -> float:
-    """The value of a number of C; NaN where the text is none."""
+    """The value of a number that is written as in C; NaN for any other text."""
     try:
         if _DECIMAL.fullmatch(text):
             value = float(text)
@@ -382,7 +395,7 @@ def _check_ranks(path: PathLike, run: Run) -> None:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text can be an id of these files: one word, as ASCII's white space parts them."""
+    """Whether a text can be an id in these files: one word, without ASCII white space."""
     raw = text.encode("utf-8", "surrogatepass")
     return raw.split() == [raw]
 

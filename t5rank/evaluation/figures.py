@@ -1,8 +1,8 @@
-"""One measure's figures by ir_measures, of what its libraries can take.
+"""One measure's figures by ir_measures, with inputs that its libraries can take.
 
-Their C code ends the process, or gives 0.0, at grades and ids that it does not expect: it gets
-numbers for ids, and for grades whether they are relevant. nDCG of gains that it cannot hold is
-computed here, by the same formula.
+Their C code ends the process, or returns 0.0, for grades and ids that it does not expect. Ids are
+therefore replaced by numbers, and grades by whether they are relevant. This module computes nDCG
+itself, by the same formula, for gains that the libraries cannot hold.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from t5rank.data.trec import Qrels
 
 Ranked = Mapping[str, list[str]]  # documents by query, best first
-GAINS = ("dcg", "gains")  # the parameters of nDCG that say what a grade is worth
+GAINS = ("dcg", "gains")  # the parameters of nDCG that set a grade's gain
 _OF_GRADES = ("ERR", "Compat", "RBP", "BPM", "SDCG", "INST", "INSQ")
-_LARGEST_GAIN = 1000  # trec_eval takes memory, and time, by the largest one
+_LARGEST_GAIN = 1000  # trec_eval's memory and time grow with the largest gain
 
 
 def figures(measure: Any, qrels: Qrels, ranked: Ranked) -> dict[str, float]:
-    """The measure's figure of each query of the qrels; 0 where the run has no documents.
+    """The measure's figure for each query of the qrels; 0 if the run has no documents for it.
 
     Raises:
-      ValueError: grades that the measure has no figure for.
+      ValueError: the measure is not defined for a grade.
     """
     import ir_measures
 
@@ -38,7 +38,7 @@ def figures(measure: Any, qrels: Qrels, ranked: Ranked) -> dict[str, float]:
         measure, grades = ir_measures.nDCG(**others), gains
     else:
         measure, grades = _with_grades(measure, qrels)
-    # Numbers for query ids, too: gdeval, which computes ERR, cuts "a-1" to "1".
+    # Query ids become numbers, because gdeval, which computes ERR, cuts "a-1" to "1".
     numbers = {query_id: str(number) for number, query_id in enumerate(qrels, start=1)}
     found = dict.fromkeys(numbers.values(), 0.0)
     judged, run = _numbered(qrels, ranked, numbers, grades)
@@ -48,24 +48,24 @@ def figures(measure: Any, qrels: Qrels, ranked: Ranked) -> dict[str, float]:
 
 
 def _gains(measure: Any, qrels: Qrels) -> dict[int, int]:
-    """nDCG's gain of every grade; -1 of those below 0, which `judged_only` takes for unjudged.
+    """nDCG's gain of every grade. Gains below 0 become -1, which `judged_only` takes as unjudged.
 
-    ir_measures leaves `dcg='exp-log2'` to gdeval, which needs Perl and rounds to 5 digits.
+    ir_measures would compute `dcg='exp-log2'` with gdeval, which needs Perl and rounds to 5 digits.
     """
     grades = {grade for judged in qrels.values() for grade in judged.values()}
     if measure["dcg"] == "exp-log2":
-        # 2^10^20 is no number to write down: beyond the largest gain `_ndcg` takes grades.
+        # 2^10^20 takes too much memory: for gains above the largest one, `_ndcg` uses the grades.
         large = _LARGEST_GAIN.bit_length()
-        own = {g: 2 ** min(g, large + 1) - 1 for g in grades if g >= 0}
+        gains = {g: 2 ** min(g, large + 1) - 1 for g in grades if g >= 0}
     else:
-        own = measure.params.get("gains", {})
-    return {grade: max(own.get(grade, grade), -1) for grade in grades}
+        gains = measure.params.get("gains", {})
+    return {grade: max(gains.get(grade, grade), -1) for grade in grades}
 
 
 def _ndcg(
     measure: Any, judged: Mapping[str, int], ranked: list[str], gains: Mapping[int, int]
 ) -> float:
-    """trec_eval's nDCG, with gains over the query's largest one."""
+    """trec_eval's nDCG of one query. Gains are divided by the query's largest gain."""
     exponential = measure["dcg"] == "exp-log2"
     top = max([0, *(judged.values() if exponential else map(gains.__getitem__, judged.values()))])
 
@@ -91,15 +91,15 @@ def _dcg(gains: list[float]) -> float:
 
 
 def _with_grades(measure: Any, qrels: Qrels) -> tuple[Any, dict[int, int]]:
-    """The measure, and what stands for each grade.
+    """The measure, and the number that replaces each grade.
 
-    Where only the smallest relevant grade counts, relevant ones are 1.
+    For a measure that only distinguishes relevant documents, relevant grades become 1.
     """
     grades = {grade for judged in qrels.values() for grade in judged.values()}
     if measure.NAME == "ERR" and max(grades, default=0) > 4:
         raise ValueError(
-            f"Measure '{measure}' meets the relevance {max(grades)}; expected at most 4, as gdeval "
-            "has it. Use another measure, such as nDCG(dcg='exp-log2')@10."
+            f"Measure '{measure}' has the relevance {max(grades)} to score; expected at most 4, "
+            "gdeval's largest. Use another measure, such as nDCG(dcg='exp-log2')@10."
         )
     if measure.NAME in _OF_GRADES:
         return measure, {grade: grade for grade in grades}
@@ -112,15 +112,17 @@ def _with_grades(measure: Any, qrels: Qrels) -> tuple[Any, dict[int, int]]:
 def _numbered(
     qrels: Qrels, ranked: Ranked, numbers: Mapping[str, str], grades: Mapping[int, int]
 ) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
-    """Qrels and run with numbers for ids, and with scores that fall with the rank."""
+    """Qrels and run with numbers in place of ids, and with scores that fall with the rank."""
     judged: dict[str, dict[str, int]] = {}
     run: dict[str, dict[str, float]] = {}
     for query_id, number in numbers.items():
-        places = {doc_id: str(n) for n, doc_id in enumerate(ranked.get(query_id, []))}
-        if places:
-            run[number] = {place: float(len(places) - n) for n, place in enumerate(places.values())}
+        documents = {doc_id: str(n) for n, doc_id in enumerate(ranked.get(query_id, []))}
+        if documents:
+            run[number] = {
+                document: float(len(documents) - n) for n, document in enumerate(documents.values())
+            }
         judged[number] = {
-            places.setdefault(doc_id, str(len(places))): grades[grade]
+            documents.setdefault(doc_id, str(len(documents))): grades[grade]
             for doc_id, grade in qrels[query_id].items()
         }
     return judged, run

@@ -1,14 +1,14 @@
-"""A run's figures against qrels, computed by ir_measures under t5rank's rules for ties and gaps.
+"""A run's figures against qrels, computed by ir_measures with t5rank's rules for ties and gaps.
 
-* Ties: documents are ranked by `t5rank.data.trec.rank_documents` first, and ir_measures is handed
-  strictly decreasing scores, so that no library's own rule for ties applies.
-* Grades are integers, ids are any strings (`t5rank.evaluation.figures`). A run without any query of
-  the qrels is an error; where it has none of the judged documents, the log says so.
+* Ties: `t5rank.data.trec.rank_documents` ranks the documents first. ir_measures gets strictly
+  decreasing scores, so that no library's rule for ties applies.
+* Grades are integers, and ids are any strings (`t5rank.evaluation.figures`). A run without any
+  query of the qrels is an error. If it has none of the judged documents, the log warns.
 * Gaps: the mean is over all queries of the qrels. A query that the run lacks counts 0, as in the
-  official MS MARCO evaluation (trec_eval leaves it out), and so does a query without a relevant
-  document. Queries of the run without qrels are left out and counted.
-* Gain: nDCG is trec_eval's, whose gain is linear (the grade itself); `nDCG(dcg='exp-log2')@10` asks
-  for 2^grade - 1. They differ on graded qrels only. RR@10 is the official MS MARCO MRR@10.
+  official MS MARCO evaluation. (trec_eval leaves it out.) A query without a relevant document also
+  counts 0. Queries of the run that have no qrels are left out and counted.
+* Gain: nDCG is trec_eval's, with a linear gain (the grade itself). `nDCG(dcg='exp-log2')@10` has
+  the gain 2^grade - 1. The two differ only on graded qrels. RR@10 is the official MS MARCO MRR@10.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from t5rank.evaluation.parameters import check_parameters
 _logger = logging.getLogger(__name__)
 _NO_VALUE = re.compile(r"=<object object at \w+>")  # how ir_measures prints a missing parameter
 DEFAULT_MEASURES = "nDCG@10 RR@10"
-# What is reported on MS MARCO dev, TREC Deep Learning and BEIR. Judged@10 is the share of the first
-# ten that is judged: nDCG takes the others for not relevant, which harms runs unlike those judged.
+# The usual measures of MS MARCO dev, TREC Deep Learning and BEIR. Judged@10 is the share of the
+# first ten documents that are judged. nDCG takes the others as not relevant, which lowers the
+# figures of runs that find other documents than the judged ones.
 PROTOCOLS = {
     "msmarco": "RR@10",
     "dl": "nDCG@10 RR(rel=2) AP(rel=2) Judged@10",
     "beir": "nDCG@10 R@100 Judged@10",
 }
-# Protocols that leave out a document with the id of its query. In ArguAna and Quora queries are
-# documents of the collection, and find themselves; BEIR's `EvaluateRetrieval.evaluate` drops such
-# documents from the run, not from the qrels, before it evaluates.
+# Protocols that leave out a document whose id is that of the query. Queries of ArguAna and Quora
+# are documents of the collection, and find themselves. BEIR's `EvaluateRetrieval.evaluate` removes
+# such documents from the run before it evaluates, but not from the qrels.
 IGNORES_IDENTICAL_IDS = {"beir"}
 
 
@@ -45,15 +46,15 @@ class Evaluation:
     """One run's figures.
 
     Attributes:
-      aggregate: by measure, the mean over all queries of the qrels (for counts like NumRet, the
-        sum).
+      aggregate: by measure, the mean over all queries of the qrels (the sum for counts such as
+        NumRet).
       per_query: by measure, the figure of each query of the qrels, in their order.
-      queries: queries of the qrels.
-      missing_queries: of these, how many the run lacks or has no document for; they count 0.
-      queries_without_relevant: of these, how many have no relevance above 0; they count 0.
-      ignored_queries: queries of the run without qrels; they count nowhere.
-      identical_ids: documents of the run that were left out, as they have the id of their query.
-      judged_documents: documents of the run that the qrels judge.
+      queries: the number of queries of the qrels.
+      missing_queries: how many of these the run lacks, or has no document for. They count 0.
+      queries_without_relevant: how many of these have no relevance above 0. They count 0.
+      ignored_queries: the number of queries of the run without qrels. They do not count.
+      identical_ids: the number of documents left out of the run because their id is the query's.
+      judged_documents: the number of documents of the run that the qrels judge.
     """
 
     aggregate: dict[str, float]
@@ -67,11 +68,11 @@ class Evaluation:
 
 
 def parse_measures(measures: str) -> list[Any]:
-    """ir_measures' measures out of their names, which white space separates; each once.
+    """Parses names of ir_measures' measures, separated by white space. Each is returned once.
 
     Raises:
-      ValueError: no name, or names that ir_measures does not know or cannot compute here; names
-        each with the reason.
+      ValueError: there is no name, or ir_measures does not know a measure or cannot compute it
+        here. The message gives the reason for each.
 
     >>> parse_measures("nDCG@10 MRR@10 AP(rel=2)")
     [nDCG@10, RR@10, AP(rel=2)]
@@ -87,7 +88,7 @@ def parse_measures(measures: str) -> list[Any]:
             if not ir_measures.DefaultPipeline.supports(_without_gains(measure)):
                 raise ValueError("no installed library computes it")
             parsed.append(measure)
-        # What ir_measures raises for a bad name; AssertionError for a parameter that is missing.
+        # ir_measures raises these for a bad name, and AssertionError for a missing parameter.
         except (AssertionError, KeyError, NameError, TypeError, ValueError) as error:
             problems.append(f"'{name}' ({_NO_VALUE.sub(' has no value', str(error))})")
     if problems or not parsed:
@@ -106,18 +107,18 @@ def evaluate(
     *,
     ignore_identical_ids: bool = False,
 ) -> Evaluation:
-    """Evaluates one run by the rules in the module's docstring.
+    """Evaluates one run by the rules of the module's docstring.
 
     Args:
-      run: score by document by query.
-      qrels: relevance by document by query.
+      run: each query's documents with their scores.
+      qrels: each query's documents with their relevance.
       measures: names of ir_measures.
-      ignore_identical_ids: whether documents of the run that have the id of their query are left
-        out, as BEIR does.
+      ignore_identical_ids: whether to leave out documents of the run whose id is the query's, as
+        BEIR does.
 
     Raises:
-      ValueError: qrels without a query, a run without any query of the qrels, a relevance that is
-        no integer, a score that is not a finite float32, a bad measure name.
+      ValueError: the qrels have no query, the run has no query of the qrels, a relevance is not an
+        integer, a score is not a finite float32, or a measure's name is bad.
 
     >>> result = evaluate({"q1": {"d1": 2.0, "d2": 1.0}}, {"q1": {"d2": 1}, "q2": {"d3": 1}})
     >>> result.aggregate["RR@10"]  # (1/2 + 0) / 2
@@ -132,7 +133,7 @@ def evaluate(
     if ignore_identical_ids:
         run = _without_identical_ids(run)
     ranked = {query_id: list(scored) for query_id, scored in sort_run(run).items()}
-    # One measure a call: of nDCG with and without gains in one call, ir_measures loses one.
+    # One call per measure: in one call with and without gains, ir_measures loses one nDCG.
     values = {str(measure): figures(measure, qrels, ranked) for measure in parsed}
     return Evaluation(
         aggregate={str(measure): _aggregated(measure, values[str(measure)]) for measure in parsed},
@@ -153,7 +154,7 @@ def evaluate_runs(
     *,
     ignore_identical_ids: bool = False,
 ) -> dict[str, Evaluation]:
-    """Evaluates runs by name, in their order (see `evaluate`)."""
+    """Evaluates runs by name, in their order; see `evaluate`."""
     results = {}
     for name, run in runs.items():
         try:
@@ -166,7 +167,7 @@ def evaluate_runs(
 
 
 def is_sum(measure: str) -> bool:
-    """Whether the aggregate figure is a sum over the queries, not their mean.
+    """Whether the aggregate figure is the sum over the queries instead of their mean.
 
     >>> is_sum("NumRet"), is_sum("nDCG@10")
     (True, False)
@@ -177,7 +178,7 @@ def is_sum(measure: str) -> bool:
 
 
 def _checked(qrels: Qrels) -> Qrels:
-    """The qrels, whose grades are integers of Python."""
+    """The qrels with Python integers as grades."""
     if not qrels:
         raise ValueError("The qrels have no query; expected at least one judgement.")
     return {
@@ -196,12 +197,12 @@ def _grade(query_id: str, doc_id: str, grade: Any) -> int:
         ) from None
 
 
-def _check_common(judged: Run, ignored: set[str], qrels: Qrels) -> None:
-    if judged:
+def _check_common(run: Run, ignored: set[str], qrels: Qrels) -> None:
+    if run:
         return
     has = f"has the queries {_some(ignored)}" if ignored else "has no documents"
     raise ValueError(
-        f"The run {has}; expected some of the qrels' queries {_some(qrels)}. Is it the run of "
+        f"The run {has}; expected some of the qrels' queries {_some(qrels)}. Does it belong to "
         "another set, or was it cut off?"
     )
 
@@ -220,20 +221,20 @@ def _without_identical_ids(run: Run) -> Run:
 
 
 def _judged_documents(ranked: Mapping[str, list[str]], qrels: Qrels) -> int:
-    """How many documents of the run are judged; warns if none."""
+    """The number of judged documents in the run. Warns if it is 0."""
     number = sum(
         doc_id in qrels[query_id] for query_id, doc_ids in ranked.items() for doc_id in doc_ids
     )
     if not number:
         _logger.warning(
-            "WARNING: the run has none of the documents that the qrels judge: every figure of "
+            "WARNING: the run has none of the documents that the qrels judge. Every figure of "
             "relevance is 0. Are its document ids those of the qrels?"
         )
     return number
 
 
 def _without_gains(measure: Any) -> Any:
-    """nDCG without the parameters of its gains, which are t5rank's business."""
+    """nDCG without the parameters of its gains, which t5rank handles itself."""
     others = {name: value for name, value in measure.params.items() if name not in GAINS}
     return type(measure)(**others) if measure.NAME == "nDCG" else measure
 

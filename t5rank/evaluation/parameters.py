@@ -1,4 +1,4 @@
-"""What parameters of measures may be: ir_measures checks their types only."""
+"""Checks of the measures' parameters, for which ir_measures checks only the types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LARGEST_CUTOFF = 2**31 - 1
 
 
 def check_parameters(measure: Any) -> None:
-    """Raises ValueError for a parameter that the measure's formula has no meaning for."""
+    """Raises ValueError for a parameter for which the measure's formula has no meaning."""
     for name, value in measure.params.items():
         holds, expected = _CHECKS.get(name, (lambda value: True, ""))
         if not holds(value):
@@ -22,7 +22,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_share(value: Any) -> bool:
-    # trec_eval is asked for it with two digits.
+    # trec_eval gets it with two digits.
     return 0 <= value <= 1 and math.isclose(100 * value, round(100 * value))
 
 
@@ -36,7 +36,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"a rank from 1 to {_LARGEST_CUTOFF}",
     ),
     "rel": (_is_integer, "an integer"),
-    "recall": (_is_share, "a number from 0 to 1 with two digits at most"),
+    "recall": (_is_share, "a number from 0 to 1 with at most two digits"),
     "beta": (lambda value: 0 <= value <= 1e6, "a number from 0 to 1e6"),
     "p": (lambda value: 0 < value <= 1, "a number above 0, up to 1"),
     "gains": (_are_gains, "integers by integers"),

@@ -1,4 +1,4 @@
-"""Figures of several runs as tables for people (Markdown) and as a dict for machines (JSON)."""
+"""Figures of several runs, as Markdown tables for people and as a dict (JSON) for programs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Evaluations = Mapping[str, Evaluation] | Mapping[str, SeedEvaluation]
 
 
 def report_table(evaluations: Evaluations) -> str:
-    """Markdown: runs by measures with their intervals, comparisons with the first run, and notes.
+    """Markdown tables of runs by measures: intervals, comparisons with the first run, and notes.
 
     Raises:
-      ValueError: no run, or runs that cannot be compared (see `compare`).
+      ValueError: there is no run, or the runs cannot be compared (see `compare`).
     """
     arms, comparisons = _compared(evaluations)
     measures = list(next(iter(arms.values())).aggregate)
@@ -33,12 +33,12 @@ def report_table(evaluations: Evaluations) -> str:
 
 
 def report_dict(evaluations: Evaluations) -> dict[str, Any]:
-    """The report as plain dicts and numbers, for `json.dump`.
+    """The report as dicts and numbers for `json.dump`:
 
     {"baseline": run, "runs": {run: {"measures": {measure: {"value", "interval", "per_seed",
     "difference", "difference_interval", "p_value", "randomization_p_value"}}, "queries",
-    "missing_queries", "queries_without_relevant", "ignored_queries", "identical_ids"}}}; the
-    baseline has no difference and what belongs to it.
+    "missing_queries", "queries_without_relevant", "ignored_queries", "identical_ids"}}}.
+    The baseline has no difference, so that its interval and its p-values are missing, too.
     """
     arms, comparisons = _compared(evaluations)
     runs = {
@@ -127,7 +127,7 @@ def _notes(arms: Mapping[str, SeedEvaluation]) -> list[str]:
 
 
 def gaps(arms: Mapping[str, SeedEvaluation]) -> list[str]:
-    """Sentences on what runs lack, have without qrels, or have left out."""
+    """Sentences on queries that a run lacks, queries without qrels, and documents left out."""
     sentences = []
     for name, arm in arms.items():
         if arm.without_judged:

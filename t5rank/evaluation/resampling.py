@@ -1,7 +1,7 @@
 """Intervals and tests by resampling queries and seeds, in numpy.
 
-The generators start from constants, so a figure is the same wherever and however often it is
-computed. Queries are drawn chunk by chunk: 7,000 queries x 10,000 resamples take some 40 MB.
+The random generators start from constants, so that a figure is always the same. Queries are drawn
+in chunks: 7,000 queries x 10,000 resamples take about 40 MB.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _CHUNK = 1 << 20  # numbers in memory at a time
 def resampled_queries(
     figures: Float[np.ndarray, "row query"],
 ) -> Float[np.ndarray, "resample row"]:
-    """Means over queries drawn with replacement, the same queries for all rows.
+    """Means over queries drawn with replacement. All rows have the same queries.
 
-    Two calls with as many queries draw the same ones, so their results are paired.
+    Two calls with the same number of queries draw the same ones, so that their results are paired.
     """
     queries = figures.shape[1]
     random = np.random.default_rng(_SEED)
@@ -32,11 +32,11 @@ def resampled_queries(
 def resampled_seeds(
     means: Float[np.ndarray, "resample seed"], stream: int = 0
 ) -> Float[np.ndarray, " resample"]:
-    """Of each resample, the mean over as many seeds, drawn with replacement.
+    """Each resample's mean over seeds, which are drawn with replacement.
 
     Args:
-      means: a figure by resample of the queries and seed.
-      stream: different numbers draw independently.
+      means: figures `[resample of the queries, seed]`.
+      stream: calls with different numbers draw independently.
     """
     random = np.random.default_rng([_SEED, 1 + stream])
     return np.take_along_axis(means, random.integers(means.shape[1], size=means.shape), 1).mean(1)
@@ -45,7 +45,7 @@ def resampled_seeds(
 def percentile_interval(
     values: Float[np.ndarray, " resample"], level: float = 0.95
 ) -> tuple[float, float]:
-    """What is left in the middle when (1 - level) / 2 are cut off on each side.
+    """The interval that is left if (1 - level) / 2 of the values are cut off on each side.
 
     >>> percentile_interval(np.arange(101.0), level=0.5)
     (25.0, 75.0)
@@ -57,11 +57,12 @@ def percentile_interval(
 def randomization_test(differences: Float[np.ndarray, " query"]) -> float:
     """The two-sided p-value of the paired randomization (sign-flip) test of the mean.
 
-    The share of all ways to swap the two runs on some of the queries whose difference is at least
-    as large: exact for up to 13 queries that differ, otherwise (1 + count) / (1 + 10,000) of random
-    ways. Source: Smucker, Allan, Carterette (CIKM 2007).
+    The two runs can be swapped on any of the queries. The p-value is the share of these swaps that
+    make the difference at least as large. It is exact for up to 13 queries that differ. For more
+    queries it is (1 + count) / (1 + 10,000) from random swaps. Source: Smucker, Allan, Carterette
+    (CIKM 2007).
 
-    >>> randomization_test(np.array([0.5, 0.25, 0.0]))  # 2 of 4: both signs alike
+    >>> randomization_test(np.array([0.5, 0.25, 0.0]))  # 2 of 4: equal signs of 0.5 and 0.25
     0.5
     """
     differing = differences[differences != 0]
@@ -88,7 +89,7 @@ def _chunks(columns: int) -> Iterator[int]:
 def _counts(
     random: np.random.Generator, rows: int, columns: int
 ) -> Float[np.ndarray, "row column"]:
-    """How often each column is among as many draws, in each row."""
+    """In each row, how often each column is drawn in as many draws as there are columns."""
     drawn = random.integers(columns, size=(rows, columns)) + columns * np.arange(rows)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=rows * columns)
     return counts.reshape(rows, columns).astype(np.float64)
@@ -99,6 +100,6 @@ def _all_signs(columns: int) -> Float[np.ndarray, "combination column"]:
 
 
 def _sums_of_eights(values: Float[np.ndarray, " value"]) -> Float[np.ndarray, "eight combination"]:
-    """Of every eight values, their sums with all 256 combinations of signs."""
+    """The sums of each eight values with all 256 combinations of signs."""
     padded = np.pad(values, (0, -len(values) % 8))
     return padded.reshape(-1, 8) @ _all_signs(8).T

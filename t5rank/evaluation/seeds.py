@@ -1,4 +1,4 @@
-"""Figures of an arm: several runs that differ by the seed of training only."""
+"""Figures of an arm: several runs that differ only by their training seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SeedEvaluation:
     """An arm's figures.
 
     Attributes:
-      evaluations: of each of its runs; the same measures and queries.
+      evaluations: one of each run, with the same measures and queries.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -48,7 +48,7 @@ class SeedEvaluation:
 
     @cached_property
     def resamples(self) -> dict[str, Float[np.ndarray, "resample seed"]]:
-        """By measure, what `aggregate` would be on queries drawn with replacement, of each run.
+        """By measure, each run's `aggregate` on queries drawn with replacement.
 
         The n-th resample has the same queries for every arm.
         """
@@ -63,8 +63,8 @@ class SeedEvaluation:
     def interval(self) -> dict[str, tuple[float, float]]:
         """By measure, the 95% percentile bootstrap interval over queries and seeds.
 
-        Both are drawn with replacement, 10,000 times. Few seeds say little of how seeds vary: with
-        3 of them, the bootstrap has two thirds of that variance.
+        Both are drawn with replacement, 10,000 times. The bootstrap underestimates the variance of
+        few seeds: 3 seeds give two thirds of it.
         """
         return {
             measure: percentile_interval(resampled_seeds(means))
@@ -73,43 +73,41 @@ class SeedEvaluation:
 
     @property
     def queries(self) -> int:
-        """Queries of the qrels."""
         return self.evaluations[0].queries
 
     @property
     def queries_without_relevant(self) -> int:
-        """See `Evaluation`."""
         return self.evaluations[0].queries_without_relevant
 
     @property
     def missing_queries(self) -> int:
-        """See `Evaluation`; of all runs together."""
+        """The sum over all runs; see `Evaluation`."""
         return sum(evaluation.missing_queries for evaluation in self.evaluations)
 
     @property
     def ignored_queries(self) -> int:
-        """See `Evaluation`; of all runs together."""
+        """The sum over all runs; see `Evaluation`."""
         return sum(evaluation.ignored_queries for evaluation in self.evaluations)
 
     @property
     def identical_ids(self) -> int:
-        """See `Evaluation`; of all runs together."""
+        """The sum over all runs; see `Evaluation`."""
         return sum(evaluation.identical_ids for evaluation in self.evaluations)
 
     @property
     def without_judged(self) -> int:
-        """How many of its runs have no document that the qrels judge."""
+        """The number of runs that have no document that the qrels judge."""
         return sum(evaluation.judged_documents == 0 for evaluation in self.evaluations)
 
     def _matrix(self, measure: str) -> Float[np.ndarray, "seed query"]:
-        order = sorted(self.per_query[measure])  # not that of the qrels: any two arms are paired
+        order = sorted(self.per_query[measure])  # the same for any two arms, which are paired
         return np.array(
             [[e.per_query[measure][query_id] for query_id in order] for e in self.evaluations]
         )
 
 
 def as_arm(evaluation: Evaluation | SeedEvaluation) -> SeedEvaluation:
-    """One run's figures as those of an arm with one seed; those of an arm as they are."""
+    """An arm's figures, made of one run's figures if need be."""
     return SeedEvaluation((evaluation,)) if isinstance(evaluation, Evaluation) else evaluation
 
 
@@ -120,10 +118,13 @@ def evaluate_seeds(
     *,
     ignore_identical_ids: bool = False,
 ) -> dict[str, SeedEvaluation]:
-    """Evaluates arms by name, each of several runs, which may be made one at a time (`evaluate`).
+    """Evaluates arms by name. An arm is several runs, which may be made one at a time.
+
+    The other arguments are those of `evaluate`.
 
     Raises:
-      ValueError: an arm without a run; what `evaluate` raises, with the arm and the run's number.
+      ValueError: an arm has no run, or `evaluate` raised an error, which then names the arm and
+        the run's number.
 
     >>> good, bad = {"q": {"a": 2.0, "b": 1.0}}, {"q": {"a": 1.0, "b": 2.0}}
     >>> arm = evaluate_seeds({"arm": [good, bad]}, {"q": {"a": 1}}, "RR@10")["arm"]
@@ -131,8 +132,8 @@ def evaluate_seeds(
     ([1.0, 0.5], 0.75)
     """
     return {
-        name: _evaluated(name, several, qrels, measures, ignore_identical_ids)
-        for name, several in runs.items()
+        name: _evaluated(name, runs_of_arm, qrels, measures, ignore_identical_ids)
+        for name, runs_of_arm in runs.items()
     }
 
 

@@ -1,8 +1,8 @@
-"""One evaluation over many sets, as BEIR's: runs by sets, and the average of the sets.
+"""An evaluation over many sets, such as BEIR's: a table of runs by sets, and the sets' average.
 
-Files of many sets have `{set}` where the set's name is: `beir/{set}/qrels.txt`. In the average
-every set counts the same, however many queries it has; sets named `group/name`, as the forums of
-`cqadupstack/...`, count as one set together.
+Paths have `{set}` in place of the set's name: `beir/{set}/qrels.txt`. Every set counts the same in
+the average, whatever its number of queries. Sets that are named `group/name`, like the forums of
+`cqadupstack/...`, count together as one set.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BySet = Mapping[str, Mapping[str, SeedEvaluation]]
 
 
 def find_sets(pattern: str) -> list[str]:
-    """The names that `{set}` of the pattern has among the files there are, sorted.
+    """The sorted names of the sets whose files the pattern matches.
 
     Raises:
-      ValueError: no such file.
+      ValueError: there is no such file.
     """
     parts = pattern.split(SET)
     name = re.compile(re.escape(parts[0]) + "([^/]+)" + r"\1".join(map(re.escape, parts[1:])))
@@ -44,18 +44,18 @@ def find_sets(pattern: str) -> list[str]:
 
 
 def check_files(names: Iterable[str], patterns: Mapping[str, Iterable[str]]) -> None:
-    """Raises ValueError, and names the sets, where files of a set are missing.
+    """Raises ValueError if files are missing. The message names their sets.
 
     Args:
-      names: the sets.
-      patterns: by what they are (a run's name), paths with `{set}`.
+      names: the names of the sets.
+      patterns: paths with `{set}`, by a title for messages, such as a run's name.
     """
-    for what, several in patterns.items():
-        for pattern in several:
+    for title, paths in patterns.items():
+        for pattern in paths:
             lacking = [name for name in names if not Path(pattern.replace(SET, name)).exists()]
             if lacking:
                 raise ValueError(
-                    f"{what} lacks the set{'s' * (len(lacking) > 1)} "
+                    f"{title} lacks the set{'s' * (len(lacking) > 1)} "
                     f"{', '.join(map(repr, lacking))}: there is no file "
                     f"'{pattern.replace(SET, lacking[0])}'; expected one for each set. "
                     "Choose the sets to evaluate with --sets."
@@ -63,10 +63,10 @@ def check_files(names: Iterable[str], patterns: Mapping[str, Iterable[str]]) -> 
 
 
 def macro_average(by_set: BySet) -> dict[str, dict[str, float]]:
-    """{run: {measure: the mean over sets}}, those of a group counted as one.
+    """{run: {measure: the mean over sets}}. The sets of a group count as one set.
 
     Raises:
-      ValueError: the sets have not the same runs and measures.
+      ValueError: the sets do not have the same runs and measures.
     """
     _check_same(by_set)
     first = next(iter(by_set.values()))
@@ -77,7 +77,7 @@ def macro_average(by_set: BySet) -> dict[str, dict[str, float]]:
 
 
 def sets_table(by_set: BySet) -> str:
-    """Markdown: for each measure a table of sets by runs with the average, and notes.
+    """Markdown: for each measure a table of sets by runs, with the average and notes.
 
     Raises:
       ValueError: see `macro_average`.
@@ -148,13 +148,15 @@ def _cell(value: float, compared: Comparison | None) -> str:
 
 def _notes(by_set: BySet, runs: list[str]) -> list[str]:
     groups = len({name.split("/")[0] for name in by_set})
-    notes = [f"The average is over {groups} sets, each counted once, whatever its queries."]
+    notes = [
+        f"The average is over {groups} sets. Each counts once, whatever its number of queries."
+    ]
     for name, arms in by_set.items():
         notes += [f"Set '{name}': {sentence}" for sentence in gaps(arms)]
     if len(runs) > 1:
         corrected = ", Holm-corrected within a set and measure" if len(runs) > 2 else ""
         notes.append(
             f"In brackets: the difference to run '{runs[0]}' and the p-values of a paired t-test "
-            f"and of a randomization test, two-sided{corrected}; not corrected over sets."
+            f"and of a randomization test, two-sided{corrected}. They are not corrected over sets."
         )
     return notes

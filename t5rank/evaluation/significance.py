@@ -1,4 +1,4 @@
-"""Whether runs differ by more than chance: tests and intervals against a baseline, random runs."""
+"""Whether runs differ by more than chance: tests and intervals against a baseline; random runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from t5rank.evaluation.measures import Evaluation
 from t5rank.evaluation.resampling import percentile_interval, randomization_test, resampled_seeds
 from t5rank.evaluation.seeds import SeedEvaluation, as_arm
 
-_ROUNDING = 12  # digits: means of the same figures in another order do not differ
+_ROUNDING = 12  # digits; means of the same figures in another order must not differ
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run, or an arm of several, against the baseline under one measure.
+    """A run, or an arm of several runs, compared with the baseline in one measure.
 
     Attributes:
       difference: its aggregate figure minus the baseline's.
-      interval: the 95% percentile bootstrap interval of the difference, over queries (the same for
-        both) and, where there are several, over seeds (of each by themselves).
-      p_value: of the two-sided paired t-test over queries, Holm-corrected within the measure.
-      randomization_p_value: of the paired randomization test, likewise.
+      interval: the 95% percentile bootstrap interval of the difference, over queries and, if there
+        are several, over seeds. Queries are drawn for both together, seeds for each alone.
+      p_value: the p-value of the two-sided paired t-test over queries, Holm-corrected within the
+        measure.
+      randomization_p_value: the p-value of the paired randomization test, corrected likewise.
     """
 
     difference: float
@@ -37,14 +38,14 @@ class Comparison:
 def compare(
     evaluations: Mapping[str, Evaluation] | Mapping[str, SeedEvaluation],
 ) -> dict[str, dict[str, Comparison]]:
-    """Compares each run but the first with the first, the baseline: {run: {measure: Comparison}}.
+    """Compares the other runs with the first, the baseline: {run: {measure: Comparison}}.
 
-    The tests are over all queries of the qrels, those that a run lacks included with 0; the figure
-    of a query is the mean over seeds. With more than two runs, p-values are corrected by Holm's
-    method over the comparisons of one measure.
+    The tests are over all queries of the qrels. A query that a run lacks counts 0. The figure of a
+    query is the mean over seeds. With more than two runs, p-values are corrected by Holm's method
+    over the comparisons in one measure.
 
     Raises:
-      ValueError: the evaluations have not the same measures and queries.
+      ValueError: the evaluations do not have the same measures and queries.
     """
     (first, baseline), *others = ((name, as_arm(each)) for name, each in evaluations.items())
     for name, other in others:
@@ -74,8 +75,8 @@ def _interval(other: SeedEvaluation, baseline: SeedEvaluation, measure: str) -> 
 def paired_t_test(differences: Sequence[float] | np.ndarray) -> float:
     """The two-sided p-value of Student's paired t-test (`scipy.stats.ttest_1samp`).
 
-    It is 1.0, not NaN, where nothing differs or there are fewer than two pairs, and 0.0 where all
-    pairs have the same difference.
+    It is 1.0, not NaN, if nothing differs or there are fewer than two pairs. It is 0.0 if all pairs
+    have the same difference.
 
     >>> paired_t_test([0.0, 0.0, 0.0])
     1.0
@@ -93,8 +94,8 @@ def paired_t_test(differences: Sequence[float] | np.ndarray) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction of p-values, in the order given (Holm, 1979).
 
-    The i-th smallest of m is multiplied by m - i + 1, then made no smaller than those before it,
-    and no larger than 1.
+    The i-th smallest of m p-values is multiplied by m - i + 1. The result is at least that of the
+    p-value before it, and at most 1.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -108,9 +109,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def random_run(run: Run, seed: int) -> Run:
-    """The run's candidates in a random order, the floor that any reranker must beat.
+    """The run's candidates in a random order, which any reranker must beat.
 
-    A query's order depends on the seed, the query's id and the set of its documents only.
+    A query's order depends only on the seed, the query's id and the set of its documents.
 
     >>> random_run({"q1": {"d1": 3.0, "d2": 2.0}}, seed=0).keys()
     dict_keys(['q1'])

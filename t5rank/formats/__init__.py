@@ -1,1 +1,1 @@
-"""How text files, JSON, Markdown and numbers are written and read."""
+"""Reading and writing of text files, JSON, Markdown and numbers."""

@@ -1,4 +1,4 @@
-"""JSON files: read with errors that name them, written as a whole or not at all."""
+"""JSON files: errors of reading name the file, and a file is written as a whole or not at all."""
 
 import json
 import logging
@@ -11,11 +11,9 @@ _log = logging.getLogger(__name__)
 
 
 class TextFile(Protocol):
-    """A local or a remote path."""
+    """The methods of a local or remote path that are needed here."""
 
-    def read_bytes(self) -> bytes:
-        """What the file holds."""
-        ...
+    def read_bytes(self) -> bytes: ...
 
 
 def write_json(file: Path, value: Any, ending: str = "partial", indent: int | None = 2) -> None:
@@ -28,8 +26,8 @@ def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") ->
 
     Args:
       file: the file.
-      keys: what the object has at least.
-      advice: what to do where it is damaged.
+      keys: keys that the object must have.
+      advice: the message's advice for a damaged file.
 
     Raises:
       ValueError: the file is empty or damaged.
@@ -38,7 +36,7 @@ def read_object(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") ->
 
 
 def read_object_if_any(file: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; an empty one where there is no file.
+    """The object that a JSON file holds; an empty one if there is no file.
 
     Raises:
       ValueError: see `read_object`.
@@ -47,7 +45,7 @@ def read_object_if_any(file: Path) -> dict[str, Any]:
 
 
 def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> list[dict]:
-    """The objects of a file of JSON lines; half a last line, as a crash leaves it, is left out.
+    """The objects of a file of JSON lines. A crash may leave half a last line, which is skipped.
 
     Raises:
       ValueError: another line is damaged.
@@ -61,7 +59,7 @@ def read_lines(file: TextFile, keys: tuple[str, ...] = (), advice: str = "") -> 
         try:
             found.append(_parsed(rest, "", keys, ""))
         except ValueError:
-            _log.warning("File '%s' ends in half a line, which is left out.", file)
+            _log.warning("File '%s' ends in half a line, which is skipped.", file)
     return found
 
 

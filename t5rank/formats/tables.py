@@ -11,13 +11,13 @@ _BAR = re.compile(r"(?<!\\)\|")
 def markdown_table(
     rows: Sequence[Sequence[str]], text_columns: int | None = 1, padded: bool = True
 ) -> str:
-    """A table; the first columns to the left, the others, figures, to the right.
+    """A Markdown table. Text columns are left-aligned, the others right-aligned.
 
     Args:
-      rows: the header and the other rows, as many cells each. A bar in a cell is escaped unless it
-        is already.
-      text_columns: how many columns are to the left; None: all.
-      padded: whether the cells of a column are as wide as its widest one.
+      rows: the header and the other rows, of equally many cells. A bar in a cell is escaped unless
+        it already is.
+      text_columns: the number of text columns, which come first; None: all columns.
+      padded: whether all cells of a column are as wide as the widest one.
 
     >>> print(markdown_table([["run", "RR"], ["a|b", "0.5"]]))
     | run  |  RR |

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
-from t5rank.inference.loading import load_scorer
+from t5rank.inference.loading import ExportedScorer, load_scorer
 from t5rank.inference.scoring import ModelScorer, prefetched, run_chunks
 from t5rank.model_folder import ModelFolder
 from t5rank.models.retrieval import RetrievalModel
@@ -34,13 +34,13 @@ class Embedder:
       encoder: makes tokens of texts.
       scorer: the model with its parameters.
       folder: where it was loaded from; None of a model in memory.
-      step: the checkpoint's step.
+      step: the checkpoint's step; None of an exported model.
     """
 
     def __init__(
         self,
         encoder: TextEncoder,
-        scorer: ModelScorer,
+        scorer: ModelScorer | ExportedScorer,
         folder: epath.Path | None = None,
         step: int | None = None,
     ):
@@ -85,8 +85,11 @@ class Embedder:
                 "encoder, which reads queries and documents apart. Take t5rank.Reranker, or the "
                 "commands score and rerank."
             )
+        if opened.is_exported:
+            return cls(encoder, ExportedScorer(opened, batch_tokens), opened.path)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         programs = like.scorer if like is not None and same_shapes else None
+        programs = programs if isinstance(programs, ModelScorer) else None
         scorer = load_scorer(opened, batch_tokens, mesh, programs, progress)
         return cls(encoder, scorer, opened.path, opened.step)
 

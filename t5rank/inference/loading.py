@@ -1,15 +1,47 @@
 """Loads the model of a model folder, its programs at the same time as its parameters."""
 
 import dataclasses
+from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
+from t5rank.inference.batching import BatchShapes
+from t5rank.inference.onnx_session import OnnxScorer
+from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import ModelScorer
 from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
 from t5rank.models.ranking import RankingModel, model_of
+
+ONNX_TOKENS = 512  # of a batch: about four of MS MARCO's, of nearly equal length
+
+
+class ExportedScorer:
+    """`scorer(tokens)`: the results of a model that was exported, by ONNX Runtime.
+
+    Args:
+      opened: the folder.
+      batch_tokens: tokens computed at once, padding included.
+
+    Attributes:
+      model: what is computed, without its parameters.
+      shapes: the batches.
+
+    Raises:
+      MissingExtra: ONNX Runtime is not installed.
+    """
+
+    def __init__(self, opened: ModelFolder, batch_tokens: int | None = None):
+        self.model = opened.model
+        self.shapes: Shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
+        self._compute = OnnxScorer(opened.weights)
+
+    def __call__(self, tokens: np.ndarray) -> Any:
+        """Results `[batch, ...]` of int32 tokens `[batch, length]`."""
+        return self._compute(tokens)
 
 
 def load_scorer(

@@ -16,6 +16,8 @@ from t5rank.process.packages import require
 class OnnxScorer:
     """`scorer(tokens)`: float32 scores `[batch]` of int32 tokens `[batch, length]`, padded with 0.
 
+    The graph of a dual encoder gives vectors `[batch, dim]`.
+
     Any batch and length will do, and nothing is compiled for them. Batches of about four inputs
     of nearly equal length are the fastest.
 
@@ -49,13 +51,22 @@ class OnnxScorer:
                 "with its weights beside it, and a recent onnxruntime."
             ) from error
 
+        self._first = [self._session.get_outputs()[0].name]
+        self._takes_tokens = self._session.get_inputs()[0].name == "tokens"
+
     def __call__(self, tokens: np.ndarray) -> np.ndarray:
-        """Scores `[batch]`."""
-        return self.outputs(tokens)[0]
+        """The first output: scores `[batch]`, or vectors `[batch, dim]`."""
+        return self._session.run(self._first, self._inputs(tokens))[0]
 
     def outputs(self, tokens: np.ndarray) -> list[np.ndarray]:
-        """All outputs of the graph; the scores are the first."""
-        return self._session.run(None, {"tokens": np.asarray(tokens, np.int32)})
+        """All outputs of the graph; the scores or vectors are the first."""
+        return self._session.run(None, self._inputs(tokens))
+
+    def _inputs(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        if self._takes_tokens:
+            return {"tokens": np.asarray(tokens, np.int32)}
+        ids = np.asarray(tokens, np.int64)
+        return {"input_ids": ids, "attention_mask": (ids != 0).astype(np.int64)}
 
 
 def _session(onnxruntime: Any, file: Path, options: Any) -> Any:

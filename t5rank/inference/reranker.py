@@ -11,9 +11,8 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
-from t5rank.inference.batching import BatchShapes, padded
-from t5rank.inference.loading import load_scorer
-from t5rank.inference.onnx_session import OnnxScorer
+from t5rank.inference.batching import padded
+from t5rank.inference.loading import ExportedScorer, load_scorer
 from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import Compute, ModelScorer, prefetched, run_batches, run_chunks
 from t5rank.model_folder import ModelFolder
@@ -26,7 +25,6 @@ from t5rank.types import PyTree
 
 T = TypeVar("T")
 CHUNK = 4096  # documents sorted by length together: enough for even batches, few enough to hold
-ONNX_TOKENS = 512  # of a batch: about four of MS MARCO's, of nearly equal length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +132,8 @@ class Reranker:
                 "the commands encode and search."
             )
         if opened.is_exported:
-            shapes = BatchShapes(batch_tokens or ONNX_TOKENS, closed=False)
-            scorer = OnnxScorer(opened.weights)
-            return cls(encoder, scorer, shapes, opened.model.head.probability)
+            exported = ExportedScorer(opened, batch_tokens)
+            return cls(encoder, exported, exported.shapes, opened.model.head.probability)
         same_shapes = like is not None and like.encoder.max_length == encoder.max_length
         programs = like.score_tokens if like is not None and same_shapes else None
         programs = programs if isinstance(programs, ModelScorer) else None

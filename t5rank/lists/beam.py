@@ -1,4 +1,4 @@
-"""Writes the blocks of lists on Apache Beam: the same files, on as many machines as it has."""
+"""Writes the blocks of lists on Apache Beam: the same files, made by many machines."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from t5rank.process.packages import check_installed
 
 @dataclass(frozen=True)
 class BeamRunner:
-    """Runs a pipeline and waits for its end.
+    """Writes all blocks in a pipeline of Beam, and waits for its end.
 
     The sources and the folder must have the same paths on every machine. Each worker indexes the
-    collection and the runs once. A pipeline that failed goes on where it was when it is run again.
+    collection and the runs once. A pipeline that failed continues where it was when it runs again.
 
     Attributes:
       options: Beam's own, such as `("--runner=DirectRunner", "--direct_num_workers=4")`.
@@ -25,7 +25,6 @@ class BeamRunner:
     options: tuple[str, ...] = ()
 
     def __call__(self, writer: Writer) -> None:
-        """Writes all blocks."""
         check_installed("beam")
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions

@@ -1,4 +1,4 @@
-"""Builds a folder of lists, shard by shard; interrupted and called again, it goes on."""
+"""Builds a folder of lists, shard by shard; after an interruption, the next call continues."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import t5rank
 from t5rank.data.files import check_regular, checksum, fingerprint
 from t5rank.data.folder import MANIFEST, SUMMARY, read_manifest, shard_name
 from t5rank.formats.json_files import write_json
+from t5rank.formats.writing import writing
 from t5rank.lists.histograms import draw_histograms
 from t5rank.lists.shards import (
     Statistics,
@@ -30,7 +31,7 @@ from t5rank.lists.shards import (
 from t5rank.lists.trec_files import KINDS, join_parts
 from t5rank.process.packages import MissingExtra
 
-# Not fork: who calls this may have threads, those of JAX for one.
+# Not fork: the calling process may have threads, such as JAX's.
 _START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 WriteAll = Callable[[Writer], None]
 _log = logging.getLogger(__name__)
@@ -44,8 +45,9 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
       write_all: writes all blocks: `LocalRunner`, or the one of `t5rank.lists.beam`.
 
     Raises:
-      ValueError: the folder has lists of other options or files, there are no lists, or a source
-        file changed meanwhile.
+      ValueError: the folder has lists that were made with other options or files, there are no
+        lists, or a source file changed meanwhile.
+      WriteError: the disk is full.
     """
     folder = Path(writer.folder)
     for path in writer.paths.values():
@@ -62,9 +64,10 @@ def build_lists(writer: Writer, write_all: WriteAll) -> dict[str, Any]:
         if not (folder / SUMMARY).is_file():
             _draw(manifest, folder / SUMMARY)
         return manifest
-    _claim(writer, made_of)
+    _begin(writer, made_of)
     write_all(writer)
-    return _finish(writer, made_of)
+    with writing(f"Folder '{folder}'"):
+        return _finish(writer, made_of)
 
 
 def _fingerprints(writer: Writer) -> dict[str, str]:
@@ -73,12 +76,11 @@ def _fingerprints(writer: Writer) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LocalRunner:
-    """Writes all blocks on this machine, in so many processes."""
+    """Writes all blocks on this machine, in `workers` processes."""
 
     workers: int = 1
 
     def __call__(self, writer: Writer) -> None:
-        """Shows the progress."""
         total = writer.source.total()
         written = _in_turn(writer) if self.workers == 1 else _in_processes(writer, self.workers)
         with tqdm(total=total, desc="lists", unit=" lists", disable=None) as progress:
@@ -93,13 +95,13 @@ def _in_turn(writer: Writer) -> Iterator[int]:
 
 
 def _in_processes(writer: Writer, workers: int) -> Iterator[int]:
-    """Hands out two blocks a worker at a time, so that a stream is not read ahead of them."""
+    """Hands out at most two blocks a worker, so that a stream is not read far ahead."""
     context = multiprocessing.get_context(_START)
-    with ProcessPoolExecutor(workers, context, initializer=_adopt, initargs=(writer,)) as pool:
+    with ProcessPoolExecutor(workers, context, _keep_writer, (writer,)) as pool:
         waiting: dict[Any, int] = {}
         try:
             for index, block in writer.blocks():
-                waiting[pool.submit(_write_adopted, index, block)] = len(block)
+                waiting[pool.submit(_write_block, index, block)] = len(block)
                 while len(waiting) >= 2 * workers:
                     yield from _finished(waiting)
             while waiting:
@@ -115,22 +117,22 @@ def _finished(waiting: dict[Any, int]) -> Iterator[int]:
         yield waiting.pop(done)
 
 
-_adopted: list[Writer] = []
+_writer_of_process: list[Writer] = []
 
 
-def _adopt(writer: Writer) -> None:
-    """A worker process keeps the writer, and what its source loads."""
-    _adopted[:] = [writer]
+def _keep_writer(writer: Writer) -> None:
+    """Keeps the writer in a worker process, with what its source loads."""
+    _writer_of_process[:] = [writer]
 
 
-def _write_adopted(index: int, block: Any) -> None:
-    _adopted[0].write(index, block)
+def _write_block(index: int, block: Any) -> None:
+    _writer_of_process[0].write(index, block)
 
 
-def _claim(writer: Writer, made_of: dict[str, Any]) -> None:
-    """Says in the folder what it is made of, or checks that it was begun like this.
+def _begin(writer: Writer, made_of: dict[str, Any]) -> None:
+    """Notes in the folder what it is made of, or checks what an earlier command has noted.
 
-    What another command began that failed before it had written a list is removed.
+    The work of another command is removed if that command failed before it had written a list.
     """
     unfinished = unfinished_folder(writer.folder)
     path = unfinished / "made_of.json"
@@ -148,7 +150,11 @@ def _holds_lists(record: Path) -> bool:
 
 
 def _check_same(folder: Path, made_of: dict[str, Any], before: dict[str, Any]) -> None:
-    """Refuses what was made in another way; what was right to a strict reader is to any."""
+    """Raises ValueError where lists were made with other options or files.
+
+    Lists of a strict reader are also those of a lenient one.
+    """
+
     old, new = ({"t5rank": m["t5rank"]} | m["options"] for m in (before, made_of))
     if old.get("strict") and not new.get("strict"):
         old |= {"strict": new.get("strict")}
@@ -172,7 +178,7 @@ def _check_same(folder: Path, made_of: dict[str, Any], before: dict[str, Any]) -
 
 
 def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
-    """Brings all shards to their places, and writes the picture and the manifest."""
+    """Moves all shards to their places, and writes the picture and the manifest."""
     folder, number = Path(writer.folder), writer.number()
     statistics, shards = Statistics(), []
     statistics.counts.update(writer.source.counts)
@@ -189,7 +195,7 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
             f"Folder '{folder}' gets no lists at all; expected at least one. What was left out: "
             f"{dict(+statistics.counts)}."
         )
-    sources = [_described(name, path) for name, path in writer.paths.items()]
+    sources = [_source_entry(name, path) for name, path in writer.paths.items()]
     trec_files = _joined(writer, number, statistics)
     if _fingerprints(writer) != made_of["files"]:
         raise ValueError(
@@ -220,7 +226,7 @@ def _finish(writer: Writer, made_of: dict[str, Any]) -> dict[str, Any]:
 
 
 def _draw(manifest: dict[str, Any], picture: Path) -> None:
-    """Draws the picture, without which lists are complete."""
+    """Draws the picture; without matplotlib the folder is complete without it."""
     try:
         draw_histograms(manifest["histograms"], picture)
     except MissingExtra as error:
@@ -228,14 +234,14 @@ def _draw(manifest: dict[str, Any], picture: Path) -> None:
 
 
 def _joined(writer: Writer, number: int, statistics: Statistics) -> dict[str, Path]:
-    """Qrels and run, still in the unfinished folder."""
+    """Writes qrels and run into the unfinished folder."""
     parts = [trec_parts(writer.folder, index) for index in range(number)]
     by_kind = {kind: [part[kind] for part in parts] for kind in KINDS}
     unfinished = unfinished_folder(writer.folder)
     return join_parts(writer.source, by_kind, unfinished, statistics.counts)
 
 
-def _described(name: str, path: str) -> dict[str, Any]:
+def _source_entry(name: str, path: str) -> dict[str, Any]:
     return {
         "name": name,
         "file": os.path.basename(path),

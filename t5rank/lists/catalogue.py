@@ -1,12 +1,12 @@
 """Datasets by their `ir_datasets` id, such as `msmarco-passage/dev/small` or `beir/scifact/test`.
 
-Files are read where ir_datasets keeps them, `~/.ir_datasets` or `IR_DATASETS_HOME`. What is not
-there is an error that says what to download and where to put it; only `download=True` lets
+Files are read where ir_datasets keeps them, in `~/.ir_datasets` or `IR_DATASETS_HOME`. A missing
+file is an error that says what to download and where to put it. Only `download=True` lets
 ir_datasets use the network. Documents come from its store, which it builds on disk the first time.
-A document's text is what ir_datasets calls its default text: for BEIR the title, a space and the
+The text of a document is ir_datasets' default text. For BEIR this is the title, a space and the
 text, as BEIR itself joins them.
 
-ir_datasets does not say which files it lacks, and its public `path(force=False)` does not know an
+ir_datasets does not say which files it lacks, and its public `path(force=False)` does not see an
 archive that is there but not unpacked. So `_Sources` looks into its objects.
 """
 
@@ -32,29 +32,31 @@ class CatalogueDataset:
     """A dataset of ir_datasets; see `t5rank.lists.sources.Dataset`.
 
     Args:
-      dataset_id: its id there.
+      dataset_id: its id in ir_datasets.
       download: whether ir_datasets may download what is missing.
 
     Raises:
-      ValueError: no such dataset, or it has no queries or documents; when something is read, files
-        are missing.
+      ValueError: the dataset is not known, or has no queries or documents; later, files that are to
+        be read are missing.
     """
 
     def __init__(self, dataset_id: str, download: bool = False):
         self.dataset_id, self.download = dataset_id, download
         for kind in ("docs", "queries"):
             if not self._dataset.has(kind):
-                raise ValueError(f"Dataset '{dataset_id}' has no {kind}; expected some.")
+                raise ValueError(
+                    f"Dataset '{dataset_id}' has no {kind}; expected a dataset with {kind}."
+                )
 
     @cached_property
     def paths(self) -> Mapping[str, str]:
-        """The files that its documents, queries and qrels are read from; all must be there."""
+        """The files of its documents, queries and qrels; all must be there."""
         kinds = [kind for kind in ("collection", "queries", "qrels") if self._has(kind)]
         return {kind: self._file(kind) for kind in kinds}
 
     @cached_property
     def texts(self) -> StoredTexts:
-        """The documents; their store is built if it is not there."""
+        """The documents; builds their store where there is none."""
         store = self._dataset.docs_store()
         if not store.built():
             self._check_files("collection")
@@ -62,16 +64,14 @@ class CatalogueDataset:
         return StoredTexts(self.dataset_id, store)
 
     @property
-    def loading(self) -> Counter[str]:
-        """Nothing: ir_datasets reads the files."""
+    def repaired(self) -> Counter[str]:
+        """An empty counter: ir_datasets reads the files, and repairs nothing."""
         return Counter()
-
-    reading = loading
 
     @cached_property
     def queries(self) -> dict[str, str]:
-        """Texts by query id, in memory."""
-        self._check_files("queries", "qrels")  # the queries of some are those with qrels
+        """Text by query id, in memory."""
+        self._check_files("queries", "qrels")  # some datasets choose the queries by their qrels
         return {query.query_id: query.default_text() for query in self._dataset.queries_iter()}
 
     @cached_property
@@ -89,7 +89,7 @@ class CatalogueDataset:
         """The dataset's own run.
 
         Raises:
-          ValueError: it has none, as BEIR's.
+          ValueError: it has none; BEIR's datasets have none.
         """
         if not self._has("run"):
             raise ValueError(
@@ -115,7 +115,7 @@ class CatalogueDataset:
         return getattr(self._dataset, f"{_KINDS[kind]}_handler")()
 
     def _file(self, kind: str) -> str:
-        """What is read: not the archive that it comes from, which may be deleted."""
+        """The file that is read. The archive that it came from may have been deleted."""
         if kind == "collection":
             return str(self.texts.file)
         self._check_files(kind)
@@ -138,30 +138,42 @@ class CatalogueDataset:
 
 
 class StoredTexts:
-    """The texts of ir_datasets' store by document id; a KeyError where there is none."""
+    """The texts in ir_datasets' store by document id; see `t5rank.lists.sources.DocumentTexts`."""
 
     def __init__(self, dataset_id: str, store: Any):
         self._dataset_id, self._store = dataset_id, store
 
     @property
     def file(self) -> Path:
-        """The store's file; the first one of MS MARCO v2's 70."""
+        """The store's file; MS MARCO v2 has 70, and this is the first."""
         if hasattr(self._store, "base_path"):
             return Path(self._store.base_path, "msmarco_passage_00")
         return Path(self._store.path, "bin")
 
-    def __getitem__(self, doc_id: str) -> str:
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"dataset '{self._dataset_id}'"
+
+    def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
+        """The text of a document.
+
+        Raises:
+          KeyError: there is no such document.
+        """
+        del counts  # nothing is repaired
         try:
             return self._store.get(doc_id).default_text().strip()
         except KeyError:
-            raise KeyError(f"Document '{doc_id}' is not in '{self._dataset_id}'.") from None
+            raise KeyError(f"Document '{doc_id}' is not in {self.name}.") from None
 
 
 class ScoredDocuments:
     """A dataset's own candidates, with the methods of `t5rank.lists.runs.Candidates`.
 
-    MS MARCO's (dev/small, TREC DL 2019 and 2020) have no ranks and no scores: theirs are 0, and
-    their order that of `t5rank.data.trec.rank_documents`. In memory they take about 20 bytes each.
+    Those of MS MARCO (dev/small, TREC DL 2019 and 2020) have no ranks and no scores. Their scores
+    are 0 here, and their order is that of `t5rank.data.trec.rank_documents`. In memory each takes
+    about 20 bytes.
     """
 
     first = 1
@@ -172,7 +184,7 @@ class ScoredDocuments:
         self.path = dataset._file("run")
 
     def query_ids(self) -> Iterator[str]:
-        """The queries in the order of the file."""
+        """The queries, in the order of the file."""
         return iter(self._table[0])
 
     def place(self, query_id: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -202,7 +214,7 @@ class ScoredDocuments:
 
     @cached_property
     def _table(self) -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
-        """The number of each query; by it where its documents begin; their ids and scores."""
+        """Each query's number; by number, where its documents begin; their ids; their scores."""
         self._dataset._check_files("run", "qrels")
         queries: dict[str, int] = {}
         blocks = []
@@ -225,8 +237,8 @@ class _Sources:
     """The files behind a handler of ir_datasets.
 
     Attributes:
-      outermost: what the handler reads, a `Cache` or a `Download`.
-      missing: for each file that is not there, a line on where to get it and where to put it.
+      outermost: the `Cache` or `Download` that the handler reads.
+      missing: for each missing file, a line that says where to get it and where to put it.
     """
 
     def __init__(self, handler: Any):

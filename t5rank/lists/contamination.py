@@ -1,4 +1,4 @@
-"""Which lists know something of an evaluation set: its queries, or documents relevant there."""
+"""Finds lists that share a query, or a relevant document, with an evaluation set."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FINDINGS = ("same_query_id", "same_query_text", "same_relevant_document")
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """What must not be trained on; texts as their words (`t5rank.lists.negatives.words`).
+    """The queries and relevant documents of an evaluation set; texts are `normalized`.
 
     Attributes:
       name: the set's name.
-      query_ids: its queries.
-      queries: their texts.
-      doc_ids: the documents relevant there, if the lists' documents have the same ids.
-      documents: their texts.
-      paths: the set's files, by what they are.
+      query_ids: the ids of its queries.
+      queries: the texts of its queries.
+      doc_ids: the ids of its relevant documents; empty where the lists' documents have other ids.
+      documents: the texts of its relevant documents.
+      paths: the set's files, by what they hold.
     """
 
     name: str
@@ -38,7 +38,7 @@ class HeldOutSet:
     paths: Mapping[str, str] = field(default_factory=dict)
 
     def findings(self, ranked: RankedList) -> list[str]:
-        """Those of `FINDINGS` that are true of the list."""
+        """The `FINDINGS` that are true of a list."""
         relevant = [i for i, label in enumerate(ranked.labels) if label > 0]
         found = (
             ranked.query_id in self.query_ids,
@@ -51,17 +51,17 @@ class HeldOutSet:
 
 @dataclass
 class Contamination:
-    """Counts and first examples of findings, by evaluation set."""
+    """Counts and examples of findings, by evaluation set."""
 
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, name: str, query_id: str, findings: Iterable[str]) -> None:
-        """Notes that a list knows something of the set `name`."""
+        """Notes what a list shares with the set `name`."""
         for finding in findings:
             self._merge(name, finding, 1, [query_id])
 
     def merge(self, found: dict[str, dict[str, Any]]) -> None:
-        """Adds what another part of the lists found; its examples come after."""
+        """Adds the findings of another part of the lists, whose examples come after these."""
         for name, findings in found.items():
             for finding, entry in findings.items():
                 self._merge(name, finding, entry["lists"], entry["examples"])
@@ -78,12 +78,12 @@ def normalized(text: str) -> str:
 
 
 def held_out_set(name: str, dataset: Dataset, lists: Dataset | None) -> HeldOutSet:
-    """The queries of a dataset, and the documents that are relevant there.
+    """The queries and the relevant documents of a dataset.
 
     Args:
       name: the set's name.
       dataset: the evaluation data.
-      lists: the dataset that the lists are made of; None for a source without ids of its own.
+      lists: the dataset that the lists are made of; None for a source without its own ids.
     """
     queries, qrels = dataset.queries, dataset.qrels or {}
     judged = Counter(d for grades in qrels.values() for d, grade in grades.items() if grade > 0)
@@ -103,8 +103,8 @@ def _relevant_texts(name: str, dataset: Dataset, doc_ids: Collection[str]) -> fr
         return frozenset()  # there may be no collection
     texts = dataset.texts
     try:
-        # Blank documents are alike, and say nothing of each other.
-        return frozenset(normalized(texts[doc_id]) for doc_id in doc_ids) - {""}
+        # All blank documents are alike, so they say nothing.
+        return frozenset(normalized(texts.text(doc_id)) for doc_id in doc_ids) - {""}
     except KeyError as error:
         raise ValueError(
             f"Set '{name}' has a relevant document without text: {error.args[0]} "
@@ -119,12 +119,12 @@ def parse_evaluation(
 
     Args:
       text: the option.
-      collection: the collection of the lists, which a set without its own has too.
-      download: whether ir_datasets may download what DATASET, one of its ids, lacks.
+      collection: the collection of the lists; a set that names none has the same.
+      download: whether ir_datasets may download what it lacks of DATASET, which is one of its ids.
       strict: see `DatasetFiles`.
 
     Raises:
-      ValueError: not of this form, or qrels without any collection.
+      ValueError: the option has another form, or has qrels and there is no collection.
     """
     name, equals, rest = text.partition("=")
     files = rest.split(",")

@@ -1,4 +1,4 @@
-"""The picture of a folder of lists: how long they are, and what they hold."""
+"""The picture of a folder of lists: histograms of their lengths, labels and words."""
 
 import math
 import os
@@ -15,10 +15,10 @@ def draw_histograms(
     """Draws one panel of bars for each histogram, as a PNG.
 
     Args:
-      values: title to how often each number came, the number as text. Of more than 12 different
-        numbers, those of a bin are added up; they should be whole.
+      values: for each title, how often each number came; the number is a text. More than 12
+        different numbers are put into bins, and should be whole.
       output: the picture's file.
-      bins: the most bars of a panel; more numbers share them.
+      bins: how many bins a panel has at most.
 
     Raises:
       MissingExtra: matplotlib is not installed.
@@ -36,7 +36,7 @@ def draw_histograms(
         else:
             width = max(
                 1, math.ceil((max(numbers) - min(numbers)) / bins)
-            )  # whole: no bin is favoured
+            )  # a whole number: every bin holds as many numbers
             edges = [min(numbers) - 0.5 + width * i for i in range(bins + 2)]
             panel.hist(numbers, bins=edges, weights=list(histogram.values()))
             panel.set_xlim(edges[0], max(numbers) + 0.5)

@@ -1,4 +1,4 @@
-"""Lists whose queries are made up: a query is a few words of the passage sought.
+"""Lists with made-up queries: a query is a few words of the document that it looks for.
 
 A model without pretrained weights learns from them to match words (`t5rank.reproduce.tiny`).
 """
@@ -25,21 +25,22 @@ _WORD = re.compile(r"\b[A-Za-z]{3,12}\b")
 
 @dataclass
 class KeywordSource:
-    """Lists out of a collection alone, and a run that says which documents are near each other.
+    """Makes lists from a collection, and from a run that tells which documents are near each other.
 
-    A document is cut to a window of `words` words, the same one in every list, so that a small
-    model sees short texts first. A list is the document that its query was made of, `near` others
-    of a query of the run that has it among its candidates (about the same subject), and others
-    from `anywhere`. Documents of too few words get no query, and are counted.
+    A document is cut to a window of `words` words, so that a small model sees short texts first.
+    The window is the same in every list. A list holds the document that its query was made of,
+    `near` other documents about the same subject, and documents from `anywhere`. Documents are
+    about the same subject if they are candidates of one query of the run. A document of too few
+    words gets no query, and is counted.
 
     Attributes:
       collection: an uncompressed TSV file of `doc_id TAB text`.
-      run: what `near` documents come from; its doc ids are in memory.
-      words: the words of a document.
+      run: where `near` documents come from; its doc ids are in memory.
+      words: how many words of a document a list shows.
       query_words: the fewest and the most words of a query.
-      queries: queries for each document.
-      near, anywhere: how many others.
-      seed: of all that is random.
+      queries: how many queries a document gets.
+      near, anywhere: how many other documents of each kind a list gets.
+      seed: the seed of everything that is random.
       only_ids: a regular expression that the ids of documents must match as a whole.
       folds: which queries.
       strict: see `Collection`.
@@ -64,53 +65,46 @@ class KeywordSource:
         low, high = self.query_words
         if not 1 <= low <= high:
             raise ValueError(f"Option '--query_words' has {low} {high}; expected 1 <= MIN <= MAX.")
-        self._reading: Counter[str] = Counter()
         self.paths = {"collection": self.collection}
         if self.near and self.run is not None:
             self.paths["run"] = self.run.path
 
     def settings(self) -> dict[str, Any]:
-        """See `BlockSource`."""
         names = ("words", "query_words", "queries", "near", "anywhere", "seed", "only_ids", "folds")
         return {"lists": "keywords"} | {name: getattr(self, name) for name in (*names, "strict")}
 
     @property
     def counts(self) -> Counter[str]:
-        """See `BlockSource`."""
-        return self._texts_and_repairs[1]
+        return self._texts.repaired
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `BlockSource`; labels say all."""
+        return None
 
     def total(self) -> int:
-        """See `BlockSource`; documents of too few words are not known before."""
+        """See `BlockSource`; it also counts queries of too few words, which get no list."""
         return len(self._query_ids)
 
     def blocks(self, size: int) -> Iterator[list[str]]:
-        """See `BlockSource`; a block is the ids of its queries."""
         for start in range(0, len(self._query_ids), size):
             yield self._query_ids[start : start + size]
 
     def lists(self, block: list[str], counts: Counter[str]) -> Iterator[RankedList]:
-        """See `BlockSource`."""
         for query_id in block:
-            before = self._reading.copy()
             ranked = self._list(query_id, counts)
-            counts.update(self._reading - before)
             if ranked is not None:
                 yield ranked
 
     def _list(self, query_id: str, counts: Counter[str]) -> RankedList | None:
         rng = random.Random(f"{self.seed}:{query_id}")
         sought = query_id.rpartition("-")[0]
-        text = self._window(sought)
+        text = self._window(sought, counts)
         found = list(dict.fromkeys(_WORD.findall(text)))
         if len(found) <= self.query_words[1]:
             counts["queries_of_too_few_words_dropped"] += 1
             return None
         query = " ".join(rng.sample(found, rng.randint(*self.query_words)))
         doc_ids = tuple(dict.fromkeys([sought, *self._near(sought, rng), *self._random(rng)]))
-        texts = tuple(self._window(doc_id) for doc_id in doc_ids)
+        texts = tuple(self._window(doc_id, counts) for doc_id in doc_ids)
         labels = tuple(float(doc_id == sought) for doc_id in doc_ids)
         return RankedList(query_id, query, doc_ids, texts, labels)
 
@@ -124,25 +118,15 @@ class KeywordSource:
     def _random(self, rng: random.Random) -> list[str]:
         return rng.sample(self._doc_ids, min(self.anywhere, len(self._doc_ids)))
 
-    def _window(self, doc_id: str) -> str:
-        words = self._texts[doc_id].split()
+    def _window(self, doc_id: str, counts: Counter[str]) -> str:
+        words = self._texts.text(doc_id, counts).split()
         places = max(1, len(words) - self.words + 1)
         start = random.Random(f"{self.seed}:{doc_id}").randrange(places)
         return " ".join(words[start : start + self.words])
 
-    @property
-    def _texts(self) -> Collection:
-        return self._texts_and_repairs[0]
-
     @cached_property
-    def _texts_and_repairs(self) -> tuple[Collection, Counter[str]]:
-        """The texts, and what was repaired in their ids; those of texts go to `_reading`."""
-        counts: Counter[str] = Counter()
-        texts = Collection(self.collection, strict=self.strict, counts=counts)
-        repairs = counts.copy()
-        counts.clear()
-        self._reading = counts
-        return texts, repairs
+    def _texts(self) -> Collection:
+        return Collection(self.collection, strict=self.strict)
 
     @cached_property
     def _doc_ids(self) -> list[str]:
@@ -172,6 +156,5 @@ class KeywordSource:
         return self.only_ids is None or re.fullmatch(self.only_ids, doc_id) is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        cached = ("_texts_and_repairs", "_doc_ids", "_query_ids", "_groups", "_together")
-        kept = {name: value for name, value in self.__dict__.items() if name not in cached}
-        return kept | {"_reading": Counter()}
+        cached = ("_texts", "_doc_ids", "_query_ids", "_groups", "_together")
+        return {name: value for name, value in self.__dict__.items() if name not in cached}

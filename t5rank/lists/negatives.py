@@ -1,4 +1,4 @@
-"""Hard negatives: documents that a retriever ranks high and nobody judged relevant."""
+"""Choosing hard negatives, which are documents that a retriever ranks high and are not relevant."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _WORD = re.compile(r"\w+")
 
 
 def shuffled(items: Iterable[str], seed: int, name: str) -> Iterator[str]:
-    """The items one by one in a random order that depends on them, the seed and the name alone.
+    """Yields the items in a random order, which depends only on the items, the seed and the name.
 
-    Only `Random.random` is used, which Python promises never to change.
+    It uses nothing but `Random.random`, which Python promises never to change.
 
     >>> list(shuffled("abcd", 0, "q1"))
     ['a', 'b', 'd', 'c']
@@ -26,7 +26,7 @@ def shuffled(items: Iterable[str], seed: int, name: str) -> Iterator[str]:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation: texts with the same are alike.
+    """The words of a text in lower case, without punctuation.
 
     >>> words("It's a LIST.")
     ['it', 's', 'a', 'list']
@@ -35,14 +35,14 @@ def words(text: str) -> list[str]:
 
 
 class NearDuplicates:
-    """Tells texts that are almost those of some documents.
+    """Tells which texts are near-duplicates of some documents.
 
-    Two texts are near-duplicates if the Jaccard similarity of their sets of three successive words
-    is at least the threshold, as those of the same words always are.
+    Two texts are near-duplicates if the Jaccard similarity of their shingles (`shingles`) is at
+    least the threshold. Texts of the same words are near-duplicates at every threshold but 0.
 
     Args:
       texts: the documents' texts.
-      threshold: from 0 to 1; with 0 nothing is a near-duplicate.
+      threshold: from 0 to 1; with 0 no text is a near-duplicate.
 
     >>> duplicates = NearDuplicates(["a list holds items in order"], 0.5)
     >>> "A list holds items in ORDER!" in duplicates
@@ -64,10 +64,12 @@ class NearDuplicates:
         return any(self._alike(own, other) for other in self._documents)
 
     def _rare_words(self, document: set[tuple[str, ...]]) -> set[str]:
-        """Words of which a near-duplicate has one: looking for them is fast, and settles most.
+        """Words of a document, such that every near-duplicate has at least one of them.
 
-        It lacks at most (1 - threshold) of the document's shingles, so of one more than that it has
-        one, with its longest word. Long words are rare: they are taken from where they are longest.
+        A text that has none of them is no near-duplicate, and to see that is fast. A near-duplicate
+        lacks at most (1 - threshold) of the document's shingles. So out of a set with one shingle
+        more than that, it has at least one shingle, and the longest word of that shingle. The set
+        holds the shingles with the longest words, because long words are rare.
         """
         number = int((1 - self._threshold) * len(document) + 1e-9) + 1
         longest = (max(shingle, key=lambda word: (len(word), word)) for shingle in document)
@@ -79,7 +81,7 @@ class NearDuplicates:
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    """The sets of three successive words; of a shorter text, its words as one.
+    """The sequences of three successive words; a shorter text is one sequence.
 
     >>> sorted(shingles("what is a list"))
     [('is', 'a', 'list'), ('what', 'is', 'a')]

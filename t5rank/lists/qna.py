@@ -1,4 +1,4 @@
-"""Lists of MS MARCO QnA, or of any stream: a block holds its lists."""
+"""Lists of MS MARCO QnA. They come from a stream, so that a block holds its lists."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from t5rank.data.msmarco import qna_reader, tfds_info
 from t5rank.data.ranked_list import RankedList
-from t5rank.lists.sources import ALL, Folds
+from t5rank.lists.sources import ALL, Folds, left_out
 
 
 class StreamBlock(NamedTuple):
-    """Lists, and what was repaired or left out when they were read."""
+    """Some lists, and counts of what was repaired or left out when they were read."""
 
     lists: list[RankedList]
     counts: Counter[str]
@@ -24,11 +24,11 @@ class StreamBlock(NamedTuple):
 
 @dataclass
 class QnaSource:
-    """The lists of MS MARCO's files, one file after the other, never more than a block in memory.
+    """The lists of MS MARCO's files, one file after the other, with one block in memory.
 
     Attributes:
-      files: see `qna_reader`. The dataset_info.json of what TFDS prepared, with its shards' sizes,
-        stands for it.
+      files: see `qna_reader`. A dataset that TFDS prepared is fingerprinted by its
+        dataset_info.json, which holds the sizes of its shards.
       folds: which queries.
       labelled: whether every passage must have `is_selected`.
     """
@@ -46,7 +46,6 @@ class QnaSource:
         self.paths = dict(zip(names, (tfds_info(file) or file for file in self.files), strict=True))
 
     def settings(self) -> dict[str, Any]:
-        """See `BlockSource`."""
         splits = [file.rpartition(":")[2] for file in self.files if tfds_info(file)]
         return {
             "lists": "qna",
@@ -56,26 +55,24 @@ class QnaSource:
         }
 
     def total(self) -> None:
-        """See `BlockSource`; a stream's length is not known."""
+        return None
 
     def judgements(self, lists: Container[str]) -> None:
-        """See `BlockSource`; labels say all."""
+        return None
 
     def blocks(self, size: int) -> Iterator[StreamBlock]:
-        """See `BlockSource`."""
         counts: Counter[str] = Counter()
         before: Counter[str] = Counter()
         lists: list[RankedList] = []
         for ranked in self._stream(counts):
             if len(lists) == size:
-                yield StreamBlock(lists, _repairs(counts - before))
+                yield StreamBlock(lists, left_out(counts - before))
                 lists, before = [], counts.copy()
             lists.append(ranked)
         if lists:
-            yield StreamBlock(lists, _repairs(counts - before))
+            yield StreamBlock(lists, left_out(counts - before))
 
     def lists(self, block: StreamBlock, counts: Counter[str]) -> Iterator[RankedList]:
-        """See `BlockSource`."""
         counts.update(block.counts)
         yield from block.lists
 
@@ -84,9 +81,3 @@ class QnaSource:
             for ranked in qna_reader(file)(file, labelled=self.labelled, counts=counts):
                 if self.folds(ranked.query_id):
                     yield ranked
-
-
-def _repairs(counts: Counter[str]) -> Counter[str]:
-    """What was repaired in the file; how many lists there are is counted where they are written."""
-    own = ("lists", "documents", "lists_without_relevant", "empty_documents")
-    return Counter({name: n for name, n in counts.items() if name not in own})

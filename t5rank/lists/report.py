@@ -1,4 +1,4 @@
-"""What `t5rank lists` says at its end."""
+"""The text that `t5rank lists` prints at its end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from t5rank.data.ranked_list import summary
 
 
-def described(manifest: dict[str, Any], folder: str) -> str:
-    """Counts and contamination for people."""
+def report_text(manifest: dict[str, Any], folder: str) -> str:
+    """The counts and the contamination of a folder, for people."""
     size = sum(shard["bytes"] for shard in manifest["shards"]) / 1e6
     lines = [
         f"Wrote {folder}: {len(manifest['shards']):,} files, {size:,.1f} MB.",

@@ -1,38 +1,37 @@
-"""Random access to the queries of a run that is too large to hold in memory."""
+"""The candidates of a run by query, without the whole run in memory."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import mmap
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from t5rank.data.files import UTF8_BOM, check_regular, decode_line, location, open_binary
-from t5rank.data.trec import parse_run
+from t5rank.data.line_index import Offsets, lines_with_progress
+from t5rank.data.plain_file import PlainFile
+from t5rank.data.trec import RUN_COLUMNS, Run, parse_run
 
-_BLOCK_LINES = 1 << 16
-_DEPTHS = re.compile(r"(.+):(\d+)-(\d+)")
+_RANKS = re.compile(r"(.+):(\d+)-(\d+)")
 
 
 class Candidates(Protocol):
-    """A run, or the ranks first to last of it, by query."""
+    """A run by query, or its ranks `first` to `last`."""
 
     path: str
     first: int
     last: int | None
 
     def query_ids(self) -> Iterator[str]:
-        """The queries, in the run's order."""
+        """The queries, in the order of the run."""
         ...
 
     def place(self, query_id: str) -> Any:
-        """What `read` needs, in another process too, to give a query's candidates."""
+        """What `read` needs to give a query's candidates. It can be sent to another process."""
         ...
 
     def read(
@@ -46,29 +45,35 @@ class Candidates(Protocol):
 
 
 class Place(NamedTuple):
-    """Where the lines of a query stand in a run: bytes, and the number of the first line."""
+    """Where the lines of a query stand in a run: bytes, the first line's number, and columns."""
 
     start: int
     end: int
     line: int
+    columns: int
+
+
+class ScatteredRunError(ValueError):
+    """The lines of a query stand in several places of a run."""
 
 
 class IndexedRun:
     """A run's candidates by query: `run["q1"]` is score by document, best first.
 
-    One pass over the file records where each query's lines begin; they stay in the file, which is
-    memory-mapped, and are read when asked for. Who has the place of a query (`place`) reads them
-    without that pass (`read`), in another process too.
+    One pass over the file notes where the lines of each query begin. The lines stay in the file and
+    are read when they are asked for. A process that has the place of a query (`place`) reads its
+    lines (`read`) without that pass.
 
     Args:
-      path: an uncompressed TREC or MS MARCO run, the lines of each query together.
+      path: an uncompressed TREC or MS MARCO run, in which the lines of each query stand together.
       first: the first rank that is given.
-      last: the last one; None gives all.
+      last: the last rank that is given; None gives all.
       strict: see `t5rank.data.trec.read_run`.
 
     Raises:
-      ValueError: the file is compressed or a pipe, a query's lines are in two places, the ranks are
-        not in order; on access, what `t5rank.data.trec.read_run` refuses.
+      ValueError: the file is compressed, empty or a pipe, or the ranks are not in order; on access,
+        what `t5rank.data.trec.read_run` refuses.
+      ScatteredRunError: on access, a query's lines stand in several places.
     """
 
     def __init__(self, path: str, first: int = 1, last: int | None = None, strict: bool = True):
@@ -77,8 +82,8 @@ class IndexedRun:
                 f"Run '{path}' has the ranks {first}-{last}; expected 1 <= FIRST <= LAST."
             )
         self.path, self.first, self.last, self.strict = path, first, last, strict
-        self._index: tuple[dict[str, int], np.ndarray, np.ndarray] | None = None
-        self._map: Any = None
+        self._index: _Index | None = None
+        self._file: PlainFile | None = None
 
     @classmethod
     def parse(cls, text: str, strict: bool = True) -> IndexedRun:
@@ -88,27 +93,30 @@ class IndexedRun:
         >>> run.path, run.first, run.last
         ('bm25.txt', 20, 200)
         """
-        found = _DEPTHS.fullmatch(text)
+        found = _RANKS.fullmatch(text)
         if found is None:
             return cls(text, strict=strict)
         return cls(found[1], int(found[2]), int(found[3]), strict)
 
     def query_ids(self) -> Iterator[str]:
-        """The queries in file order."""
-        return iter(self._places()[0])
+        """The queries, in the order of the file."""
+        return iter(self._places().numbers)
 
     def __contains__(self, query_id: str) -> bool:
-        return query_id in self._places()[0]
+        return query_id in self._places().numbers
 
     def __getitem__(self, query_id: str) -> dict[str, float]:
-        """Score by document, best first; nothing for a query that is not in the run."""
+        """Score by document, best first; an empty dict for a query that is not in the run."""
         return self.read(query_id, self.place(query_id))
 
     def place(self, query_id: str) -> Place | None:
         """Where a query's lines stand; None if there are none."""
-        places, starts, numbers = self._places()
-        at = places.get(query_id)
-        return None if at is None else Place(int(starts[at]), int(starts[at + 1]), int(numbers[at]))
+        index = self._places()
+        at = index.numbers.get(query_id)
+        if at is None:
+            return None
+        start, end = (int(byte) for byte in index.starts[at : at + 2])
+        return Place(start, end, int(index.lines[at]), index.columns)
 
     def read(
         self, query_id: str, place: Place | None, counts: Counter[str] | None = None
@@ -116,21 +124,22 @@ class IndexedRun:
         """Score by document, best first, of a query whose place is known."""
         if place is None:
             return {}
-        lines = self._mapped()[place.start : place.end]
-        scored = _parsed(lines, query_id)
+        lines = self._opened().read(place.start, place.end)
+        scored = _well_formed(lines, query_id) if place.columns == 6 else None
         if scored is None:
             numbered = enumerate(lines.split(b"\n"), start=place.line)
-            kept = [(n, line.removeprefix(UTF8_BOM)) for n, line in numbered if line.strip()]
-            scored = parse_run(self.path, kept, strict=self.strict, counts=counts)[query_id]
-        if (self.first, self.last) == (1, None):
-            return scored
-        return dict(itertools.islice(scored.items(), self.first - 1, self.last))
+            kept = [(number, line) for number, line in numbered if line.strip()]
+            layouts = {n: names for n, names in RUN_COLUMNS.items() if n == place.columns}
+            scored = parse_run(
+                self.path, kept, layouts or RUN_COLUMNS, strict=self.strict, counts=counts
+            )[query_id]
+        return ranks(scored, self.first, self.last)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_index": None, "_map": None}
+        return self.__dict__ | {"_index": None, "_file": None}
 
-    def _mapped(self) -> Any:
-        if self._map is None:
+    def _opened(self) -> PlainFile:
+        if self._file is None:
             check_regular(self.path, "queries are read in any order")
             with open_binary(self.path) as file:
                 if not isinstance(file.raw, io.FileIO):
@@ -140,18 +149,92 @@ class IndexedRun:
                     )
                 if not file.peek(1):
                     raise ValueError(f"File '{self.path}' is empty; expected the lines of a run.")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._map
+            self._file = PlainFile(self.path)
+        return self._file
 
-    def _places(self) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
+    def _places(self) -> _Index:
         if self._index is None:
-            size = len(self._mapped())
-            with open_binary(self.path) as file:
-                self._index = _index(file, self.path, size, self.strict)
+            self._opened()
+            self._index = _indexed(self.path, self.strict)
         return self._index
 
 
-def _parsed(lines: bytes, query_id: str) -> dict[str, float] | None:
+class RunInMemory:
+    """A run that is in memory, with the methods of `Candidates`."""
+
+    first = 1
+    last: int | None = None
+
+    def __init__(self, path: str, run: Run):
+        self.path, self._run = path, run
+
+    def query_ids(self) -> Iterator[str]:
+        """The queries, in the order of the run."""
+        return iter(self._run)
+
+    def place(self, query_id: str) -> dict[str, float] | None:
+        """The candidates themselves; None if there are none."""
+        return self._run.get(query_id)
+
+    def read(
+        self,
+        query_id: str,
+        place: dict[str, float] | None,
+        counts: Counter[str] | None = None,
+    ) -> dict[str, float]:
+        """Score by document, best first."""
+        del query_id, counts  # repairs were counted when the run was read
+        return place or {}
+
+
+class _Index(NamedTuple):
+    """Where the queries of a run stand.
+
+    Attributes:
+      numbers: the number of each query, from 0.
+      starts: by this number, the byte where its lines begin; then the end of the file.
+      lines: by this number, the number of its first line.
+      columns: how many columns the first line has; they decide the layout of all lines.
+    """
+
+    numbers: dict[str, int]
+    starts: np.ndarray
+    lines: np.ndarray
+    columns: int
+
+
+def _indexed(path: str, strict: bool) -> _Index:
+    numbers: dict[str, int] = {}
+    starts, lines = Offsets(), Offsets()
+    prefix, last, at, columns = b"\n", "", 0, 0
+    for number, line in enumerate(lines_with_progress(path), start=1):
+        text = line.removeprefix(UTF8_BOM) if number == 1 else line
+        if not text.startswith(prefix) and not text.isspace() and text:
+            raw = text.split(maxsplit=1)[0]
+            columns = columns or len(text.split())
+            query_id = decode_line(raw, place=location(path, number), strict=strict)
+            if query_id != last:
+                _check_new(query_id, numbers, path, number)
+                numbers[query_id] = len(numbers)
+                starts.add(at)
+                lines.add(number)
+            # Most lines begin like the one before them, and need no look at their columns.
+            prefix, last = text[: text.index(raw) + len(raw) + 1], query_id
+        at += len(line)
+    starts.add(at)
+    return _Index(numbers, starts.array(), lines.array(), columns)
+
+
+def _check_new(query_id: str, numbers: Mapping[str, int], path: str, line: int) -> None:
+    if query_id in numbers:
+        raise ScatteredRunError(
+            f"Query '{query_id}' in file '{path}' has lines in two places "
+            f"(again in line {line}); expected them together. Sort the file by query: "
+            f"LC_ALL=C sort -s -k1,1 {path} > SORTED"
+        )
+
+
+def _well_formed(lines: bytes, query_id: str) -> dict[str, float] | None:
     """The documents of well-formed TREC lines in the order of their scores; None for all others."""
     rows = lines.count(b"\n") + (not lines.endswith(b"\n"))
     words = lines.split()
@@ -169,40 +252,11 @@ def _parsed(lines: bytes, query_id: str) -> dict[str, float] | None:
     return scored if len(scored) == rows else None
 
 
-def _index(
-    file, path: str, size: int, strict: bool
-) -> tuple[dict[str, int], np.ndarray, np.ndarray]:
-    """The number of each query, and, by it, where its lines begin: byte and line number."""
-    places: dict[str, int] = {}
-    starts, numbers = [], []
-    prefix, last, at = b"\n", "", 0
-    with tqdm(total=size, desc=f"indexing {path}", unit="B", unit_scale=True, disable=None) as bar:
-        for number, line in enumerate(file, start=1):
-            if not line.startswith(prefix) and not line.isspace():
-                raw = line.removeprefix(UTF8_BOM).split(maxsplit=1)[0]
-                place = location(path, number)
-                query_id = decode_line(raw, place=place, strict=strict)
-                if query_id != last:
-                    _check_new(query_id, places, path, number)
-                    places[query_id] = len(places)
-                    starts.append(at)
-                    numbers.append(number)
-                end = line.index(raw) + len(raw) + 1
-                prefix, last = line[:end], query_id
-            at += len(line)
-            if number % _BLOCK_LINES == 0:
-                bar.update(at - bar.n)
-        bar.update(at - bar.n)
-    return places, np.array([*starts, size], np.int64), np.array(numbers, np.int64)
-
-
-def _check_new(query_id: str, places: dict[str, int], path: str, number: int) -> None:
-    if query_id in places:
-        raise ValueError(
-            f"Query '{query_id}' in file '{path}' has lines in two places "
-            f"(again in line {number}); expected them together. Sort the file by query: "
-            f"LC_ALL=C sort -s -k1,1 {path} > SORTED"
-        )
+def ranks(scored: dict[str, float], first: int, last: int | None) -> dict[str, float]:
+    """The documents of some ranks, counted from 1, of documents that are sorted best first."""
+    if (first, last) == (1, None):
+        return scored
+    return dict(itertools.islice(scored.items(), first - 1, last))
 
 
 def all_query_ids(runs: Sequence[Candidates]) -> Iterator[str]:

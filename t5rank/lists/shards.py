@@ -1,9 +1,8 @@
-"""Writes one block of lists to its file, and a small record of it beside."""
+"""Writes a block of lists to its file, and a small record of the block beside it."""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import json
 import os
@@ -15,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from t5rank.data.folder import UNFINISHED, shard_name
+from t5rank.data.gzip_lines import gzip_member
 from t5rank.data.jsonl import json_line
 from t5rank.data.ranked_list import RankedList
 from t5rank.formats.json_files import write_json
+from t5rank.formats.writing import writing
 from t5rank.lists.contamination import Contamination, HeldOutSet
 from t5rank.lists.sources import BlockSource
 from t5rank.lists.trec_files import KINDS, TrecParts
@@ -28,15 +29,15 @@ _NUMBER = "number_of_blocks.json"
 
 @dataclass(frozen=True)
 class Writer:
-    """Makes and writes the lists of a block; can be sent to another process or machine.
+    """Makes and writes the lists of a block. It can be sent to another process or machine.
 
     Attributes:
       source: what makes the lists.
-      folder: the lists folder; unfinished work is in its sub-folder `unfinished`.
-      lists_per_shard: queries of a block; its shard has fewer lists where some are left out.
+      folder: the folder of lists; unfinished work is in its sub-folder `unfinished`.
+      lists_per_shard: how many queries a block has; its shard has fewer lists if some are left out.
       drop_without_relevant: whether lists without a label above 0 are left out.
       evaluation_sets: what the lists are compared with.
-      exclude_contaminated: whether lists of which something is found there are left out.
+      exclude_contaminated: whether lists that share something with these are left out.
     """
 
     source: BlockSource
@@ -48,13 +49,13 @@ class Writer:
 
     @property
     def paths(self) -> dict[str, str]:
-        """All files that are read, by what they are; of a file with two names, the first."""
+        """All files that are read, by what they hold; a file with two names has the first."""
         named = [*self.source.paths.items()]
         named += [item for other in self.evaluation_sets for item in other.paths.items()]
         return {name: path for path, name in reversed({p: n for n, p in reversed(named)}.items())}
 
     def options(self) -> dict[str, Any]:
-        """What decides on the shards besides the files, as JSON has it."""
+        """The options that decide what the shards hold, as values of JSON."""
         options = {
             **self.source.settings(),
             "lists_per_shard": self.lists_per_shard,
@@ -65,7 +66,7 @@ class Writer:
         return json.loads(json.dumps(options))
 
     def blocks(self) -> Iterator[tuple[int, Any]]:
-        """All blocks with their numbers; having given the last, it notes how many there are."""
+        """Yields all blocks with their numbers, and then notes how many there are."""
         number = 0
         for block in self.source.blocks(self.lists_per_shard):
             yield number, block
@@ -73,14 +74,17 @@ class Writer:
         write_json(unfinished_folder(self.folder) / _NUMBER, number, uuid.uuid4().hex)
 
     def number(self) -> int:
-        """How many blocks there are, when `blocks` has ended."""
+        """How many blocks there are, as `blocks` has noted at its end."""
         return json.loads((unfinished_folder(self.folder) / _NUMBER).read_text())
 
     def write(self, index: int, block: Any) -> dict[str, Any]:
-        """Writes a block if that is not done yet; returns its record.
+        """Writes a block unless it is written; returns its record.
 
-        The shard and its parts of qrels and run come to their places as a whole, then the record:
-        a record says that they are whole.
+        The shard and its parts of qrels and run get their names when they are whole, and the record
+        is written after them: so a record says that they are whole.
+
+        Raises:
+          WriteError: the disk is full.
         """
         done = self.record(index)
         if done is not None:
@@ -90,14 +94,20 @@ class Writer:
         mine = uuid.uuid4().hex
         places = [unfinished, *trec_parts(self.folder, index).values()]
         parts = [path.with_name(f"{path.name}.{mine}") for path in places]
-        record = self._write(parts, block)
+        try:
+            with writing(f"File '{unfinished}'"):
+                record = self._write(parts, block)
+        except BaseException:
+            for part in parts:
+                part.unlink(missing_ok=True)
+            raise
         for part, path in reversed([*zip(parts, places, strict=True)]):
             os.replace(part, path)
         write_json(record_path(self.folder, index), record, uuid.uuid4().hex)
         return record
 
     def record(self, index: int) -> dict[str, Any] | None:
-        """The record of a block that is written, else None."""
+        """The record of a block; None if the block is not written."""
         path = record_path(self.folder, index)
         if not path.is_file():
             return None
@@ -115,15 +125,15 @@ class Writer:
         trec = TrecParts(
             dict(zip(KINDS, parts, strict=True)), self.source.ranked, statistics.counts
         )
-        with path.open("wb") as raw, contextlib.closing(trec):
-            # No name and no time: the same lists are the same bytes.
-            with gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as file:
-                for ranked in self._lists(block, statistics):
-                    statistics.add(ranked)
-                    trec.add(ranked)
-                    file.write(json_line(ranked).encode("utf-8"))
-            raw.flush()
-            os.fsync(raw.fileno())
+        with path.open("wb") as file, contextlib.closing(trec):
+            for ranked in self._lists(block, statistics):
+                statistics.add(ranked)
+                trec.add(ranked)
+                file.write(gzip_member(json_line(ranked).encode("utf-8"), COMPRESSION))
+            if not statistics.counts["lists"]:
+                file.write(gzip_member(b"", COMPRESSION))
+            file.flush()
+            os.fsync(file.fileno())
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": path.stat().st_size, "sha256": checksum} | statistics.as_json()
@@ -157,7 +167,6 @@ class Statistics:
         self.contamination = Contamination()
 
     def add(self, ranked: RankedList) -> None:
-        """Counts a list."""
         self.counts["lists"] += 1
         self.counts["documents"] += len(ranked)
         self.counts["lists_without_relevant"] += not ranked.has_relevant
@@ -167,7 +176,7 @@ class Statistics:
         self.histograms["document_words"].update(len(text.split()) for text in ranked.documents)
 
     def merge(self, record: dict[str, Any]) -> None:
-        """Adds those of a record."""
+        """Adds the counts and histograms of a record."""
         self.counts.update(record["counts"])
         for name, histogram in record["histograms"].items():
             self.histograms[name].update({float(value): n for value, n in histogram.items()})
@@ -186,20 +195,19 @@ class Statistics:
 
 
 def unfinished_folder(folder: str) -> Path:
-    """Where shards are until all are written."""
+    """The folder of the shards until all are written."""
     return Path(folder) / UNFINISHED
 
 
 def unfinished_shard(folder: str, index: int) -> Path:
-    """A shard before its place among all is known."""
+    """The file of a shard until the number of all shards is known."""
     return unfinished_folder(folder) / f"{index:05}.jsonl.gz"
 
 
 def trec_parts(folder: str, index: int) -> dict[str, Path]:
-    """A shard's parts of qrels and run, by the file that they are of."""
+    """A shard's parts of qrels and run, by the name of the whole file."""
     return {kind: unfinished_folder(folder) / f"{index:05}.{kind}" for kind in KINDS}
 
 
 def record_path(folder: str, index: int) -> Path:
-    """The record of a shard."""
     return unfinished_folder(folder) / f"{index:05}.json"

@@ -1,37 +1,39 @@
-"""What lists are made of: the interface of sources, and of datasets of passage ranking."""
+"""What lists are made of: the interfaces of a source of lists and of a dataset, and its files."""
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from t5rank.data.collection import Collection
+from t5rank.data.files import PathLike
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels, read_qrels, read_queries
 
 
 class BlockSource(Protocol):
-    """Gives blocks of queries, and the lists of a block; can be pickled."""
+    """Gives blocks of queries, and the lists of a block. It can be pickled."""
 
     @property
     def paths(self) -> Mapping[str, str]:
-        """The files that it reads, by what they are; for the manifest."""
+        """The files that it reads, by what they hold; the manifest names them."""
         ...
 
     @property
     def counts(self) -> Counter[str]:
-        """What has no block: queries without a relevant document, and the like."""
+        """What is in no block, such as queries without a relevant document."""
         ...
 
     @property
     def ranked(self) -> bool:
-        """Whether the order of a list's documents is a ranking; else they were sampled."""
+        """Whether the order of a list's documents is a ranking; sampled lists have none."""
         ...
 
     def judgements(self, lists: Container[str]) -> Mapping[str, Mapping[str, int]] | None:
-        """Qrels beyond what the lists' labels say, in the order of the source; None without.
+        """The source's own qrels, in its order; None where the labels of the lists say all.
 
         Args:
           lists: the queries that have a list.
@@ -39,15 +41,15 @@ class BlockSource(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """What decides on the lists besides the files, as JSON takes it."""
+        """The options that decide what the lists hold, as values of JSON."""
         ...
 
     def total(self) -> int | None:
-        """How many lists to expect, if that is known before they are read."""
+        """How many lists to expect; None where only reading them tells."""
         ...
 
     def blocks(self, size: int) -> Iterator[Any]:
-        """Blocks of `size` queries each, always the same; each can be pickled and has a length."""
+        """Blocks of `size` queries, the same every time. A block has a length and a pickle."""
         ...
 
     def lists(self, block: Any, counts: Counter[str]) -> Iterator[RankedList]:
@@ -55,18 +57,35 @@ class BlockSource(Protocol):
         ...
 
 
-class DocumentTexts(Protocol):
-    """Documents by id, such as a `Collection`; a KeyError where there is none."""
+def left_out(counts: Counter[str]) -> Counter[str]:
+    """What was repaired or left out. The lists themselves are counted where they are written."""
+    own = ("lists", "documents", "lists_without_relevant", "empty_documents")
+    return Counter({name: n for name, n in counts.items() if name not in own})
 
-    def __getitem__(self, doc_id: str) -> str: ...
+
+class DocumentTexts(Protocol):
+    """The texts of documents by id, such as a `Collection`."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it, such as "file 'collection.tsv'"."""
+        ...
+
+    def text(self, doc_id: str, counts: Counter[str] | None = None) -> str:
+        """The text of a document; what is repaired in it is added to `counts`.
+
+        Raises:
+          KeyError: there is no such document.
+        """
+        ...
 
 
 class Dataset(Protocol):
-    """What passage ranking needs besides runs; pickled without what it has loaded."""
+    """The texts and judgements of passage ranking; a pickle of it leaves out what it has loaded."""
 
     @property
     def paths(self) -> Mapping[str, str]:
-        """Its files, by what they are."""
+        """Its files, by what they hold."""
         ...
 
     @property
@@ -76,54 +95,59 @@ class Dataset(Protocol):
 
     @property
     def queries(self) -> Mapping[str, str]:
-        """Texts by query id."""
+        """Text by query id."""
         ...
 
     @property
     def qrels(self) -> Qrels | None:
-        """Relevance by document by query; None where nothing is judged."""
+        """Relevance by document by query; None where there are no judgements."""
         ...
 
     @property
-    def loading(self) -> Counter[str]:
-        """What was repaired in whole files, all of which are loaded for this."""
-        ...
-
-    @property
-    def reading(self) -> Counter[str]:
-        """What was repaired so far in texts that were read one by one."""
+    def repaired(self) -> Counter[str]:
+        """What was repaired in the files, apart from the texts of documents."""
         ...
 
 
 class DatasetFiles:
-    """A dataset in the files of passage ranking.
+    """A dataset in the files of passage ranking; each is read when it is first asked for.
 
     Args:
-      collection: an uncompressed TSV file of `doc_id TAB text`, see `Collection`.
+      collection: an uncompressed TSV file of `doc_id TAB text`, or a `Collection` that is open.
       queries: a TSV file of `qid TAB text`.
       qrels: a qrels file.
       strict: see `t5rank.data.ranked_list.checked_list`.
     """
 
     def __init__(
-        self, collection: str, queries: str, qrels: str | None = None, strict: bool = True
+        self,
+        collection: PathLike | Collection,
+        queries: PathLike,
+        qrels: PathLike | None = None,
+        strict: bool = True,
     ):
-        self.paths = {"collection": collection, "queries": queries}
-        if qrels is not None:
-            self.paths["qrels"] = qrels
-        self.strict = strict
-        self.reading: Counter[str] = Counter()
-        self._loading: Counter[str] = Counter()
         self._loaded: dict[str, Any] = {}
+        self._repaired: Counter[str] = Counter()
+        if isinstance(collection, Collection):
+            self._loaded["collection"] = collection
+            collection = collection.path
+        self.paths = {"collection": os.fspath(collection), "queries": os.fspath(queries)}
+        if qrels is not None:
+            self.paths["qrels"] = os.fspath(qrels)
+        self.strict = strict
 
     @property
     def texts(self) -> Collection:
-        """The collection, indexed when it is first asked for."""
-        return self._load("collection", Collection)
+        """The collection, with its index in memory."""
+        if "collection" not in self._loaded:
+            collection = Collection(self.paths["collection"], strict=self.strict)
+            self._loaded["collection"] = collection
+            self._repaired.update(collection.repaired)
+        return self._loaded["collection"]
 
     @property
     def queries(self) -> dict[str, str]:
-        """Texts by query id, in memory."""
+        """Text by query id, in memory."""
         return self._load("queries", read_queries)
 
     @property
@@ -131,30 +155,32 @@ class DatasetFiles:
         """The judgements, in memory."""
         return self._load("qrels", read_qrels) if "qrels" in self.paths else None
 
+    def load(self) -> Counter[str]:
+        """Loads all files; returns what was repaired in those that were not open before."""
+        _ = self.texts, self.queries, self.qrels
+        return self._repaired
+
     @property
-    def loading(self) -> Counter[str]:
-        """What was repaired in the three files, but for the texts of documents."""
-        if not self.strict:
-            _ = self.texts, self.queries, self.qrels
-        return self._loading
+    def repaired(self) -> Counter[str]:
+        """What was repaired in the files; only a lenient dataset has to load them to know."""
+        return Counter() if self.strict else self.load()
 
     def _load(self, kind: str, read: Any) -> Any:
         if kind not in self._loaded:
             counts: Counter[str] = Counter()
             self._loaded[kind] = read(self.paths[kind], strict=self.strict, counts=counts)
-            self._loading.update(counts)
-            if kind == "collection":  # which goes on counting, where texts are read
-                counts.clear()
-                self.reading = counts
+            self._repaired.update(counts)
         return self._loaded[kind]
 
     def __getstate__(self) -> dict[str, Any]:
-        empty: dict[str, Any] = {"reading": Counter(), "_loading": Counter(), "_loaded": {}}
+        empty: dict[str, Any] = {"_repaired": Counter(), "_loaded": {}}
         return {"paths": self.paths, "strict": self.strict, **empty}
 
 
 class Folds(NamedTuple):
-    """A part of the queries that depends on their ids alone: those whose crc32 falls into `chosen`.
+    """A part of the queries: those whose id has a crc32 that, modulo `number`, is in `chosen`.
+
+    Which queries these are depends on nothing but their ids.
 
     >>> [query_id for query_id in "abcdef" if Folds(2, (0,))(query_id)]
     ['d', 'e', 'f']
@@ -164,7 +190,6 @@ class Folds(NamedTuple):
     chosen: tuple[int, ...] = (0,)
 
     def __call__(self, query_id: str) -> bool:
-        """Whether the query belongs to them."""
         return zlib.crc32(query_id.encode("utf-8", "surrogatepass")) % self.number in self.chosen
 
 

@@ -1,8 +1,8 @@
-"""Qrels and a run beside the shards, so that what lists are reranked to can be evaluated.
+"""Qrels and a run beside the shards, so that a run that is made of the lists can be evaluated.
 
-Each block writes its part of both when it writes its shard; the parts are joined at the end. Where
-the source has qrels (`BlockSource.judgements`), these are written in place of the lists' labels:
-they know relevant documents that a run lacks, and queries without a list.
+Each block writes its part of both files with its shard, and the parts are joined at the end. If the
+source has qrels (`BlockSource.judgements`), they are written in place of the lists' labels, because
+they also hold relevant documents that a run lacks, and queries without a list.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TAG = "source"
 
 
 class TrecParts:
-    """The two parts of one block, list by list.
+    """The parts of one block, written list by list.
 
     Args:
-      paths: the part of each of `KINDS`.
-      ranked: whether the order of the documents is a ranking: their scores are then minus their
-        ranks, and else 0, as nothing is known.
-      counts: lists that the formats cannot hold are added, as `lists_with_spaces_in_ids` and
-        `lists_with_fractional_labels`, which have no judgement.
+      paths: the file of each of `KINDS`.
+      ranked: whether the order of the documents is a ranking. If so, their scores are minus their
+        ranks; otherwise they are 0.
+      counts: gets the lists that a format cannot hold: `lists_with_spaces_in_ids`, which are in
+        neither file, and `lists_with_fractional_labels`, which have no judgements.
     """
 
     def __init__(self, paths: dict[str, Path], ranked: bool, counts: Counter[str]):
@@ -37,7 +37,7 @@ class TrecParts:
         self._ranked, self._counts = ranked, counts
 
     def add(self, ranked: RankedList) -> None:
-        """Writes a list's judged documents, and all of them as a run."""
+        """Writes the judged documents of a list as qrels, and all its documents as a run."""
         if not all(map(trec.is_id, (ranked.query_id, *ranked.doc_ids))):
             self._counts["lists_with_spaces_in_ids"] += 1
             return
@@ -50,7 +50,6 @@ class TrecParts:
         self._files[RUN].writelines(trec.run_lines({ranked.query_id: scores}, TAG))
 
     def close(self) -> None:
-        """Ends the files."""
         for file in self._files.values():
             file.close()
 
@@ -58,13 +57,13 @@ class TrecParts:
 def join_parts(
     source: BlockSource, parts: dict[str, list[Path]], folder: Path, counts: Counter[str]
 ) -> dict[str, Path]:
-    """Writes both files into a folder, and returns those that hold anything.
+    """Writes both files into a folder, and returns those that are not empty.
 
     Args:
-      source: may have qrels of its own.
-      parts: by kind, the blocks' parts in order.
-      folder: where to.
-      counts: judgements that the format cannot hold are added, as `judgements_with_spaces_in_ids`.
+      source: it may have its own qrels.
+      parts: by kind, the parts of the blocks in order.
+      folder: where the files are written.
+      counts: gets the judgements that the format cannot hold, as `judgements_with_spaces_in_ids`.
     """
     written = {}
     for kind in KINDS:

@@ -1,14 +1,27 @@
 """Ranking losses in JAX: `loss(scores, labels, *, where, segments, weights, reduce_fn)`.
 
-The arguments are described in `t5rank.types`. Lists are padded, `[..., list]` with `where`, or laid
-end to end with `segments`. Metrics become losses with `t5rank.losses.transformations`.
+`t5rank.types` describes the arguments. Lists are padded, `[..., list]` with `where`, or flat, with
+`segments`. `t5rank.losses.transformations` makes losses of metrics.
 """
 
+from t5rank.losses.adaptive import adaptive_margin_loss, adaptive_softmax_loss
 from t5rank.losses.arp import arp1_loss, arp2_loss
 from t5rank.losses.combinations import mixture, per_list, with_temperature
-from t5rank.losses.distillation import adr_mse_loss, kl_loss, margin_mse_loss, rank_distil_loss
+from t5rank.losses.contrastive import (
+    additive_margin,
+    hardness_weighted,
+    label_smoothed,
+    symmetric,
+)
+from t5rank.losses.distillation import (
+    adr_mse_loss,
+    attention_loss,
+    kl_loss,
+    margin_mse_loss,
+    rank_distil_loss,
+    symmetric_kl_loss,
+)
 from t5rank.losses.lambdaweights import (
-    Lambdaweight,
     ap_lambdaweight,
     dcg2_lambdaweight,
     dcg_lambdaweight,
@@ -30,6 +43,7 @@ from t5rank.losses.listwise import (
     xendcg_loss,
 )
 from t5rank.losses.neural_sort import neural_ndcg_loss, neural_sort_loss
+from t5rank.losses.pair_weights import Lambdaweight
 from t5rank.losses.pairwise import (
     pairwise_hinge_loss,
     pairwise_logistic_loss,
@@ -42,14 +56,20 @@ from t5rank.losses.pointwise import log_probability_loss, mse_loss, ordinal_loss
 
 __all__ = [
     "Lambdaweight",
+    "adaptive_margin_loss",
+    "adaptive_softmax_loss",
+    "additive_margin",
     "adr_mse_loss",
     "ap_lambdaweight",
     "arp1_loss",
     "arp2_loss",
+    "attention_loss",
     "circle_loss",
     "dcg2_lambdaweight",
     "dcg_lambdaweight",
+    "hardness_weighted",
     "kl_loss",
+    "label_smoothed",
     "labeldiff_lambdaweight",
     "lce_loss",
     "listmle_loss",
@@ -77,6 +97,8 @@ __all__ = [
     "rank_distil_loss",
     "sigmoid_loss",
     "softmax_loss",
+    "symmetric",
+    "symmetric_kl_loss",
     "unique_softmax_loss",
     "with_temperature",
     "xendcg_loss",

@@ -1,4 +1,4 @@
-"""Losses made of losses."""
+"""Functions that make a loss out of others: mixtures, means per list, a temperature."""
 
 import functools
 import inspect
@@ -11,20 +11,24 @@ import jax.numpy as jnp
 from t5rank import ops
 from t5rank.types import Array, Labels, LossFn, ReduceFn, Scores, Where
 
+# What only some losses ask for, by the names of their arguments.
+ASKED = ("key", "positive_scores", "scale")
+
 
 def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
-    """The weighted sum of losses of t5rank, list by list.
+    """The weighted sum of several losses of t5rank, for each list.
 
-    Every list counts the same in each of them: a pairwise or pointwise loss is averaged over the
-    list's pairs or documents first. `reduce_fn` reduces over lists. A `key` goes to the losses that
-    take one, and each has its own.
+    Every list counts the same in each loss: a pairwise or pointwise loss is first averaged over the
+    list's pairs or documents. `reduce_fn` reduces over lists. A `key`, `positive_scores` and the
+    `scale` go to the losses that take them. Each of these losses has a key of its own, made from
+    the mixture's `key`.
 
     Args:
       losses: the losses.
-      weights: as many numbers.
+      weights: a number for each loss.
 
     Raises:
-      ValueError: not as many weights as losses, or none.
+      ValueError: there is no loss, or not one weight for each loss.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import sigmoid_loss, softmax_loss
@@ -49,21 +53,31 @@ def mixture(losses: Sequence[LossFn], weights: Sequence[float]) -> LossFn:
         weights: Array | None = None,
         reduce_fn: ReduceFn | None = jnp.mean,
         key: Array | None = None,
+        positive_scores: Scores | None = None,
+        scale: Array | float | None = None,
     ) -> Array:
         lists = ops.as_lists(scores, labels, where, segments)[-1]
+        shared = {"where": where, "segments": segments, "weights": weights}
         total: Any = 0.0
         for number, (loss, factor) in enumerate(zip(losses, factors, strict=True)):
-            own: dict[str, Any] = {"where": where, "segments": segments, "weights": weights}
-            if key is not None and takes(loss, "key"):
-                own["key"] = jax.random.fold_in(key, number)
-            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **own)
-        return ops.reduce(total, lists.first(), reduce_fn)
+            asked = {
+                "key": None if key is None else jax.random.fold_in(key, number),
+                "positive_scores": positive_scores,
+                "scale": scale,
+            }
+            own = {n: x for n, x in asked.items() if x is not None and takes(loss, n)}
+            total = total + factor * loss(scores, labels, reduce_fn=ops.list_means, **shared, **own)
+        return ops.reduce_lists(total, lists.first(), reduce_fn)
 
+    signature = inspect.signature(loss_fn)
+    unasked = {n for n in ASKED if not any(takes(loss, n) for loss in losses)}
+    parameters = [p for n, p in signature.parameters.items() if n not in unasked]
+    loss_fn.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return loss_fn
 
 
 def per_list(loss: LossFn) -> LossFn:
-    """A pairwise or pointwise loss in which every list counts the same, however long.
+    """A pairwise or pointwise loss in which every list counts the same, whatever its length.
 
     >>> import jax.numpy as jnp
     >>> from t5rank.losses import mse_loss
@@ -75,7 +89,7 @@ def per_list(loss: LossFn) -> LossFn:
 
 
 def with_temperature(loss: LossFn, temperature: float) -> LossFn:
-    """The loss of `scores / temperature`.
+    """The loss of `scores / temperature`; a `scale` that the loss asks for is divided, too.
 
     Raises:
       ValueError: the temperature is not positive.
@@ -90,13 +104,15 @@ def with_temperature(loss: LossFn, temperature: float) -> LossFn:
 
     @functools.wraps(loss)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Array:
+        if "scale" in kwargs:
+            kwargs["scale"] = jnp.asarray(kwargs["scale"], jnp.float32) / temperature
         return loss(jnp.asarray(scores, jnp.float32) / temperature, labels, **kwargs)
 
     return loss_fn
 
 
 def takes(function: LossFn, argument: str) -> bool:
-    """Whether a function has an argument of this name.
+    """Whether a function's signature has an argument of this name.
 
     >>> from t5rank.losses import listmle_loss, softmax_loss
     >>> takes(listmle_loss, "key"), takes(softmax_loss, "key")

@@ -1,8 +1,8 @@
-"""The sum of pairwise hinge losses without its pairs.
+"""The sum of pairwise hinge losses in O(n log n) time for each distinct label.
 
-With the documents sorted by score, those with which document i has a loss are the last ones, from
-the place of `s_i - 1` on: their number and the sum of their scores are differences of cumulative
-sums, one pair of them per distinct label.
+Document i has a loss with every worse document whose score is above `s_i - 1`. In the order of the
+scores these are the last ones, from the position of `s_i - 1` on. Two reverse cumulative sums give
+their number and the sum of their scores.
 """
 
 from typing import Any
@@ -15,25 +15,27 @@ from t5rank.types import Array
 
 
 def hinge_totals(scores: Array, labels: Array, weights: Array, lists: Lists) -> tuple[Array, Array]:
-    """The sum and the number of each list's pairs, as values per list."""
+    """The sum of the losses and the number of each list's pairs, as values per list."""
     values, counts = _by_document(scores, labels, weights, lists)
     return lists.sum(values), lists.sum(counts)
 
 
 @jax.custom_jvp
 def _by_document(scores: Array, labels: Array, weights: Array, lists: Lists) -> tuple[Array, Array]:
-    """Sums and counts by the better document; only their sum over each list may be used."""
+    """Sums and counts by the better document. The derivative is right only for sums over lists."""
     values, counts, _ = _levels(scores, labels, weights, lists)
     return values, counts
 
 
 def _levels(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
-    """`(values, counts, gradient)`, by document."""
+    """`(values, counts, gradient)` by document, in a loop over the labels from the largest down."""
     scores = scores - lists.mean(scores)  # so that the sums of scores stay small
-    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
-    lists, (scores, labels, weights, slots) = lists.sort([scores], [scores, labels, weights, slots])
-    near = lists.search(scores, scores - 1.0, equal=True)  # from here on: too near to i
-    far = lists.search(scores, scores + 1.0, equal=False)  # before here: j is too near to them
+    lists, (scores, labels, weights, indices) = lists.sort(
+        [scores], [scores, labels, weights, lists.indices]
+    )
+    # Documents from `near` on are above s_i - 1. Documents before `far` are below s_j + 1.
+    near = lists.search(scores, scores - 1.0, equal=True)
+    far = lists.search(scores, scores + 1.0, equal=False)
 
     def step(carry: Any) -> Any:
         level, values, counts, gradient = carry
@@ -51,12 +53,12 @@ def _levels(scores: Array, labels: Array, weights: Array, lists: Lists) -> Any:
     lowest = lists.min(labels)
     start = (lists.max(labels), zeros, zeros, zeros)
     _, *results = jax.lax.while_loop(lambda carry: jnp.any(carry[0] > lowest), step, start)
-    return tuple(unsort(array, slots) for array in results)
+    return tuple(unsort(array, indices) for array in results)
 
 
 @_by_document.defjvp
 def _by_document_jvp(primals: Any, tangents: Any) -> Any:
     values, counts, gradient = _levels(*primals)
-    # A document's gradient is that of its list's sum, and does not change with the scores.
+    # The gradient is that of the sum over the list. The loss is linear: its second derivative is 0.
     change = jax.lax.stop_gradient(gradient) * tangents[0]
     return (values, counts), (change, jnp.zeros_like(counts))

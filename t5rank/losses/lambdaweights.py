@@ -1,23 +1,24 @@
 """Lambda weights: how much a pair of documents matters to a metric.
 
-Each function here gives a `Lambdaweight` for the argument `lambdaweight_fn` of a pairwise loss. It
-is made of numbers of each document and a function of two documents' numbers, so that a loss can use
-it without O(n^2) memory. Called with scores and labels it gives all weights, `[..., list, list]`.
-A function of Rax's signature, which returns all weights, is taken too and costs that memory.
+Each function here returns a `Lambdaweight` for the argument `lambdaweight_fn` of a pairwise loss.
+It has two parts: a function that gives numbers of each document, and one that gives the weight of a
+pair from the numbers of its two documents. A loss uses it with O(n) memory. A call with scores and
+labels returns all weights, `[..., list, list]`.
 
-Weights have no gradient. Ranks are those of `scores`, ties in the order of the list.
+Weights have no gradient. The ranks are those of `scores`, with ties in the order of the list.
 
-Normalized weights are right for every label. Others are infinite where a gain is more than a
-float32 holds, an exponential one from a label of 128 on; so are then the loss and its gradient.
+Normalized weights are right for every label. Other weights are infinite where a gain is more than a
+float32 holds, which is from a label of 128 on for an exponential gain. The loss and its gradient
+are then infinite, too.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from t5rank import ops
+from t5rank.losses.pair_weights import Lambdaweight, Numbers
 from t5rank.metrics.gains import (
     DiscountFn,
     GainFn,
@@ -29,79 +30,11 @@ from t5rank.metrics.gains import (
 from t5rank.ops import Lists
 from t5rank.types import Array, Labels, MetricFn, Scores, Where
 
-Numbers = tuple[Array, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Lambdaweight:
-    """Weights of pairs out of numbers of documents.
-
-    Attributes:
-      items_fn: from scores, labels, weights and lists to numbers of each document, `[..., list]`.
-      pair_fn: from the numbers of documents i and j to the pair's weight.
-    """
-
-    items_fn: Callable[[Array, Array, Array, Lists], Numbers]
-    pair_fn: Callable[[Numbers, Numbers], Array]
-
-    def __call__(
-        self,
-        scores: Scores,
-        labels: Labels,
-        *,
-        where: Where | None = None,
-        segments: Array | None = None,
-        weights: Array | None = None,
-    ) -> Array:
-        """All weights, `[..., list, list]`; 0 across lists and at masked slots."""
-        scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        items = ((), as_items(self, scores, labels, weights, lists)[0])
-
-        def pair_fn(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
-            values = self.pair_fn(i[1], j[1])
-            return values, jnp.ones(values.shape, bool)
-
-        return ops.all_pairs(pair_fn, lists, items)[0]
-
-
-LambdaweightFn = Lambdaweight | Callable[..., Array]
-
-
-def as_items(
-    lambdaweight_fn: LambdaweightFn | None,
-    scores: Array,
-    labels: Array,
-    weights: Array,
-    lists: Lists,
-) -> tuple[Numbers, Callable[[Numbers, Numbers], Array | float]]:
-    """The documents' numbers and the pair function; 1 for every pair if there are none."""
-    if not isinstance(lambdaweight_fn, Lambdaweight):
-        return (), lambda i, j: 1.0
-    numbers = lambdaweight_fn.items_fn(jax.lax.stop_gradient(scores), labels, weights, lists)
-    shape = scores.shape
-    return tuple(jnp.broadcast_to(n, shape) for n in numbers), lambdaweight_fn.pair_fn
-
-
-def as_matrix(
-    lambdaweight_fn: LambdaweightFn | None,
-    scores: Array,
-    labels: Array,
-    weights: Array,
-    where: Array,
-    segments: Array | None,
-) -> Array | None:
-    """All weights of a function that returns them, as Rax's do; otherwise None."""
-    if lambdaweight_fn is None or isinstance(lambdaweight_fn, Lambdaweight):
-        return None
-    optional = {} if segments is None else {"segments": segments}
-    matrix = lambdaweight_fn(
-        jax.lax.stop_gradient(scores), labels, where=where, weights=weights, **optional
-    )
-    return jnp.reshape(matrix, (*scores.shape, scores.shape[-1]))
-
 
 def labeldiff_lambdaweight() -> Lambdaweight:
-    r"""$\lambda_{ij} = |y_i - y_j|$: with the logistic loss, LambdaLoss's second ARP loss.
+    r"""The difference of the labels, $\lambda_{ij} = |y_i - y_j|$.
+
+    The logistic loss with these weights is LambdaLoss's second ARP loss, see `arp2_loss`.
 
     >>> labeldiff_lambdaweight()(jnp.zeros(2), jnp.array([3.0, 1.0])).tolist()
     [[0.0, 2.0], [2.0, 0.0]]
@@ -119,21 +52,21 @@ def dcg_lambdaweight(
     discount_fn: DiscountFn = log2_discount,
     smooth_fraction: float = 0.0,
 ) -> Lambdaweight:
-    r"""LambdaRank: by how much DCG changes when two documents change places.
+    r"""LambdaRank: the change of DCG when two documents are swapped.
 
     $$\lambda_{ij} = n \, |\mathrm{gain}(y_i) - \mathrm{gain}(y_j)| \cdot
     |\mathrm{discount}(r_i) - \mathrm{discount}(r_j)|$$
 
-    with the number $n$ of the list's real documents, so that padding changes nothing. Source:
-    Burges et al. 2006; the smooth fraction is TF-Ranking's.
+    where $n$ is the number of the list's real documents, so that padding changes nothing. Source:
+    Burges et al. 2006. The smooth fraction is TF-Ranking's.
 
     Args:
       topn: discounts after this rank are 0.
-      normalize: whether gains are divided by the list's ideal DCG (LambdaMART; LightGBM).
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
-      smooth_fraction: $\mu$ of $(1 - \mu) \lambda + \mu \lambda'$ with the weights $\lambda'$ of
-        `dcg2_lambdaweight`, which depend on the difference of the ranks.
+      normalize: whether gains are divided by the list's ideal DCG (LambdaMART, LightGBM).
+      gain_fn: maps a label to its gain.
+      discount_fn: maps a rank, from 1, to its discount.
+      smooth_fraction: $\mu$ of $(1 - \mu) \lambda + \mu \lambda'$, where $\lambda'$ are the weights
+        of `dcg2_lambdaweight`.
 
     >>> weights = dcg_lambdaweight()(jnp.array([1.0, 0.0]), jnp.array([0, 1]))
     >>> round(float(weights[1, 0]), 4)  # 2 * (1 / log2(2) - 1 / log2(3))
@@ -165,19 +98,19 @@ def dcg2_lambdaweight(
     discount_fn: DiscountFn = log2_discount,
     light_discount: bool = False,
 ) -> Lambdaweight:
-    r"""LambdaLoss's NDCGLoss2: like `dcg_lambdaweight`, by the distance of the two ranks.
+    r"""LambdaLoss's NDCGLoss2: like `dcg_lambdaweight`, with discounts of the ranks' difference.
 
     $$\lambda_{ij} = n \, |\mathrm{gain}(y_i) - \mathrm{gain}(y_j)| \cdot
     |\mathrm{discount}(|r_i - r_j|) - \mathrm{discount}(|r_i - r_j| + 1)|$$
 
-    With `topn` a pair whose lower rank $r$ is after it weighs $1 / (1 - \mathrm{discount}(r))$
-    times as much (Jagerman et al. 2022). Source: Wang et al. 2018, equation 14.
+    Source: Wang et al. 2018, equation 14.
 
     Args:
-      topn: as above.
+      topn: a pair whose lower rank $r$ is after it weighs $1 / (1 - \mathrm{discount}(r))$ times as
+        much (Jagerman et al. 2022).
       normalize: whether gains are divided by the list's ideal DCG.
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
+      gain_fn: maps a label to its gain.
+      discount_fn: maps a rank, from 1, to its discount.
       light_discount: whether to use $\mathrm{discount}(|r_i - r_j|)$ itself.
     """
 
@@ -192,9 +125,7 @@ def dcg2_lambdaweight(
         else:
             change = _discount_of_distance(distance, discount_fn)
         if topn is not None:
-            lower = jnp.maximum(
-                lower, 2.0
-            )  # the lower of two ranks; that of rank 1 with itself is 0
+            lower = jnp.maximum(lower, 2.0)  # discount(1) is 1: the weight would be infinite
             change = change * jnp.where(lower > topn, 1.0 / (1.0 - discount_fn(lower)), 1.0)
         return _gap(i, j, i[3] * change)
 
@@ -209,13 +140,13 @@ def ndcg2pp_lambdaweight(
 ) -> Lambdaweight:
     r"""LambdaLoss's NDCGLoss2++: LambdaRank's weights plus `mu` times NDCGLoss2's.
 
-    Gains are normalized; the sum is not scaled by the size of the list. Source: Wang et al. 2018,
-    section 5.3, where $\mu$ is 10.
+    Gains are normalized. The weights are not multiplied by the size of the list. Source: Wang et
+    al. 2018, section 5.3, where $\mu$ is 10.
 
     Args:
       mu: $\mu$ of $\lambda = \lambda_{LambdaRank} + \mu \, \lambda_{NDCGLoss2}$.
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
+      gain_fn: maps a label to its gain.
+      discount_fn: maps a rank, from 1, to its discount.
     """
 
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
@@ -231,7 +162,7 @@ def ndcg2pp_lambdaweight(
 
 
 def precision_lambdaweight(*, topn: int, threshold: float = 1.0) -> Lambdaweight:
-    r"""By how much precision at `topn` changes when two documents change places.
+    r"""The change of precision at `topn` when two documents are swapped.
 
     $$\lambda_{ij} = \frac{1}{k} \, |rel_i - rel_j| \cdot |[r_i \le k] - [r_j \le k]|$$
 
@@ -249,7 +180,7 @@ def precision_lambdaweight(*, topn: int, threshold: float = 1.0) -> Lambdaweight
 
 
 def mrr_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
-    """By how much the reciprocal rank changes when two documents change places.
+    """The change of the reciprocal rank when two documents are swapped.
 
     Args:
       threshold: the smallest label of a relevant document.
@@ -267,16 +198,16 @@ def mrr_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
         (relevant_i, rank_i, first, second), (relevant_j, rank_j, _, _) = i, j
-        hit = jnp.where(relevant_i > relevant_j, rank_i, rank_j)  # of the relevant one
-        other = jnp.where(relevant_i > relevant_j, rank_j, rank_i)  # where it goes
-        new = jnp.minimum(other, jnp.where(hit == first, second, first))
+        old = jnp.where(relevant_i > relevant_j, rank_i, rank_j)  # the relevant document's rank
+        new = jnp.where(relevant_i > relevant_j, rank_j, rank_i)  # its rank after the swap
+        new = jnp.minimum(new, jnp.where(old == first, second, first))
         return jnp.where(relevant_i != relevant_j, jnp.abs(1.0 / new - 1.0 / first), 0.0)
 
     return Lambdaweight(items_fn, pair_fn)
 
 
 def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
-    """By how much the average precision changes when two documents change places.
+    """The change of average precision when two documents are swapped.
 
     Args:
       threshold: the smallest label of a relevant document.
@@ -287,19 +218,18 @@ def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
 
     def items_fn(scores: Array, labels: Array, weights: Array, lists: Lists) -> Numbers:
         relevant = _relevant(labels, lists, threshold)
-        slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
-        order, (hits, slots) = lists.sort([ops.best_first(scores)], [relevant, slots])
+        order, (hits, indices) = lists.sort([ops.best_first(scores)], [relevant, lists.indices])
         ranks = jnp.broadcast_to(order.from_one, scores.shape)
         columns = (ranks, order.cumsum(hits), order.cumsum(hits / ranks))
         total = jnp.maximum(lists.sum(relevant), 1.0)
-        by_document = [ops.unsort(column, slots) for column in columns]
+        by_document = [ops.unsort(column, indices) for column in columns]
         return (relevant, *by_document, jnp.broadcast_to(total, scores.shape))
 
     def pair_fn(i: Numbers, j: Numbers) -> Array:
         upper = i[1] < j[1]  # document i is ranked before j
         above = [jnp.where(upper, a, b) for a, b in zip(i, j, strict=True)]
         below = [jnp.where(upper, b, a) for a, b in zip(i, j, strict=True)]
-        # The relevant documents between the two gain or lose one relevant document above them.
+        # Each relevant document between the two gains or loses one relevant document above it.
         between = below[3] - above[3] - jnp.where(below[0] > 0, 1.0 / below[1], 0.0)
         up = jnp.where(above[0] > 0, above[2], above[2] + 1.0) / above[1]
         change = up - below[2] / below[1] + between
@@ -309,16 +239,16 @@ def ap_lambdaweight(*, threshold: float = 1.0) -> Lambdaweight:
 
 
 def metric_lambdaweight(metric_fn: MetricFn) -> Callable[..., Array]:
-    """By how much any metric changes when two documents change places.
+    """The change of any metric when two documents are swapped.
 
-    It ranks the list anew for every pair, so that it takes O(n^3) time and, as all weights are
-    made, O(n^2) memory: for short lists, and for metrics without a function of their own here.
+    It computes the metric once for every pair, which takes O(n^3) time and O(n^2) memory. It is for
+    short lists, and for metrics that have no function of their own here.
 
     Args:
       metric_fn: a metric, such as `functools.partial(err_metric, topn=10)`.
 
     Raises:
-      ValueError: with segments.
+      ValueError: segments are given.
     """
 
     def lambdaweight_fn(
@@ -332,18 +262,18 @@ def metric_lambdaweight(metric_fn: MetricFn) -> Callable[..., Array]:
         if segments is not None:
             raise ValueError("Argument 'segments' has an array; expected None. Use padded lists.")
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, None, weights)
-        del weights  # a loss applies them itself
+        del weights  # the loss applies them
         ranks = lists.ranks(scores)
         value = metric_fn(-ranks, labels, where=lists.where, reduce_fn=None)
         size = scores.shape[-1]
 
         def row(i: Array) -> Array:
-            mine = jax.lax.dynamic_slice_in_dim(ranks, i, 1, axis=-1)
+            rank_i = jax.lax.dynamic_slice_in_dim(ranks, i, 1, axis=-1)
             is_i = jnp.arange(size) == i
 
             def swapped(j: Array) -> Array:
-                other = jax.lax.dynamic_slice_in_dim(ranks, j, 1, axis=-1)
-                moved = jnp.where(jnp.arange(size) == j, mine, jnp.where(is_i, other, ranks))
+                rank_j = jax.lax.dynamic_slice_in_dim(ranks, j, 1, axis=-1)
+                moved = jnp.where(jnp.arange(size) == j, rank_i, jnp.where(is_i, rank_j, ranks))
                 return metric_fn(-moved, labels, where=lists.where, reduce_fn=None)
 
             return jax.vmap(swapped, out_axes=-1)(jnp.arange(size))
@@ -368,7 +298,7 @@ def _gains(
     topn: int | None,
     normalize: bool,
 ) -> Array:
-    """Gains of documents; divided by each list's ideal DCG to `normalize`."""
+    """The documents' gains, divided by each list's ideal DCG if `normalize` is True."""
     if not normalize:
         return jnp.where(lists.where, product(gain_fn(labels), weights), 0.0)
     gains = relative_gains(labels, weights, lists, gain_fn)
@@ -379,9 +309,9 @@ def _gains(
 
 
 def _gap(i: Numbers, j: Numbers, change: Array) -> Array:
-    """The difference of two documents' gains, times the change of their discounts.
+    """The difference of two documents' gains times the change of their discounts.
 
-    The numbers begin with gain and label, which tells two infinite gains apart.
+    The numbers begin with the gain and the label. Labels tell two infinite gains apart.
     """
     both = jnp.isinf(i[0]) & (i[0] == j[0])
     gap = jnp.abs(jnp.where(both, jnp.where(i[1] == j[1], 0.0, jnp.inf), i[0] - j[0]))
@@ -394,6 +324,6 @@ def _discounts(ranks: Array, discount_fn: DiscountFn, topn: int | None) -> Array
 
 
 def _discount_of_distance(distance: Array, discount_fn: DiscountFn) -> Array:
-    """NDCGLoss2's discount; 0 for a document with itself."""
+    """NDCGLoss2's discount of a difference of ranks; 0 for a document with itself."""
     far = jnp.maximum(distance, 1.0)
     return jnp.where(distance > 0, jnp.abs(discount_fn(far) - discount_fn(far + 1.0)), 0.0)

@@ -1,8 +1,7 @@
 """Listwise losses: one value per list.
 
-Arguments not described here are those of every loss, see `t5rank.types`. A list without any
-document does not count; one without a relevant document has loss 0, where not said otherwise, and
-counts.
+`t5rank.types` describes the arguments that every loss has. A list without any document does not
+count. A list without a relevant document counts, and has loss 0 unless a docstring says otherwise.
 """
 
 from collections.abc import Callable
@@ -30,7 +29,7 @@ LabelFn = Callable[..., Array]
 def normalize_probabilities(
     labels: Labels, *, where: Where | None = None, segments: Array | None = None
 ) -> Array:
-    """Labels divided by their sum over the list, for `softmax_loss`; all 0 where that is 0.
+    """Labels divided by their sum over the list, for `softmax_loss`; 0 where the sum is 0.
 
     >>> normalize_probabilities(jnp.array([1, 0, 1])).tolist()
     [0.5, 0.0, 0.5]
@@ -54,16 +53,16 @@ def softmax_loss(
 
     $$\ell(s, y) = -\sum_i w_i \, y_i \log \frac{e^{s_i}}{\sum_j e^{s_j}}$$
 
-    Labels are not normalized: a list with two relevant documents counts twice. Source: ListNet, Cao
-    et al. 2007; with one relevant document it is the loss of RankT5, Zhuang et al. 2022, equation
-    6.
+    Labels are not normalized: a list with two relevant documents counts twice. With one relevant
+    document this is the loss of RankT5, Zhuang et al. 2022, equation 6. Source: ListNet, Cao et al.
+    2007.
 
     Args:
-      weights: multiply the labels.
-      label_fn: from weighted labels to the target, called with `where` and, for flat lists,
-        `segments`; for example `normalize_probabilities`.
+      weights: they multiply the labels.
+      label_fn: maps weighted labels to the target, for example `normalize_probabilities`. It is
+        called with `where` and, for flat lists, `segments`.
       virtual_label: the label of an additional document of score 0, which fixes the scale of the
-        scores (calibrated softmax, Yan et al. 2022); 0 adds none.
+        scores (calibrated softmax, Yan et al. 2022). 0 adds none.
 
     >>> float(softmax_loss(jnp.array([0.0, 0.0]), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
@@ -91,16 +90,16 @@ def poly1_softmax_loss(
     weights: Array | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Softmax loss plus the probability that is missing from the relevant documents.
+    r"""Softmax loss plus the probability that the irrelevant documents have.
 
     $$\ell(s, y) = \mathrm{softmax}(s, y) + \epsilon \Big(1 - \sum_i \frac{w_i y_i}{\sum_j w_j y_j}
     \frac{e^{s_i}}{\sum_j e^{s_j}}\Big)$$
 
-    RankT5's Poly1. Source: Leng et al. 2022, equation 5.
+    This is RankT5's Poly1. Source: Leng et al. 2022, equation 5.
 
     Args:
-      epsilon: the weight of the second term; with 0 this is `softmax_loss`.
-      weights: multiply the labels.
+      epsilon: the weight of the second term. With 0 this is `softmax_loss`.
+      weights: they multiply the labels.
 
     >>> loss = poly1_softmax_loss(jnp.array([0.0, 0.0]), jnp.array([1, 0]), epsilon=2.0)
     >>> (loss - jnp.log(2.0)).round(4).item()
@@ -125,17 +124,17 @@ def unique_softmax_loss(
     gain_fn: GainFn | None = exponential_gain,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Softmax of each document among those with a lower label.
+    r"""Softmax cross entropy of each document against the documents that have a lower label.
 
     $$\ell(s, y) = -\sum_i w_i \, \mathrm{gain}(y_i)
     \log \frac{e^{s_i}}{e^{s_i} + \sum_{j : y_j < y_i} e^{s_j}}$$
 
-    Relevant documents do not compete with each other. The loss is infinite where gains are more
-    than a float32 holds, exponential ones from a label of 128 on. Source: Zhu and Klabjan 2020,
-    equation 7.
+    Documents of the same label do not compete with each other. The loss is infinite where a gain
+    is more than a float32 holds, which is from a label of 128 on for an exponential gain. Source:
+    Zhu and Klabjan 2020, equation 7.
 
     Args:
-      gain_fn: label to gain; None for 1.
+      gain_fn: maps a label to its gain; None gives every document 1.
 
     >>> float(unique_softmax_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
@@ -146,8 +145,8 @@ def unique_softmax_loss(
     order, (scores_, labels_, gains) = lists.sort(
         [labels], [lists.from_best(scores), labels, gains]
     )
-    place = order.tie_start(labels_)
-    lower = order.before(order.cumlogsumexp(scores_), place, nothing=ops.NOTHING)
+    start = order.tie_start(labels_)
+    lower = order.before(order.cumlogsumexp(scores_), start, empty=ops.LOG_ZERO)
     loss = lists.from_sorted(order.sum(times(gains, cost_against(lower, scores_))))
     return lists.reduce(loss, reduce_fn, nan_from=scores + labels)
 
@@ -197,18 +196,19 @@ def listmle_loss(
     weights: Array | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""ListMLE: the likelihood of the order of the labels (Plackett-Luce).
+    r"""ListMLE: the likelihood of the labels' order under the Plackett-Luce model.
 
     $$\ell(s, y) = -\sum_i w_i \log \frac{e^{s_i}}{\sum_{j : y_j \le y_i} e^{s_j}}$$
 
     Documents with the same label compete as one group (Breslow's treatment of ties), so that their
-    order in the list does not matter; with `key` they get a random order. Source: Xia et al. 2008,
-    equation 9. A list without a relevant document has a loss, too: its scores should be equal.
+    order in the list does not matter. With `key` their order is random. A list without a relevant
+    document has a loss, too: it is least where all scores are equal. Source: Xia et al. 2008,
+    equation 9.
 
     Args:
       key: a PRNG key for the order of documents with the same label.
       topn: only the first `topn` documents by label have a term (top-k ListMLE).
-      weights: multiply each document's term.
+      weights: they multiply each document's term.
 
     >>> float(listmle_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
@@ -238,20 +238,20 @@ def p_listmle_loss(
     weights: Array | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Position-aware ListMLE: mistakes at the first ranks weigh more.
+    r"""Position-aware ListMLE, in which mistakes at the first ranks weigh more.
 
     $$\ell(s, y) = -\sum_i w_i \, \mathrm{discount}(r_i)
     \log \frac{e^{s_i}}{\sum_{j : y_j \le y_i} e^{s_j}}$$
 
-    with the rank $r_i$ by label; documents with the same label share their mean discount. Source:
-    Lan et al. 2014, whose $2^{n-r} - 1$ overflows beyond 128 documents: the discount is a choice
-    (TF-Ranking's ListMLE lambda weights), DCG's by default.
+    where $r_i$ is the rank by label. Documents with the same label share their mean discount.
+    Source: Lan et al. 2014. Their discount $2^{n-r} - 1$ overflows beyond 128 documents, so that it
+    is a choice here (as TF-Ranking's ListMLE lambda weights are), and DCG's by default.
 
     Args:
-      discount_fn: rank, from 1, to weight; None for 1.
-      key: see `listmle_loss`, as `topn` and `weights`.
-      topn: as above.
-      weights: as above.
+      discount_fn: maps a rank, from 1, to its weight; None gives every rank 1.
+      key: see `listmle_loss`.
+      topn: see `listmle_loss`.
+      weights: see `listmle_loss`.
 
     >>> float(p_listmle_loss(jnp.zeros(2), jnp.array([1, 0]))) == float(jnp.log(2.0))
     True
@@ -268,7 +268,7 @@ def p_listmle_loss(
     order, (scores_, labels_, *weights_) = lists.sort(keys, values)
     log_totals = order.cumlogsumexp(scores_, reverse=True)
     if key is None:
-        log_totals = order.after(log_totals, order.tie_start(labels_), nothing=ops.NOTHING)
+        log_totals = order.after(log_totals, order.tie_start(labels_), empty=ops.LOG_ZERO)
     gains = weights_[0] if weighted else jnp.ones(scores.shape, jnp.float32)
     if discount_fn is not None or topn is not None:
         ranks = jnp.broadcast_to(order.from_one, scores.shape)
@@ -298,11 +298,11 @@ def xendcg_loss(
     $$\ell(s, y) = -\sum_i \frac{\phi_i}{\sum_j \phi_j} \log \frac{e^{s_i}}{\sum_j e^{s_j}}, \quad
     \phi_i = w_i (2^{y_i} - \gamma_i)$$
 
-    Source: Bruch 2021, equations 4 and 5; LightGBM's `rank_xendcg`.
+    LightGBM calls it `rank_xendcg`. Source: Bruch 2021, equations 4 and 5.
 
     Args:
-      key: a PRNG key for $\gamma_i$, uniform in [0, 1]; without it they are 1.
-      weights: multiply the gains.
+      key: a PRNG key for $\gamma_i$, which are uniform in [0, 1]. Without it they are 1.
+      weights: they multiply the gains.
 
     >>> float(xendcg_loss(jnp.zeros(2), jnp.array([2, 0]))) == float(jnp.log(2.0))
     True
@@ -333,13 +333,13 @@ def circle_loss(
     e^{\gamma (\alpha_j (s_j - m) - \alpha_i (s_i - 1 + m))}\Big), \quad
     \alpha_i = \max(0, 1 + m - s_i), \; \alpha_j = \max(0, s_j + m)$$
 
-    The factors $\alpha$ have no gradient. It takes O(n log n) time. Source: Sun et al. 2020,
-    equations 6 and 7, over all pairs with different labels as in TF-Ranking.
+    The factors $\alpha$ have no gradient. The loss takes O(n log n) time. Source: Sun et al. 2020,
+    equations 6 and 7; like TF-Ranking it sums over all pairs with different labels.
 
     Args:
       gamma: $\gamma$, the scale.
       margin: $m$.
-      weights: those of the better document.
+      weights: a pair has the weight of its better document.
 
     >>> round(float(circle_loss(jnp.array([0.5, 0.5]), jnp.array([1, 0]))), 2)  # log(1 + e^24)
     24.0
@@ -352,9 +352,9 @@ def circle_loss(
     order, (better, worse, ordered, weights_) = lists.sort(
         [labels], [better, worse, labels, weights]
     )
-    place = order.tie_start(ordered)
-    lower = order.before(order.cumlogsumexp(worse), place, nothing=ops.NOTHING)
-    counts = order.where & (lower > ops.NOTHING / 2) & (weights_ > 0)
+    start = order.tie_start(ordered)
+    lower = order.before(order.cumlogsumexp(worse), start, empty=ops.LOG_ZERO)
+    counts = order.where & (lower > ops.LOG_ZERO / 2) & (weights_ > 0)
     log_weights = jnp.log(jnp.where(counts, weights_, 1.0))
     pairs = jnp.where(counts, better + lower + log_weights, -jnp.inf)
     total = lists.from_sorted(order.logsumexp(pairs))
@@ -362,7 +362,7 @@ def circle_loss(
 
 
 def _cross_entropy(scores: Array, targets: Array, lists: Lists) -> tuple[Array, Array]:
-    """`(loss, probabilities)` of the softmax over each list; a NaN score makes the loss NaN."""
+    """`(loss, probabilities)` of the softmax over each list. A NaN score makes the loss NaN."""
     shifted = lists.from_best(scores)
     exponentials = jnp.exp(shifted)
     total = lists.sum(exponentials)
@@ -380,20 +380,20 @@ def _normalized(labels: Array, lists: Lists) -> Array:
 
 
 def times(gains: Array, values: Array) -> Array:
-    """The product, where 0 times an infinite value is 0, as are both its gradients."""
+    """The product, but 0 times an infinite value is 0, and so are both of its gradients."""
     return product(gains, jnp.where(gains == 0, 0.0, values))
 
 
 def cost(log_total: Array, score: Array) -> Array:
-    """`-log(exp(score) / exp(log_total))`, infinite for a score of -inf, with no NaN gradient."""
+    """`-log(exp(score) / exp(log_total))`; inf for a score of -inf, whose gradient is 0."""
     known = ~jnp.isneginf(score)
     difference = jnp.where(known, log_total, 0.0) - jnp.where(known, score, 0.0)
     return jnp.where(known, difference, jnp.inf)
 
 
 def cost_against(log_others: Array, score: Array) -> Array:
-    """`-log(exp(score) / (exp(score) + exp(log_others)))`; 0 if there are no others."""
-    alone = log_others < ops.NOTHING / 2
+    """`-log(exp(score) / (exp(score) + exp(log_others)))`; 0 without other documents."""
+    alone = log_others < ops.LOG_ZERO / 2
     known = ~alone & ~jnp.isneginf(score)
     difference = jnp.where(known, log_others, 0.0) - jnp.where(known, score, 0.0)
     return jnp.where(alone, 0.0, jnp.where(known, jax.nn.softplus(difference), jnp.inf))

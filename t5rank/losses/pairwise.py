@@ -1,14 +1,15 @@
 """Pairwise losses: one value per pair of documents of a list.
 
-They take O(n^2) time and O(n) memory: pairs are made in blocks and never kept. The cost grows with
-the number of documents that are better than some other, so lists with few relevant ones are cheap.
+They take O(n^2) time and O(n) memory, because pairs are made in blocks and never kept. The time
+grows with the number of documents that are better than another one, so that lists with few relevant
+documents are cheap.
 
 `reduce_fn` reduces over the pairs of all lists. `jnp.mean`, `jnp.sum` and `ops.sum_and_count` need
-no more than each list's total; with None, or any other function, all pairs are made,
+only each list's total. None, or any other function, takes O(n^2) memory for all pairs,
 `[..., list, list]`. An infinite score counts as 1e15, so that two of them differ by 0.
 
-Arguments not described here are those of every loss, see `t5rank.types`; `weights` are those of the
-better document, `lambdaweight_fn` multiplies the pairs, see `t5rank.losses.lambdaweights`.
+`t5rank.types` describes the arguments that every loss has. A pair has the weight of its better
+document. `lambdaweight_fn` gives factors of the pairs (`t5rank.losses.lambdaweights`).
 """
 
 from collections.abc import Callable
@@ -17,11 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from t5rank import ops
-from t5rank.losses.errors import centred_error, minus
 from t5rank.losses.hinge import hinge_totals
-from t5rank.losses.lambdaweights import LambdaweightFn, as_items, as_matrix
+from t5rank.losses.pair_weights import LambdaweightFn, as_items, as_matrix
 from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
+
+_LARGEST = float(jnp.finfo(jnp.float32).max)
 
 
 def pairwise_loss(
@@ -36,13 +38,14 @@ def pairwise_loss(
     lambdaweight_fn: LambdaweightFn | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""A pairwise loss of your own; the others of this module are made with it.
+    r"""A pairwise loss of your own. The others of this module are made with it.
 
     $$\ell(s, y) = \sum_{i,j} w_i \, \lambda_{ij} \, \mathrm{loss}(s_i - s_j, y_i - y_j)$$
 
     Args:
       pair_loss_fn: called as `pair_loss_fn(score_difference, label_difference)`.
-      ordered: whether only pairs with $y_i > y_j$ count, or all, of a document with itself too.
+      ordered: True: only pairs with $y_i > y_j$ count. False: all pairs count, those of a document
+        with itself included.
 
     >>> squared = lambda s, y: (1 - s) ** 2
     >>> float(pairwise_loss(jnp.array([3.0, 1.0]), jnp.array([1, 0]), pair_loss_fn=squared))
@@ -82,11 +85,11 @@ def pairwise_hinge_loss(
     lambdaweight_fn: LambdaweightFn | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Pairwise hinge: the better document wants a lead of at least 1.
+    r"""Pairwise hinge: the score of the better document should be higher by at least 1.
 
     $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij} \max(0, 1 - (s_i - s_j))$$
 
-    Without lambda weights it takes O(n log n) time per distinct label. Source: Herbrich et al.
+    It takes O(n log n) time per distinct label without lambda weights. Source: Herbrich et al.
     2000 (Ranking SVM).
 
     >>> float(pairwise_hinge_loss(jnp.array([0.5, 0.0]), jnp.array([1, 0])))
@@ -118,7 +121,7 @@ def pairwise_logistic_loss(
     lambdaweight_fn: LambdaweightFn | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Pairwise logistic: RankNet, and LambdaRank with `dcg_lambdaweight`.
+    r"""Pairwise logistic loss: RankNet, or LambdaRank with `dcg_lambdaweight`.
 
     $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij} \log(1 + e^{-(s_i - s_j)})$$
 
@@ -178,23 +181,22 @@ def pairwise_mse_loss(
     lambdaweight_fn: LambdaweightFn | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Pairwise squared error of the score difference, over all ordered pairs, $i = j$ too.
+    r"""Pairwise squared error of the score difference, over all i and j.
 
     $$\ell(s, y) = \sum_{i,j} w_i \lambda_{ij} \left((y_i - y_j) - (s_i - s_j)\right)^2$$
 
-    Without lambda weights it is computed from each list's moments, in O(n) time.
+    It takes O(n) time without lambda weights. It is infinite where a square is more than a float32
+    holds, as from a difference of 2e19 on.
 
     >>> float(pairwise_mse_loss(jnp.array([2.0, 0.0]), jnp.array([1, 0])))
     0.5
     """
     if lambdaweight_fn is None and ops.reduces_totals(reduce_fn):
         scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-        # The sum over i, j of w_i (e_i - e_j)^2, about the mean of e so that nothing cancels.
-        error = centred_error(scores, labels, lists)
+        # The sum over i, j of w_i (e_i - e_j)^2, where the products of two errors add up to 0.
+        error = _centred_error(scores, labels, lists)
         weight, square = lists.sum(weights), lists.sum(error**2)
-        squares = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
-        products = 2.0 * lists.sum(weights * error) * lists.sum(error)
-        totals = minus(squares, products)
+        totals = lists.count * lists.sum(product(error**2, weights)) + product(square, weight)
         return lists.reduce_pairs(totals, lists.count**2, reduce_fn, nan_from=scores + labels)
     return pairwise_loss(
         scores,
@@ -221,7 +223,7 @@ def pairwise_quantile_loss(
     lambdaweight_fn: LambdaweightFn | None = None,
     reduce_fn: ReduceFn | None = jnp.mean,
 ) -> Array:
-    r"""Pairwise quantile regression of the score difference; Rax's `pairwise_qr_loss`.
+    r"""Pairwise quantile regression of the score difference: Rax's `pairwise_qr_loss`.
 
     $$\ell(s, y) = \sum_{y_i > y_j} w_i \lambda_{ij}
     \left(\tau \max(0, d_{ij}) + (1 - \tau) \max(0, -d_{ij})\right), \quad
@@ -255,3 +257,10 @@ def pairwise_quantile_loss(
         lambdaweight_fn=lambdaweight_fn,
         reduce_fn=reduce_fn,
     )
+
+
+def _centred_error(scores: Array, labels: Array, lists: ops.Lists) -> Array:
+    """Scores minus labels, up to a constant that makes the mean over each list 0."""
+    error = lists.from_best(ops.finite(scores)) - lists.from_best(labels)
+    error = jnp.where(lists.where, jnp.clip(error, -_LARGEST, _LARGEST), 0.0)
+    return error - lists.sum(error / jnp.maximum(lists.count, 1.0))

@@ -1,16 +1,16 @@
-"""Functions that make losses out of metrics, and losses and metrics out of others.
+"""Functions that turn metrics into losses, and losses or metrics into others.
 
-A metric takes part by keyword arguments, as in Rax, whose metrics and whose own such functions work
-here too:
+A metric can be turned into a loss if it has one of two keyword arguments. They are Rax's, so that
+Rax's metrics and transformations work here, too.
 
-* `rank_fn(scores, *, where, segments, key)` gives the ranks of documents, from 1. A function that
-  also takes `rows`, a mask, may leave out the ranks of other documents, and has to give documents
-  of higher score no higher rank.
-* `cutoff_fn(values, n, *, where, segments)` gives how far each document is among the `n` that have
-  the largest values: 1, 0, or in between.
+* `rank_fn(scores, *, where, segments, key)` returns the ranks of documents, from 1. It may also
+  take `rows`, a mask, and then leave out the ranks of other documents. In that case a document of
+  higher score must have no higher rank.
+* `cutoff_fn(values, n, *, where, segments)` returns 1 for the `n` documents of the largest values,
+  0 for the others, or numbers in between.
 
-`t5rank`'s metrics ask for ranks only where they matter. An approximate NDCG so takes time that
-grows with the number of relevant documents times the number of documents, and O(n) memory.
+`t5rank`'s metrics ask only for the ranks that they need. An approximate NDCG of n documents, m of
+them relevant, takes O(nm) time and O(n) memory.
 """
 
 import functools
@@ -30,20 +30,22 @@ StepFn = Callable[[Array], Array]
 
 
 def approx_t12n(metric_fn: MetricFn, temperature: float = 1.0) -> LossFn:
-    r"""A metric as a loss: the metric with approximate ranks, negated.
+    r"""A metric as a loss: the negated metric of approximate ranks.
 
     $$\mathrm{rank}_i \approx 1 + \sum_{j \ne i} \sigma\left(\frac{s_j - s_i}{T}\right), \quad
     [\mathrm{rank}_i \le k] \approx \sigma\left(\frac{r - \mathrm{rank}_i}{T}\right)$$
 
-    where r is halfway between the approximate ranks of the documents at ranks k and k + 1. At a low
-    temperature it is the metric, without a gradient to learn from. Source: Qin et al. 2010.
+    where r is halfway between the approximate ranks of the documents at ranks k and k + 1. As the
+    temperature falls, the loss approaches the metric and its gradient vanishes. Source: Qin et al.
+    2010.
 
     Args:
       metric_fn: a metric that takes `rank_fn` or `cutoff_fn`.
       temperature: $T$, above 0.
 
     Raises:
-      ValueError: the metric takes neither, so that its gradient would be 0; or the temperature.
+      ValueError: the metric takes neither, so that its gradient would be 0, or the temperature is
+        not positive.
 
     >>> from t5rank import metrics
     >>> loss_fn = approx_t12n(metrics.mrr_metric)
@@ -60,13 +62,13 @@ def approx_t12n(metric_fn: MetricFn, temperature: float = 1.0) -> LossFn:
 
 
 def bound_t12n(metric_fn: MetricFn) -> LossFn:
-    r"""A metric as a loss: a lower bound of the metric, negated.
+    r"""A metric as a loss: a negated lower bound of the metric.
 
     $$\mathrm{rank}_i \le 1 + \sum_{j \ne i} \max(0, 1 + s_j - s_i), \quad
     [\mathrm{rank}_i \le k] \ge 1 - \max(0, 1 - (r - \mathrm{rank}_i))$$
 
-    with bounds of ranks in place of ranks, and r as in `approx_t12n`. It is a bound of metrics of
-    gains above 0 that fall with the rank.
+    where bounds replace the ranks, and r is as in `approx_t12n`. It is a bound if the metric's
+    gains are positive and its discounts fall with the rank.
 
     Args:
       metric_fn: a metric that takes `rank_fn` or `cutoff_fn`.
@@ -94,27 +96,27 @@ def gumbel_t12n(
     beta: float = 1.0,
     smoothing_factor: float | None = None,
 ) -> LossFn:
-    r"""A loss or metric of scores with Gumbel noise: $s_i + \beta \, g_i$, averaged over samples.
+    r"""A loss or metric of scores with Gumbel noise, $s_i + \beta \, g_i$, averaged over samples.
 
-    The function returned needs `key`. One sample is in memory at a time. What the function gives is
-    averaged, whatever its `reduce_fn`; Rax sums samples with `jnp.sum` and gives all with None.
-    Source: Bruch et al. 2020.
+    The returned function needs `key`. One sample is in memory at a time. Results are averaged over
+    samples for every `reduce_fn`. (Rax sums them for `jnp.sum`, and returns all for None.) Source:
+    Bruch et al. 2020.
 
     Args:
-      loss_or_metric_fn: a loss or metric; one that takes `key` gets its own.
+      loss_or_metric_fn: a loss or metric. If it takes `key`, every sample gets its own.
       samples: the number of samples.
       beta: the scale of the noise.
-      smoothing_factor: if given, scores with noise become $\log(\mathrm{softmax}(s) + factor)$;
-        TF-Ranking's losses have 1e-20.
+      smoothing_factor: if given, noisy scores become $\log(\mathrm{softmax}(s) + factor)$.
+        TF-Ranking's losses use 1e-20.
 
     Raises:
-      ValueError: `samples` is below 1; the function returned gets no `key`.
+      ValueError: `samples` is below 1, or the returned function gets no `key`.
     """
     if samples < 1:
         raise ValueError(f"Argument 'samples' has {samples}; expected a number of at least 1.")
     takes_key = _takes(loss_or_metric_fn, "key")
 
-    @_named("gumbel", loss_or_metric_fn, "key")
+    @named("gumbel", loss_or_metric_fn, "key")
     def gumbel_fn(scores: Array, labels: Array, *, key: Array | None = None, **kwargs: Any) -> Any:
         if key is None:
             raise ValueError("Argument 'key' has None; expected a PRNG key.")
@@ -126,15 +128,15 @@ def gumbel_t12n(
             noisy = scores.astype(jnp.float32) + beta * noise
             if smoothing_factor is not None:
                 noisy = _smoothed(noisy, smoothing_factor, **kwargs)
-            own = {"key": own_key} if takes_key else {}
-            return loss_or_metric_fn(noisy, labels, **kwargs, **own)
+            optional = {"key": own_key} if takes_key else {}
+            return loss_or_metric_fn(noisy, labels, **kwargs, **optional)
 
         def add(total: Any, key: Array) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, jax.checkpoint(sample)(key)), None
 
         keys = jax.random.split(key, samples)
-        like = jax.eval_shape(sample, keys[0])
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+        shapes = jax.eval_shape(sample, keys[0])
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         total, _ = jax.lax.scan(add, zeros, keys)
         return jax.tree.map(lambda x: x / samples, total)
 
@@ -142,20 +144,20 @@ def gumbel_t12n(
 
 
 def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
-    """A loss or metric that takes `segments`: lists laid end to end.
+    """A loss or metric that takes `segments`, for flat lists.
 
-    A function that takes them is returned as it is, as all of t5rank. Another one is called once
-    for each list, with a `where` that holds in this list only, so that it takes time that grows
-    with the number of lists times that of the whole row, and no more memory than one call.
+    A function that already takes `segments`, as all of t5rank do, is returned as it is. Another
+    function is called once for each list, with a `where` that is True in this list only. The time
+    is that of one call on the whole row times the number of lists. The memory is that of one call.
 
     Args:
-      loss_or_metric_fn: a function that takes `where` and `reduce_fn`, and with `reduce_fn=None`
-        gives a value per list or a value per document.
+      loss_or_metric_fn: a function that takes `where` and `reduce_fn`. With `reduce_fn=None` it
+        returns a value per list or per document.
     """
     if _takes(loss_or_metric_fn, "segments"):
         return loss_or_metric_fn
 
-    @_named("segment", loss_or_metric_fn, "segments")
+    @named("segment", loss_or_metric_fn, "segments")
     def segment_fn(
         scores: Array,
         labels: Array,
@@ -171,8 +173,8 @@ def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
         lists = ops.as_lists(scores, scores, where, segments)[3]
 
         def one_list(start: Array) -> Array:
-            alone = lists.where & (lists.start == start)
-            return loss_or_metric_fn(scores, labels, where=alone, reduce_fn=None, **kwargs)
+            in_list = lists.where & (lists.start == start)
+            return loss_or_metric_fn(scores, labels, where=in_list, reduce_fn=None, **kwargs)
 
         return _each_list(one_list, scores.shape, lists, reduce_fn)
 
@@ -182,29 +184,29 @@ def segment_t12n(loss_or_metric_fn: LossFn) -> LossFn:
 def _each_list(
     one_list: Callable[[Array], Array], shape: tuple[int, ...], lists: ops.Lists, reduce_fn: Any
 ) -> Array:
-    """Calls a function for the list that starts at each slot; reduces what it gives."""
-    like = jax.eval_shape(one_list, jnp.int32(0))
-    if like.shape not in (shape, shape[:-1]):
+    """Calls a function for the list that starts at each index, and reduces its values."""
+    result = jax.eval_shape(one_list, jnp.int32(0))
+    if result.shape not in (shape, shape[:-1]):
         raise ValueError(
-            f"The function's values have shape {like.shape}; expected a value per list, "
+            f"The function's values have shape {result.shape}; expected a value per list, "
             f"{shape[:-1]}, or per document, {shape}."
         )
 
     @jax.checkpoint
     def run(start: Array) -> Array:
-        alone = lists.where & (lists.start == start)
+        in_list = lists.where & (lists.start == start)
 
         def values() -> Array:
-            mine = one_list(start)
-            return jnp.where(alone, mine if mine.shape == shape else mine[..., None], 0.0)
+            value = one_list(start)
+            return jnp.where(in_list, value if value.shape == shape else value[..., None], 0.0)
 
-        return jax.lax.cond(jnp.any(alone), values, lambda: jnp.zeros(shape, like.dtype))
+        return jax.lax.cond(jnp.any(in_list), values, lambda: jnp.zeros(shape, result.dtype))
 
     def add(total: Array, start: Array) -> tuple[Array, None]:
         return total + run(start), None
 
-    values, _ = jax.lax.scan(add, jnp.zeros(shape, like.dtype), jnp.arange(shape[-1]))
-    valid = lists.where if like.shape == shape else lists.first()
+    values, _ = jax.lax.scan(add, jnp.zeros(shape, result.dtype), jnp.arange(shape[-1]))
+    valid = lists.where if result.shape == shape else lists.first()
     return ops.reduce(values, valid, reduce_fn)
 
 
@@ -220,17 +222,17 @@ def _smooth_t12n(
     if not smooth:
         raise ValueError(
             f"Metric '{_name(metric_fn)}' takes neither 'rank_fn' nor 'cutoff_fn'; expected one of "
-            "them: the gradient would be 0."
+            "them. The gradient would be 0."
         )
 
-    @_named(prefix, metric_fn)
+    @named(prefix, metric_fn)
     def loss_fn(scores: Array, labels: Array, **kwargs: Any) -> Any:
         scores, labels, kwargs = _masked(scores, labels, kwargs)
         metric = functools.partial(metric_fn, scores, labels, **{**smooth, **kwargs})
         reduce_fn = kwargs.get("reduce_fn")
         if reduce_fn is None or reduce_fn is ops.list_means:
             return -metric()
-        # The values are negated, not the result, which may hold a count as well.
+        # Not the result is negated but the values: the result may also hold a count.
         return metric(reduce_fn=lambda values, where=None: reduce_fn(-values, where=where))
 
     return loss_fn
@@ -239,7 +241,7 @@ def _smooth_t12n(
 def _masked(
     scores: Array, labels: Array, kwargs: dict[str, Any]
 ) -> tuple[Array, Array, dict[str, Any]]:
-    """Zeros at masked slots: a function of another library may let something in them through."""
+    """Sets masked entries to 0, because functions of other libraries may let them through."""
     scores, labels = jnp.asarray(scores), jnp.asarray(labels)
     if kwargs.get("where") is None:
         return scores, labels, kwargs
@@ -276,11 +278,11 @@ def _smooth_ranks(
     key: Array | None = None,
     rows: Array | None = None,
 ) -> Array:
-    """1 and a step for each other document, by the difference of its score and one's own."""
+    """1 plus the sum, over all other documents, of a step of the score difference."""
     del key
     scores, _, _, lists = ops.as_lists(scores, scores, where, segments)
     items = ((ops.finite(scores),), ())
-    # A document is also paired with itself, which counts 1 in the end.
+    # A document is also paired with itself. Its step at 0 is replaced by 1.
     ranks = ops.row_sums(pair_fn, lists, items, rows) + (1.0 - step_fn(jnp.float32(0.0)))
     return jnp.where(lists.where if rows is None else lists.where & rows, ranks, 1.0)
 
@@ -293,7 +295,7 @@ def _smooth_cutoff(
     where: Array | None = None,
     segments: Array | None = None,
 ) -> Array:
-    """A step by the difference to what is halfway between the values ranked n and n + 1."""
+    """A step of the difference to the point halfway between the n-th and (n + 1)-th largest."""
     if n is None:
         return jnp.ones(values.shape, jnp.float32)
     values, _, _, lists = ops.as_lists(values, values, where, segments)
@@ -318,7 +320,7 @@ def _smoothed(
 
 
 def _name(function: Callable[..., Any]) -> str:
-    """The function's name, of a partial that of what is called."""
+    """The name of a function, or of the function that a partial calls."""
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, "__name__", type(function).__name__)
@@ -333,10 +335,10 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     return True
 
 
-def _named(
+def named(
     prefix: str, function: Callable[..., Any], *keywords: str
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a function made of another its signature, with more keywords, and a name of its own."""
+    """A decorator: gives a function the signature of another, with more keywords, and its name."""
     signature = inspect.signature(function)
     kind = inspect.Parameter.KEYWORD_ONLY
     added = [

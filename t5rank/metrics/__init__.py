@@ -1,6 +1,6 @@
 """Ranking metrics in JAX: `metric(scores, labels, *, where, segments, topn, weights, ...)`.
 
-The arguments are described in `t5rank.types`.
+`t5rank.types` describes the arguments.
 """
 
 from t5rank.metrics.binary import ap_metric, precision_metric, recall_metric

@@ -1,6 +1,6 @@
-"""Metrics of relevant and other documents: how many of those ranked first are relevant.
+"""Metrics of binary relevance: how many of the first documents are relevant.
 
-Arguments not described here are those of every metric, see `t5rank.types`.
+`t5rank.types` describes the arguments that every metric has.
 """
 
 import jax.numpy as jnp
@@ -44,8 +44,8 @@ def precision_metric(
     $$\mathrm{P@k} = \frac{1}{\min(k, n)} \sum_{\mathrm{rank}_i \le k} w_i \, [y_i \ge t]$$
 
     Args:
-      denominator: "retrieved": the documents retrieved, `topn` at most, as in Rax; "topn": `topn`
-        itself, as in trec_eval.
+      denominator: "retrieved": the number of retrieved documents, at most `topn`, as in Rax.
+        "topn": `topn` itself, as in trec_eval.
 
     >>> scores, labels = jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 1])
     >>> float(precision_metric(scores, labels, topn=2))
@@ -90,8 +90,8 @@ def recall_metric(
     {\sum_i w_i \, [y_i \ge t]}$$
 
     Args:
-      denominator: "relevant": all relevant documents; "capped": as many as fit in `topn`, so that
-        1 can be reached.
+      denominator: "relevant": all relevant documents. "capped": at most `topn` of them, so that the
+        best ranking has 1.
 
     >>> scores, labels = jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 1])
     >>> float(recall_metric(scores, labels, topn=2))
@@ -130,16 +130,16 @@ def ap_metric(
     rank_fn: RankFn | None = None,
     cutoff_fn: CutoffFn | None = None,
 ) -> Array:
-    r"""Average precision: the mean, over relevant documents, of the precision at their rank.
+    r"""Average precision: the mean over the relevant documents of the precision at their ranks.
 
     $$\mathrm{AP} = \frac{\sum_{\mathrm{rank}_i \le k} w_i \, [y_i \ge t] \,
     \mathrm{P@rank}_i}{\sum_i w_i \, [y_i \ge t]}$$
 
-    With approximate ranks, P@rank is the exact number of relevant documents down to document i,
-    over its approximate rank. Source: over ties, McSherry and Najork 2008.
+    With approximate ranks, P@rank is the exact number of relevant documents down to document i
+    divided by its approximate rank. Source of average ties: McSherry and Najork 2008.
 
     Args:
-      weights: of the relevant documents, in the mean.
+      weights: the weights of the relevant documents in the mean.
       denominator: "relevant" or "capped", as in `recall_metric`.
 
     >>> float(ap_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([1, 0, 1]))).__round__(4)
@@ -163,14 +163,14 @@ def ap_metric(
 
 
 def _relevant_down_to(ranking: Ranking) -> Array:
-    """How many relevant documents there are down to a relevant one, itself included."""
+    """How many relevant documents are ranked down to each relevant one, which counts, too."""
     lists, relevant = ranking.lists, ranking.columns[1]
     count = lists.cumsum(relevant)
     if not (ranking.average or ranking.smooth):
         return count
     start = lists.tie_start(ranking.keys)
     others = jnp.maximum(lists.tie_sum(relevant, ranking.keys) - 1.0, 0.0)
-    if ranking.smooth:  # the mean over the tied relevant documents: half of the others are above
+    if ranking.smooth:  # on average half of the other tied relevant documents are above
         share = jnp.full(count.shape, 0.5, jnp.float32)
     else:
         tied = lists.tie_sum(jnp.ones(count.shape, jnp.float32), ranking.keys)
@@ -199,7 +199,7 @@ def retrieved_count(scores: Array, lists: Lists, topn: int | None, denominator: 
 
 def _found(scores: Array, gains: Array, lists: Lists, order: Order) -> Array:
     """The gains of each list's retrieved documents up to rank `topn`."""
-    if order.topn is None:  # and so does not matter
+    if order.topn is None:  # the order does not matter
         order.tie_breaks(scores, gains)
         return lists.sum(jnp.where(jnp.isneginf(scores), 0.0, gains))
     ranking = rank_documents(scores, lists, [gains], order)

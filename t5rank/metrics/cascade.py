@@ -1,9 +1,9 @@
-"""Metrics of a user who reads from the top and stops at a document that satisfies.
+"""Metrics of a user who reads from the top and stops at a document that satisfies (cascade model).
 
-With the probability $p_i$ that document i satisfies, the user gets to it with the probability that
-nothing above it did, $\\prod_{j \\text{ above } i} (1 - p_j)$.
+Document i satisfies with the probability $p_i$. The user reaches it if no document above it
+satisfied, with the probability $\\prod_{j \\text{ above } i} (1 - p_j)$.
 
-Arguments not described here are those of every metric, see `t5rank.types`.
+`t5rank.types` describes the arguments that every metric has.
 """
 
 import jax.numpy as jnp
@@ -45,10 +45,10 @@ def mrr_metric(
 
     $$\mathrm{MRR} = \max_i \frac{w_i \, [y_i \ge t]}{\mathrm{rank}_i}$$
 
-    Source: Voorhees 1999; over ties, McSherry and Najork 2008.
+    Source: Voorhees 1999; for average ties, McSherry and Najork 2008.
 
     Raises:
-      ValueError: weights and average ties are given together: there is no formula.
+      ValueError: weights and average ties are given together, for which no formula is known.
 
     >>> float(mrr_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 1])))
     0.5
@@ -133,14 +133,14 @@ def err_metric(
     $$\mathrm{ERR} = \sum_i \frac{p_i}{\mathrm{rank}_i} \prod_{j \text{ above } i} (1 - p_j), \quad
     p_i = \frac{2^{y_i} - 1}{2^{y_{max}}}$$
 
-    With approximate ranks, what is above a document is still exact. Source: Chapelle et al. 2009;
-    gdeval has a largest label of 4.
+    With approximate ranks, the documents above another are still exact. Source: Chapelle et al.
+    2009; gdeval's largest label is 4.
 
     Args:
-      largest_label: $y_{max}$, of the scale, not of the list; larger labels satisfy always.
+      largest_label: $y_{max}$ of the scale, not of the list. A larger label always satisfies.
 
     Raises:
-      ValueError: weights, or average ties, are given.
+      ValueError: weights or average ties are given.
 
     >>> float(err_metric(jnp.array([2.0, 1.0]), jnp.array([0, 1]), largest_label=1.0))
     0.25
@@ -164,11 +164,11 @@ def err_metric(
 
 
 def _of_first_relevant(ranking: Ranking, worth: Array) -> Array:
-    """The largest worth of a relevant document, where worth falls with the rank."""
+    """The worth of the first relevant document, for a worth that falls with the rank."""
     (gains,) = ranking.columns
     if not ranking.average:
         return ranking.max(gains * worth)
-    # Of tied documents each is equally likely to be relevant: of those left, so many are.
+    # Every tied document is equally likely to be relevant: a share of those that are left.
     lists, keys = ranking.lists, ranking.keys
     tied = lists.tie_sum(jnp.ones(gains.shape, jnp.float32), keys)
     left = tied - (lists.position - lists.tie_start(keys))

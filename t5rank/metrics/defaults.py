@@ -1,4 +1,4 @@
-"""The metrics of training and validation, where a recipe names no others."""
+"""The metrics of training and validation, unless a recipe names others."""
 
 import functools
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Metrics that add up what documents are worth times a function of their rank.
+"""Metrics that sum the documents' gains times a function of their ranks.
 
-Arguments not described here are those of every metric, see `t5rank.types`.
+`t5rank.types` describes the arguments that every metric has.
 """
 
 import jax.numpy as jnp
@@ -49,12 +49,12 @@ def dcg_metric(
     $$\mathrm{DCG} = \sum_i w_i \, \mathrm{gain}(y_i) \, \mathrm{discount}(\mathrm{rank}_i)$$
 
     It is infinite where it is more than a float32 holds, as with a label of 128 among the first
-    `topn`; approximate ranks then have no finite gradient. Source: Järvelin and Kekäläinen 2002;
-    over ties, McSherry and Najork 2008.
+    `topn`. Its gradient by approximate ranks is then not finite. Source: Järvelin and Kekäläinen
+    2002; for average ties, McSherry and Najork 2008.
 
     Args:
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
+      gain_fn: maps a label to its gain.
+      discount_fn: maps a rank, from 1, to its discount.
 
     >>> float(dcg_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 2, 0]))).__round__(4)
     1.8928
@@ -95,14 +95,14 @@ def ndcg_metric(
 
     $$\mathrm{NDCG} = \frac{\mathrm{DCG}(s, y)}{\mathrm{DCG}(y, y)}$$
 
-    with the DCG of `dcg_metric`. With `gain_fn=linear_gain` it is trec_eval's. Gains are scaled
-    down where they are large, which changes no quotient, so that none overflows, whatever the
-    labels. Source: Järvelin and Kekäläinen 2002; over ties, McSherry and Najork 2008.
+    where DCG is `dcg_metric`. With `gain_fn=linear_gain` it is trec_eval's nDCG. Large gains are
+    scaled down, so that no label overflows. This does not change the quotient. Source: Järvelin and
+    Kekäläinen 2002; for average ties, McSherry and Najork 2008.
 
     Args:
-      weights: multiply the gains, of the ideal order too.
-      gain_fn: label to gain.
-      discount_fn: rank, from 1, to discount.
+      weights: they multiply the gains, also those of the ideal order.
+      gain_fn: maps a label to its gain.
+      discount_fn: maps a rank, from 1, to its discount.
 
     >>> float(ndcg_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([0, 1, 0]))).__round__(4)
     0.6309
@@ -141,12 +141,12 @@ def arp_metric(
 
     $$\mathrm{ARP} = \frac{\sum_i w_i \, y_i \, \mathrm{rank}_i}{\sum_i w_i \, y_i}$$
 
-    Documents that were not retrieved rank last; labels below 0 count as 0. With `topn` both sums
-    are over the documents up to that rank: a list without relevance there is an empty one. Source:
-    Zhu and Klabjan 2020; TF-Ranking.
+    Documents that were not retrieved rank last. Labels below 0 count as 0. With `topn` both sums
+    are over the documents up to that rank, and a list without relevance among them is empty.
+    Source: Zhu and Klabjan 2020; TF-Ranking.
 
     Raises:
-      ValueError: `topn` with average ties.
+      ValueError: `topn` and average ties are given together.
 
     >>> float(arp_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([1, 0, 1])))
     2.0

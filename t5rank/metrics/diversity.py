@@ -1,6 +1,6 @@
 """Metrics of queries with several meanings: labels are `[..., list, subtopics]`.
 
-Other arguments not described here are those of every metric, see `t5rank.types`.
+`t5rank.types` describes the other arguments that every metric has.
 """
 
 import jax
@@ -43,20 +43,20 @@ def alpha_dcg_metric(
     rank_fn: RankFn | None = None,
     cutoff_fn: CutoffFn | None = None,
 ) -> Array:
-    r"""Alpha-DCG: a subtopic is worth less the more documents above are about it.
+    r"""Alpha-DCG: the gain of a subtopic falls with every document about it that is ranked above.
 
     $$\alpha\mathrm{DCG} = \sum_i \mathrm{discount}(\mathrm{rank}_i) \sum_t [y_{it} \ge 1]
     \, (1 - \alpha)^{|\{j \text{ above } i: y_{jt} \ge 1\}|}$$
 
-    It is not normalized, as in TF-Ranking. With approximate ranks, what is above a document is
+    It is not normalized, like TF-Ranking's. With approximate ranks, the documents above another are
     still exact. Source: Clarke et al. 2008.
 
     Args:
-      alpha: how much a repetition loses.
-      discount_fn: rank, from 1, to discount.
+      alpha: the share of the gain that each repetition loses.
+      discount_fn: maps a rank, from 1, to its discount.
 
     Raises:
-      ValueError: weights, or average, optimistic or pessimistic ties, are given.
+      ValueError: weights are given, or average, optimistic or pessimistic ties.
 
     >>> scores, labels = jnp.array([2.0, 1.0]), jnp.array([[1, 0], [1, 0]])
     >>> float(alpha_dcg_metric(scores, labels)).__round__(4)  # 1 + 0.5 / log2(3)
@@ -100,12 +100,12 @@ def precision_ia_metric(
     rank_fn: RankFn | None = None,
     cutoff_fn: CutoffFn | None = None,
 ) -> Array:
-    r"""Intent-aware precision: the mean precision over the subtopics that have a document.
+    r"""Intent-aware precision: the mean precision over the subtopics that have a relevant document.
 
-    Source: Agrawal et al. 2009; subtopics count alike, as in TF-Ranking.
+    All subtopics have the same weight, as in TF-Ranking. Source: Agrawal et al. 2009.
 
     Args:
-      denominator: of each precision, see `precision_metric`.
+      denominator: the denominator of each precision, see `precision_metric`.
 
     Raises:
       ValueError: weights are given.

@@ -1,7 +1,7 @@
-"""What a label is worth and what a rank is worth, for losses, metrics and lambda weights.
+"""Gains of labels and discounts of ranks, for losses, metrics and lambda weights.
 
-The gain of a label from 128 on is more than a float32 holds, and infinite. Sums of gains are so,
-too. Their quotients are not: these are computed from `relative_gains`, at every label.
+The exponential gain of a label from 128 on is more than a float32 holds. It is infinite, and so is
+a sum of such gains. Quotients of gains are computed from `relative_gains` and are always finite.
 """
 
 import math
@@ -16,7 +16,7 @@ from t5rank.types import Array
 GainFn = Callable[[Array], Array]
 DiscountFn = Callable[[Array], Array]
 
-_LARGEST = 30.0  # labels are shifted down to this one: such gains are squared without overflow
+_LARGEST = 30.0  # labels are shifted down to this one, whose gain can be squared
 
 
 def exponential_gain(label: Array) -> Array:
@@ -25,7 +25,7 @@ def exponential_gain(label: Array) -> Array:
 
 
 def linear_gain(label: Array) -> Array:
-    """The label itself, none below 0: trec_eval's gain."""
+    """The label itself, but at least 0: trec_eval's gain."""
     return jnp.maximum(label, 0.0)
 
 
@@ -35,7 +35,7 @@ def log2_discount(rank: Array) -> Array:
 
 
 def shifted_gain(label: Array, shift: Array) -> Array:
-    """`(2^label - 1) / 2^shift`, also where the gain is infinite, or 1 is nearly all of the sum."""
+    """`(2^label - 1) / 2^shift`, accurate also for labels near 0 and for infinite gains."""
     label = jnp.asarray(label, jnp.float32)
     power = 2.0 ** (label - shift) - 2.0**-shift
     x = jnp.clip(label, -0.3, 0.3) * math.log(2.0)
@@ -44,15 +44,15 @@ def shifted_gain(label: Array, shift: Array) -> Array:
 
 
 def label_shift(labels: Array, weights: Array, lists: Lists) -> Array:
-    """The shift of each list with which `shifted_gain` is finite where the weight is not 0."""
+    """The shift of each list that makes `shifted_gain` finite for all labels of non-zero weight."""
     largest = lists.max(jnp.where(weights != 0, labels, -jnp.inf))
     return jax.lax.stop_gradient(jnp.maximum(largest - _LARGEST, 0.0))
 
 
 def relative_gains(labels: Array, weights: Array, lists: Lists, gain_fn: GainFn) -> Array:
-    """Weights times gains up to a factor for each list, for quotients: none is infinite.
+    """Finite weighted gains, up to a factor for each list, which quotients do not depend on.
 
-    A gain of one's own that is infinite makes the quotient NaN.
+    An infinite gain of another `gain_fn` makes the quotient NaN.
     """
     if gain_fn is exponential_gain:
         gains = shifted_gain(labels, label_shift(labels, weights, lists))
@@ -62,7 +62,7 @@ def relative_gains(labels: Array, weights: Array, lists: Lists, gain_fn: GainFn)
 
 
 def relative(values: Array, lists: Lists) -> Array:
-    """Values over a power of 2 for each list, which loses no digit; none is above 1 then."""
+    """Values divided by a power of 2 for each list, so that none is above 1 and none is rounded."""
     largest = jax.lax.stop_gradient(lists.max(jnp.abs(values)))
     _, exponent = jnp.frexp(jnp.where(jnp.isfinite(largest), largest, 1.0))
     half = 0.5 * jnp.clip(exponent, -126, 128).astype(jnp.float32)  # 2^-128 is no float32
@@ -70,5 +70,5 @@ def relative(values: Array, lists: Lists) -> Array:
 
 
 def product(gains: Array | float, others: Array) -> Array:
-    """The product, where an infinite gain times 0 is 0: what has no weight does not count."""
+    """The product, but an infinite gain times 0 is 0: without weight a gain does not count."""
     return jnp.where(jnp.isinf(gains) & (others == 0), 0.0, gains) * others

@@ -1,7 +1,7 @@
 """Metrics of pairs of documents: how many of them are in the right order.
 
-Arguments not described here are those of every metric, see `t5rank.types`. They depend on scores by
-their order only, so that no approximation of ranks applies to them.
+`t5rank.types` describes the arguments that every metric has. These metrics depend only on the order
+of the scores, and take no approximate ranks.
 """
 
 from typing import Any
@@ -42,17 +42,17 @@ def opa_metric(
     $$\mathrm{OPA} = \frac{\sum_{y_i > y_j} w_i \, [\mathrm{rank}_i < \mathrm{rank}_j]}
     {\sum_{y_i > y_j} w_i}$$
 
-    A pair whose better document was not retrieved is in wrong order. In Rax tied documents are too,
-    which is `ties="pessimistic"`; with "average" they count half. It takes O(n log n) time, and
-    O(n) per distinct label.
+    A pair whose better document was not retrieved is in the wrong order. A tied pair counts half
+    with `ties="average"`, and is in the wrong order with "pessimistic", as in Rax. The metric takes
+    O(n log n) time, and O(n) for each distinct label.
 
     Args:
       topn: only pairs with a document among the first `topn` count.
-      weights: of the better document.
+      weights: a pair has the weight of its better document.
 
     Raises:
-      ValueError: `topn` is given with ties other than "order" and "random": which pairs count
-        then depends on the order.
+      ValueError: `topn` is given with ties other than "order" and "random". The pairs that count
+        would depend on the order of the ties.
 
     >>> float(opa_metric(jnp.array([3.0, 2.0, 1.0]), jnp.array([1, 0, 1])))
     0.5
@@ -98,11 +98,11 @@ def bpref_metric(
     $$\mathrm{bpref} = \frac{1}{R} \sum_{i \text{ relevant}}
     \left(1 - \frac{\min(R, N_{\text{above } i})}{\min(R, N)}\right)$$
 
-    with $R$ relevant and $N$ judged irrelevant documents. A label below 0 is no judgment. Source:
-    Buckley and Voorhees 2004, as in trec_eval.
+    with $R$ relevant and $N$ judged irrelevant documents. A document with a label below 0 is not
+    judged. Source: Buckley and Voorhees 2004, as in trec_eval.
 
     Raises:
-      ValueError: weights, or average ties, are given.
+      ValueError: weights or average ties are given.
 
     >>> float(bpref_metric(jnp.array([4.0, 3.0, 2.0, 1.0]), jnp.array([1, 0, -1, 1])))
     0.5
@@ -135,13 +135,13 @@ def bpref_metric(
 def _pairs_in_order(
     lists: Lists, keys: list[Array], columns: list[Array], topn: int | None, average: bool
 ) -> tuple[Array, Array]:
-    """Each list's sum of weights of the pairs in order, and of all pairs.
+    """For each list, the sums of the weights of the pairs in the right order and of all pairs.
 
-    With the documents in order, those that are worse than document i and ranked after it are a
-    reverse cumulative sum, one for each distinct label.
+    For each distinct label, a reverse cumulative sum counts the worse documents that are ranked
+    after each document.
     """
     ordered, (labels, weights, score_keys) = lists.sort(keys, columns)
-    found = jnp.where(jnp.isposinf(score_keys), 0.0, weights)
+    retrieved_weights = jnp.where(jnp.isposinf(score_keys), 0.0, weights)
     inside = ordered.position < (labels.shape[-1] if topn is None else topn)
     start = ordered.tie_start(score_keys)
     end = start + ordered.tie_sum(jnp.ones(start.shape, jnp.float32), score_keys).astype(
@@ -155,7 +155,7 @@ def _pairs_in_order(
         after = ordered.cumsum(worse, reverse=True)
         if average:
             after = (ordered.after(after, start) + ordered.after(after, end)) / 2.0
-        right += ordered.sum(jnp.where(better & inside, found * after, 0.0))
+        right += ordered.sum(jnp.where(better & inside, retrieved_weights * after, 0.0))
         number = jnp.where(inside, ordered.sum(worse), ordered.sum(jnp.where(inside, worse, 0.0)))
         pairs += ordered.sum(jnp.where(better, weights * number, 0.0))
         return ordered.max(jnp.where(worse > 0, labels, -jnp.inf)), right, pairs

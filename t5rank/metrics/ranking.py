@@ -1,7 +1,7 @@
-"""What all metrics share: the documents of every list, best first, and what empty lists score.
+"""The parts that all metrics share: the ranking of every list, the score of empty lists, checks.
 
-A document whose score is -inf was not retrieved: it has no rank, and still counts as one that
-should have been found, as a judged document does that is missing from a run.
+A document whose score is -inf was not retrieved. It has no rank, but it counts among the documents
+to be found, like a judged document that is missing from a run.
 """
 
 import dataclasses
@@ -22,17 +22,18 @@ CutoffFn = Callable[..., Array]
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """The documents of every list, best first.
+    """The ranked documents of every list.
 
     Attributes:
-      lists: the lists in this order; as they came where only ranks matter and they are approximate.
-      columns: numbers of the documents, 0 at those not retrieved.
+      lists: the lists, sorted by rank. Approximate ranks leave the caller's order if only ranks
+        matter.
+      columns: numbers of the documents, 0 for those that were not retrieved.
       ranks: from 1; approximate with a `rank_fn`.
-      inside: 1 up to rank `topn`, then 0; in between with a `cutoff_fn`.
-      keys: tied documents have the same.
-      average: whether tied documents are in every order.
+      inside: 1 up to rank `topn` and 0 after it; numbers in between with a `cutoff_fn`.
+      keys: numbers that only tied documents share.
+      average: whether the metric is the mean over all orders of tied documents.
       smooth: whether ranks or cutoffs are approximate.
-      original: the lists as they came.
+      original: the caller's lists.
     """
 
     lists: Lists
@@ -45,15 +46,15 @@ class Ranking:
     original: Lists
 
     def expected(self, values: Array) -> Array:
-        """What a document gets of values per rank: with average ties their mean over the ties."""
+        """The documents' values, from values per rank. Average ties give them their mean."""
         return self.lists.tie_mean(values, self.keys) if self.average else values
 
     def sum(self, values: Array) -> Array:
-        """The sum over each list, as values of the lists as they came."""
+        """The sum over each list, as values per list of the caller's lists."""
         return self._in_original_order(self.lists.sum(values))
 
     def max(self, values: Array) -> Array:
-        """The largest value of each list, none below 0."""
+        """The largest value of each list, at least 0, as values per list of the caller's lists."""
         return self._in_original_order(jnp.maximum(self.lists.max(values), 0.0))
 
     def _in_original_order(self, values: Array) -> Array:
@@ -62,18 +63,18 @@ class Ranking:
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """How a metric orders documents.
+    """How a metric ranks documents.
 
     Attributes:
-      topn: ranks after it are not inside.
+      topn: ranks after it do not count.
       ties: one of `TIES`.
-      key: for random ties.
-      segments: as the caller gave them, for the two functions.
+      key: a PRNG key for random ties.
+      segments: the caller's segments, which are passed to the two functions.
       rank_fn: see `t5rank.losses.transformations`.
-      cutoff_fn: as above.
+      cutoff_fn: see `t5rank.losses.transformations`.
 
     Raises:
-      ValueError: `topn` is below 1, `ties` are none of `TIES`, or random without a key.
+      ValueError: `topn` is below 1, `ties` is not one of `TIES`, or ties are random without a key.
     """
 
     topn: int | None = None
@@ -91,11 +92,10 @@ class Order:
 
     @property
     def smooth(self) -> bool:
-        """Whether ranks or cutoffs are approximate."""
         return self.rank_fn is not None or self.cutoff_fn is not None
 
     def tie_breaks(self, scores: Array, gains: Array) -> list[Array]:
-        """The keys that order documents of equal scores, beyond their order in the list."""
+        """Sort keys for documents of equal scores; empty for the order of the list."""
         if self.key is not None and self.ties in ("order", "random"):
             return [jax.random.uniform(self.key, scores.shape, jnp.float32)]
         return {"optimistic": [-gains], "pessimistic": [gains]}.get(self.ties, [])
@@ -104,15 +104,15 @@ class Order:
 def rank_documents(
     scores: Array, lists: Lists, columns: Sequence[Array], order: Order, *, in_order: bool = False
 ) -> Ranking:
-    """Puts the documents of every list in order.
+    """Ranks the documents of every list.
 
     Args:
-      scores: as `as_lists` gives them.
-      lists: likewise.
-      columns: numbers of the documents; where all are 0 the rank does not matter. The first one
-        orders the documents of optimistic and pessimistic ties.
-      order: how.
-      in_order: whether it matters what is above a document, where ranks are approximate too.
+      scores: the scores that `as_lists` returns.
+      lists: the lists that `as_lists` returns.
+      columns: numbers of the documents. The rank of a document is needed unless all of them are 0.
+        The first column orders optimistic and pessimistic ties.
+      order: how to rank them.
+      in_order: whether approximate ranks sort the lists, too.
     """
     retrieved = lists.where & ~jnp.isneginf(scores)
     columns = tuple(jnp.where(retrieved, column, 0.0) for column in columns)
@@ -135,22 +135,22 @@ def rank_documents(
 
 @dataclasses.dataclass(frozen=True)
 class _Smooth:
-    """What approximate ranks and cutoffs are computed from."""
+    """Approximate ranks and cutoffs of lists."""
 
     scores: Array
     lists: Lists
     retrieved: Array
     order: Order
 
-    def places(self, needed: Array) -> tuple[Array, Array]:
-        """`(ranks, places)`: the ranks where needed, and what orders documents like the ranks."""
+    def ranks_and_keys(self, needed: Array) -> tuple[Array, Array]:
+        """The ranks where needed, and sort keys that order all documents like their ranks."""
         topn, key, rank_fn = self.order.topn, self.order.key, self.order.rank_fn
         exact = self.lists.ranks(self.scores, key)
         if rank_fn is None:
             return exact, exact
         keywords = {"where": self.retrieved, "segments": self.order.segments, "key": key}
         rows = needed & self.retrieved
-        if topn is not None:  # the cut is between these two
+        if topn is not None:  # the cutoff is between these two
             rows |= self.retrieved & ((exact == topn) | (exact == topn + 1))
         scores = jnp.where(self.retrieved, self.scores, 0.0)
         if "rows" not in inspect.signature(rank_fn).parameters:
@@ -165,22 +165,22 @@ class _Smooth:
         )
         return jnp.where(rows, ranks, 1.0), jnp.where(rows, ranks, outside)
 
-    def inside(self, places: Array) -> Array:
-        """How far each document is inside of `topn`."""
+    def inside(self, keys: Array) -> Array:
+        """`Ranking.inside`, from the sort keys of the documents."""
         topn, cutoff_fn, segments = self.order.topn, self.order.cutoff_fn, self.order.segments
         if topn is None:
-            return jnp.ones(places.shape, jnp.float32)
+            return jnp.ones(keys.shape, jnp.float32)
         if cutoff_fn is None:
-            cut = self.lists.ranks(jnp.where(self.retrieved, -places, -jnp.inf)) <= topn
-            return cut.astype(jnp.float32)
-        return cutoff_fn(-places, n=topn, where=self.retrieved, segments=segments)
+            within = self.lists.ranks(jnp.where(self.retrieved, -keys, -jnp.inf)) <= topn
+            return within.astype(jnp.float32)
+        return cutoff_fn(-keys, n=topn, where=self.retrieved, segments=segments)
 
 
 def _smooth_ranking(smooth: _Smooth, columns: Sequence[Array], in_order: bool) -> Ranking:
     needed = jnp.any(jnp.stack([column != 0 for column in columns]), axis=0)
-    ranks, places = smooth.places(needed)
-    inside = jnp.where(needed, smooth.inside(places), 0.0)
-    keys, ordered = jax.lax.stop_gradient(places), smooth.lists
+    ranks, keys = smooth.ranks_and_keys(needed)
+    inside = jnp.where(needed, smooth.inside(keys), 0.0)
+    keys, ordered = jax.lax.stop_gradient(keys), smooth.lists
     if in_order:
         values = [keys, ranks, inside, *columns]
         ordered, (keys, ranks, inside, *columns) = ordered.sort([keys], values)
@@ -189,55 +189,54 @@ def _smooth_ranking(smooth: _Smooth, columns: Sequence[Array], in_order: bool) -
 
 def finish(
     values: Array,
-    found: Array,
+    answerable: Array,
     lists: Lists,
     *,
     empty: int | str,
     reduce_fn: ReduceFn | None,
     nan_from: Array,
 ) -> Array:
-    """Reduces a metric, where lists that had nothing to find score what `empty` says.
+    """Reduces a metric over lists. `empty` is the score of a list that has nothing to find.
 
     Args:
-      values: a value per list, 0 where there was nothing to find.
-      found: per list, whether there was anything to find.
+      values: a value per list, 0 for a list that has nothing to find.
+      answerable: per list, whether it has anything to find.
       lists: the lists.
       empty: 0, 1 or "skip".
       reduce_fn: see `t5rank.types`.
-      nan_from: `[..., list]`, NaN where the list's value is NaN.
+      nan_from: `[..., list]`. A NaN in a list makes its value NaN.
     """
     check_choice("empty", empty, (0, 1, "skip"))
     if empty == 1:
-        values = jnp.where(found, values, 1.0)
-    return lists.reduce(values, reduce_fn, nan_from, keep=found if empty == "skip" else None)
+        values = jnp.where(answerable, values, 1.0)
+    return lists.reduce(values, reduce_fn, nan_from, keep=answerable if empty == "skip" else None)
 
 
 def relevance(labels: Array, lists: Lists, threshold: float) -> Array:
-    """1 at documents whose label is at least `threshold`, 0 at others."""
+    """1 for documents whose label is at least `threshold`, 0 for others."""
     where = lists.where if labels.ndim == lists.where.ndim else lists.where[..., None]
     return (where & (labels >= threshold)).astype(jnp.float32)
 
 
-def ratio(total: Array, of: Array) -> Array:
-    """The quotient, 0 where it would divide by nothing."""
-    return jnp.where(of > 0, total / jnp.where(of > 0, of, 1.0), 0.0)
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """The quotient; 0 where the denominator is not above 0."""
+    above = denominator > 0
+    return jnp.where(above, numerator / jnp.where(above, denominator, 1.0), 0.0)
 
 
 def check_topn(topn: int | None) -> None:
-    """Raises ValueError where `topn` is below 1."""
     if topn is not None and topn < 1:
         raise ValueError(f"Argument 'topn' has {topn}; expected None or a number of at least 1.")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Raises ValueError where a value is none of the choices."""
     if value not in choices:
         names = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"Argument '{name}' has {value!r}; expected one of {names}.")
 
 
 def check_ties(ties: str, without: Sequence[str], metric: str) -> None:
-    """Raises ValueError for ties that a metric has no formula for."""
+    """Raises ValueError for `ties` that are unknown, or that the metric is `without`."""
     check_choice("ties", ties, TIES)
     if ties in without:
         names = ", ".join(repr(choice) for choice in TIES if choice not in without)
@@ -245,17 +244,16 @@ def check_ties(ties: str, without: Sequence[str], metric: str) -> None:
 
 
 def check_no_weights(weights: Array | None, metric: str) -> None:
-    """Raises ValueError where weights are given to a metric without weights."""
     if weights is not None:
         raise ValueError(
-            f"Argument 'weights' has an array; expected None: {metric} has no weights."
+            f"Argument 'weights' has an array; expected None. The metric {metric} takes no weights."
         )
 
 
 def check_cut(topn: int | None, rank_fn: RankFn | None, cutoff_fn: CutoffFn | None) -> None:
-    """Raises ValueError where only the cut depends on the scores, and there is none."""
+    """Raises ValueError if a metric that depends on ranks only by its cutoff has no cutoff."""
     if topn is None and (rank_fn is not None or cutoff_fn is not None):
         raise ValueError(
-            "Argument 'topn' has None; expected a number: without a cut the metric does not depend "
-            "on approximate ranks, and the gradient is 0."
+            "Argument 'topn' has None; expected a number. Without a cutoff the metric does not "
+            "depend on approximate ranks, and the gradient is 0."
         )

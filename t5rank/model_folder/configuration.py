@@ -8,6 +8,7 @@ from typing import Any
 from t5rank.checkpoints.paths import path
 from t5rank.models import kinds
 from t5rank.models.config import T5Config
+from t5rank.models.heads import Head
 from t5rank.models.ranking import RankingModel, model_of
 from t5rank.text import encoders
 from t5rank.text.encoders import Encoder
@@ -45,6 +46,23 @@ def written_form(model: RankingModel, encoder: Encoder) -> dict[str, Any]:
     return config | settings
 
 
+def head_from_written_form(config: Mapping[str, Any], file: str | os.PathLike[str]) -> Head:
+    """The head that `written_form`, or the part of it about the head, describes.
+
+    Raises:
+      ValueError: see `from_written_form`.
+    """
+    try:
+        if config.get("format", FORMAT) != FORMAT:
+            raise ValueError(
+                f"Model folder '{path(file).parent}' has format {config['format']}; "
+                f"expected {FORMAT}."
+            )
+        return kinds.of_head_named(config["head"]).head(**config["head_settings"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(_WRONG.format(file=file, error=repr(error))) from error
+
+
 def from_written_form(
     config: Mapping[str, Any],
     vocabulary: str | os.PathLike[str],
@@ -61,12 +79,8 @@ def from_written_form(
       ValueError: the configuration has another format, or is damaged.
     """
     try:
-        if config["format"] != FORMAT:
-            raise ValueError(
-                f"Model folder '{path(file).parent}' has format {config['format']}; "
-                f"expected {FORMAT}."
-            )
-        kind = kinds.of_head_named(config["head"])
+        head = head_from_written_form(config, file)
+        kind = kinds.of(head)
         settings = {name: config[name] for name in kind.network_settings if name in config}
         if config["network"] != kind.network.__name__:
             raise ValueError(
@@ -74,7 +88,7 @@ def from_written_form(
                 f"expected '{kind.network.__name__}' with the head '{config['head']}'."
             )
         module = kind.network(T5Config(**config["architecture"]), **settings)
-        model = model_of(module, kind.head(**config["head_settings"]))
+        model = model_of(module, head)
         pieces = Vocabulary(vocabulary, extra_ids=config["extra_ids"])
         pieces.check_rows(model.module.config.vocab_size)
         return model, encoders.from_written_form(config, pieces)

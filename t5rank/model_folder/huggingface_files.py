@@ -1,4 +1,4 @@
-"""What stands in a Hugging Face folder beside the weights: tokenizer, head, and how to score."""
+"""What stands in a Hugging Face folder beside the weights: tokenizer, and how to score."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,6 @@ from etils import epath
 
 from t5rank.checkpoints import huggingface
 from t5rank.formats.json_files import write_json
-from t5rank.formats.text_files import write_text
 from t5rank.model_folder import model_card
 from t5rank.models.ranking import RankingModel
 from t5rank.text import added_tokens, tokenizer_json
@@ -47,33 +46,18 @@ def write_tokenizer(folder: epath.Path, vocabulary: Vocabulary, max_length: int)
     write_json(folder / "special_tokens_map.json", special)
 
 
-def write_head(
-    folder: epath.Path,
-    model: RankingModel,
-    encoder: Encoder,
-    settings: Mapping[str, Any],
-    run: Mapping[str, Any] | None = None,
-) -> None:
-    """Writes `t5rank.json`, which t5rank reads, and README.md, for people.
+def card(model: RankingModel, encoder: Encoder, run: Mapping[str, Any] | None = None) -> str:
+    """README.md: how to compute this model's score, and how it was trained.
 
     Args:
-      folder: where.
       model: the model.
       encoder: its tokenization.
-      settings: `model_folder.written_form` of both.
       run: `run.json` of the model, where it has one.
     """
-    write_json(folder / huggingface.SETTINGS, settings)
-    card = transformers_card(model, encoder, run)
-    if run is not None:
-        card = "\n\n".join([card.rstrip(), *model_card.training_sections(run)]) + "\n"
-    write_text(folder / "README.md", card)
+    return model_card.with_training(_transformers_card(model, encoder, run), run)
 
 
-def transformers_card(
-    model: RankingModel, encoder: Encoder, run: Mapping[str, Any] | None = None
-) -> str:
-    """README.md: how to compute this model's score."""
+def _transformers_card(model: RankingModel, encoder: Any, run: Mapping[str, Any] | None) -> str:
     head = model_card.head("transformers", run=run)
     if model.kind.transformers is None:
         return _CARD_WITHOUT_CODE.format(head=head, score=model.kind.describe(model, encoder))

@@ -9,9 +9,10 @@ from typing import Any
 
 from t5rank.formats.numbers import shown
 from t5rank.formats.tables import markdown_table
-from t5rank.model_folder.model_index import model_index
+from t5rank.model_folder.model_index import RERANKING, RETRIEVAL, Task, model_index
 from t5rank.models.ranking import RankingModel
 from t5rank.text.encoders import Encoder, described
+from t5rank.text.prompts import PairEncoder
 
 WRITTEN = "<!-- Written by t5rank. Without this line the file is yours, and stays as it is. -->"
 RunRecord = Mapping[str, Any]
@@ -25,14 +26,16 @@ def model_card(model: RankingModel, encoder: Encoder, run: RunRecord) -> str:
       encoder: its tokenization.
       run: `run.json`, see `t5rank.train.run_record`.
     """
+    is_reranker = isinstance(encoder, PairEncoder)
+    task = RERANKING if is_reranker else RETRIEVAL
     sections = [
-        head("t5rank", run["training"]["initial_checkpoint"], run),
+        head("t5rank", run["training"]["initial_checkpoint"], run, task),
         WRITTEN,
-        f"# T5 reranker, {run['training']['loss']}",
+        f"# {task.model}, {run['training']['loss']}",
         _state(run),
-        "It reads a query and a document together and gives one score; higher is better.",
+        _READS if is_reranker else _READS_APART,
         "## Use",
-        _USE,
+        _USE if is_reranker else _USE_VECTORS,
         "## Model",
         _network(model, encoder, run),
         *training_sections(run),
@@ -40,16 +43,37 @@ def model_card(model: RankingModel, encoder: Encoder, run: RunRecord) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def head(library: str, base_model: str | None = None, run: RunRecord | None = None) -> str:
-    """The YAML block that the hub reads, with the best figure of a run."""
-    lines = [f"library_name: {library}", "pipeline_tag: text-ranking", "tags: [t5rank, reranker]"]
+def head(
+    library: str,
+    base_model: str | None = None,
+    run: RunRecord | None = None,
+    task: Task = RERANKING,
+) -> str:
+    """The YAML block that the hub reads, with the best figure of a run.
+
+    Args:
+      library: what loads the model.
+      base_model: what it was trained from.
+      run: `run.json`.
+      task: what it does.
+    """
+    lines = [
+        f"library_name: {library}",
+        f"pipeline_tag: {task.type}",
+        f"tags: [t5rank, {task.tag}]",
+    ]
     if library == "t5rank":
         lines.append("# license: the one you choose")
     if base_model is not None:
         lines.append(f"base_model: {base_model!r}  # its folder's name: make it the hub's")
     if run is not None and run["best"] is not None:
-        lines.append(f"model-index: {model_index(run)}")
+        lines.append(f"model-index: {model_index(run, task)}")
     return "\n".join(["---", *lines, "---"])
+
+
+def with_training(card: str, run: RunRecord | None) -> str:
+    """A README.md with the sections on training, where there was any."""
+    return card if run is None else "\n\n".join([card.rstrip(), *training_sections(run)]) + "\n"
 
 
 def training_sections(run: RunRecord) -> list[str]:
@@ -93,10 +117,16 @@ def _network(model: RankingModel, encoder: Encoder, run: RunRecord) -> str:
         f"{config.mlp_dim} ({', '.join(config.mlp_activations)})",
         "score": model.kind.describe(model, encoder),
         "input": described(encoder),
-        "longest input": f"{encoder.max_length} tokens; of longer ones the document is cut",
+        "longest input": _longest_input(encoder),
         "vocabulary": f"{len(encoder.vocabulary):,} tokens, `vocabulary.model`",
     }
     return _table(["", ""], rows.items())
+
+
+def _longest_input(encoder: Encoder) -> str:
+    if isinstance(encoder, PairEncoder):
+        return f"{encoder.max_length} tokens; of longer ones the document is cut"
+    return f"{encoder.query_length} tokens of a query, {encoder.max_length} of a document"
 
 
 def _data(run: RunRecord) -> str:
@@ -177,6 +207,22 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return markdown_table(lines, text_columns=None, padded=False)
 
 
+_READS = "It reads a query and a document together and gives one score; higher is better."
+_READS_APART = (
+    "It gives a vector of a query and a vector of a document. The larger their dot product, the "
+    "better the document."
+)
+_USE_VECTORS = """\
+```python
+from t5rank import Embedder
+
+embedder = Embedder.from_pretrained(".")  # this folder
+queries = embedder.encode_queries(["what is a list"])
+documents = embedder.encode_documents(["A list is ...", "A tuple is ..."])
+queries @ documents.T
+```
+
+`t5rank convert . FOLDER --to huggingface` writes it for sentence-transformers."""
 _USE = """\
 ```python
 from t5rank import Reranker

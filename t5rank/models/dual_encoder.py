@@ -1,10 +1,13 @@
 """T5 dual encoders (Sentence-T5, Ni et al. 2022; GTR, Ni et al. 2021): a vector of each text."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen.partitioning import param_with_axes
 from jaxtyping import Float, Int
@@ -17,13 +20,16 @@ from t5rank.models.layers import fan_in_truncated
 from t5rank.models.network import PAD_ID, Embedding, Encoder, mean_of_slots, tokens_of_slots
 from t5rank.models.retrieval import RetrievalModel
 from t5rank.text.templates import TextPrompts
-from t5rank.types import Array
+from t5rank.types import Array, PyTree
 
 if TYPE_CHECKING:
     from t5rank.models.ranking import RankingModel
     from t5rank.text.encoders import Encoder as TextEncoding
 
 SIMILARITIES = ("cosine", "dot")
+_PROJECTION = "projection_layer/kernel"
+_SMALLEST = 1e-24  # the square of a length by which is divided
+_log = logging.getLogger(__name__)
 
 
 class DualEncoder(nn.Module):
@@ -111,7 +117,7 @@ class VectorHead(Head):
 def normalized(vectors: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
     """Vectors of length 1, as torch's `normalize`; 0, with gradient 0, where all is 0."""
     squared = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
-    return vectors * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
+    return vectors * jax.lax.rsqrt(jnp.maximum(squared, _SMALLEST))
 
 
 def _describe(model: "RankingModel", encoder: "TextEncoding") -> str:
@@ -120,6 +126,39 @@ def _describe(model: "RankingModel", encoder: "TextEncoding") -> str:
         f"{model.head.similarity} of two vectors of {size}: the mean over the encoder's tokens, "
         "projected"
     )
+
+
+def _inferred(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    sizes = {"dim": shapes[_PROJECTION][-1]} if _PROJECTION in shapes else {}
+    return sizes | {"learn_temperature": "log_scale" in shapes}
+
+
+def _warn_of_no_projection(
+    model: "RankingModel", encoder: TextEncoding, read: Callable[[], PyTree]
+) -> None:
+    if model.module.dim is None:  # type: ignore[attr-defined]
+        _log.warning(
+            "The dual encoder has no projection. Was it trained as one? A T5 that was not finds "
+            "nothing: train it first."
+        )
+
+
+def _parsed_dim(text: str) -> int | None:
+    if text != "none" and not text.isdecimal():
+        raise ValueError(f"Option '--dim' has '{text}'; expected a whole number, or none.")
+    return None if text == "none" else int(text)
+
+
+def _onnx(graph: kinds.ScoreGraph, model: "RankingModel", params: PyTree) -> str:
+    op, constant = graph.op, graph.constant
+    vectors = graph.mean
+    if "projection_layer" in params:
+        kernel = np.asarray(params["projection_layer"]["kernel"], np.float32)
+        vectors = op("MatMul", vectors, constant(kernel))
+    if model.head.similarity == "dot":
+        return vectors
+    squared = op("ReduceSum", op("Mul", vectors, vectors), constant(np.array([1])), keepdims=1)
+    return op("Div", vectors, op("Sqrt", op("Max", squared, constant(np.float32(_SMALLEST)))))
 
 
 kinds.register(
@@ -138,8 +177,17 @@ kinds.register(
                 "how a query and a document are compared [cosine]",
                 choices=SIMILARITIES,
             ),
-            kinds.Option("dim", "the size of a vector [768]", metavar="N", parse=int),
+            kinds.Option(
+                "dim",
+                "the size of a vector, or none for no projection [SOURCE's]",
+                metavar="N",
+                parse=_parsed_dim,
+            ),
         ),
-        new_parameters={"projection_layer/kernel": "projection"},
+        inferred=_inferred,
+        new_parameters={_PROJECTION: "projection"},
+        without_new="A dual encoder without a projection needs none: give --dim none.",
+        check=_warn_of_no_projection,
+        onnx=_onnx,
     )
 )

@@ -36,7 +36,6 @@ from t5rank.types import PyTree
 
 if TYPE_CHECKING:
     from t5rank.models.ranking import RankingModel
-    from t5rank.text.encoders import Encoder
 
 _OURS = ("rankt5", "monot5", "rankt5_encoder", "dual_encoder")  # the files of `t5rank.models`
 _registered: dict[str, "Kind"] = {}
@@ -91,6 +90,11 @@ class ScoreGraph(Protocol):
         """Float32 `[batch, length]`, 1 for real tokens and 0 for padding."""
         ...
 
+    @property
+    def mean(self) -> str:
+        """The mean of the real tokens, float32 `[batch, emb]`; 0 where there is none."""
+        ...
+
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Adds an operator of ONNX; gives its output."""
         ...
@@ -124,28 +128,33 @@ class Kind:
       options: settings of new models.
       published_options: options for `new_head` of a published model of this name; None where they
         are not known.
+      inferred: settings of the network that the shapes of its parameters, by name, tell.
       new_parameters: what a T5 to start from lacks. The name in the tree of parameters, which is
         that of T5X, to the name in the file `score_head.safetensors` of a Hugging Face folder.
-      check: looks at a converted model, with its parameters, and warns of what seems wrong.
+      without_new: what a user may do about a checkpoint without these, beside training; a sentence.
+      check: looks at a converted model, with a function that reads its parameters, and warns of
+        what seems wrong.
       transformers: how the score is computed with transformers; None where it cannot be.
-      onnx: adds the score to a graph and gives its name, float32 `[batch]`; None where the kind
-        cannot be exported.
+      onnx: adds the score to a graph and gives its name, float32 `[batch]`, or the vectors
+        `[batch, dim]`; None where the kind cannot be exported.
     """
 
     name: str
     head: type[Head]
     network: Callable[..., nn.Module]
     new_head: Callable[..., Head]
-    describe: Callable[["RankingModel", "Encoder"], str]
+    describe: Callable[["RankingModel", Any], str]
     has_decoder: bool = True
     takes_t5x_network: bool = False
     prompt: str | TextPrompts = RANKT5
     model: Callable[..., "RankingModel"] | None = None
     options: tuple[Option, ...] = ()
     published_options: Callable[[str], Mapping[str, Any] | None] = lambda name: None
+    inferred: Callable[[Mapping[str, tuple[int, ...]]], Mapping[str, Any]] = lambda shapes: {}
     new_parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    check: Callable[["RankingModel", "Encoder", PyTree], None] | None = None
-    transformers: Callable[["RankingModel", "Encoder"], TransformersScore] | None = None
+    without_new: str = ""
+    check: Callable[["RankingModel", Any, Callable[[], PyTree]], None] | None = None
+    transformers: Callable[["RankingModel", Any], TransformersScore] | None = None
     onnx: Callable[[ScoreGraph, "RankingModel", PyTree], str] | None = None
 
     @functools.cached_property

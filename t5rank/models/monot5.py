@@ -112,7 +112,7 @@ kinds.register(
             ),
         ),
         published_options=_published_options,
-        check=warn_of_unlikely_answers,
+        check=lambda model, encoder, read: warn_of_unlikely_answers(model, encoder, read()),
         transformers=_transformers,
         onnx=_onnx,
     )

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 
 from t5rank import losses, ops
 from t5rank.checks import check_integer, check_number
-from t5rank.losses.combinations import takes
+from t5rank.losses.combinations import ASKED, takes
 from t5rank.metrics.defaults import DEFAULT_METRIC_FNS
 from t5rank.models import kinds
 from t5rank.models.heads import Head
@@ -46,6 +46,7 @@ class Scored:
       where: `[..., list]`, the real documents.
       segments: `[..., list]`, the lists of flat rows; None where a row is a list.
       optional: arguments that only some losses take, by name.
+      sums: `[sum, count]` of what is logged beside the metrics, by name.
     """
 
     scores: Array
@@ -53,6 +54,7 @@ class Scored:
     where: Array
     segments: Array | None = None
     optional: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    sums: Sums = dataclasses.field(default_factory=dict)
 
 
 def model_of(module: nn.Module, head: Head, **settings: Any) -> "RankingModel":
@@ -86,7 +88,8 @@ class RankingModel:
         trains in the memory of so many rows, with the same gradient. None computes all at once.
 
     Raises:
-      ValueError: the head does not belong to the network, or is of no registered kind.
+      ValueError: the head does not belong to the network, or is of no registered kind; or the loss
+        takes what the model does not give.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class RankingModel:
             raise TypeError(
                 f"LOSS_FN has {loss_fn!r:.80}; expected a loss, LOSS_FN = @losses.softmax_loss."
             )
+        self._check_asked(loss_fn)
         self.module = module
         self.head: Any = head  # of the class of its kind
         self.kind = kinds.of(head)
@@ -115,6 +119,20 @@ class RankingModel:
         self.loss_normalizing_factor = loss_normalizing_factor
         self.num_microbatches = num_microbatches
         self.gradient_cache_rows = gradient_cache_rows
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The arguments of some losses that the model has a value for."""
+        return ("key",)
+
+    def _check_asked(self, loss_fn: LossFn) -> None:
+        missing = [name for name in ASKED if name not in self.gives and takes(loss_fn, name)]
+        if missing:
+            raise ValueError(
+                f"LOSS_FN '{getattr(loss_fn, '__name__', loss_fn)}' takes {', '.join(missing)}, "
+                f"which this {type(self).__name__} does not give; expected a loss of scores and "
+                "labels. It is for dual encoders with CANDIDATES = 'batch' or 'positives'."
+            )
 
     def __repr__(self) -> str:
         config = getattr(self.module, "config", None)
@@ -254,7 +272,7 @@ class RankingModel:
         loss_sums = self._loss_sum_and_count(scored, dropout_rng)
         if normalizer is None:
             normalizer = self._normalizer(loss_sums[1])
-        loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums}
+        loss, sums = loss_sums[0] / normalizer, {"loss": loss_sums} | scored.sums
         for name, metric_fn in self.metric_fns.items():
             sums[name] = _over_lists(metric_fn, scored)
         return loss, sums
@@ -281,7 +299,9 @@ def _flat(scores: Array, batch: Batch) -> Scored:
     if segments is None:
         return Scored(scores, label, where)
     flat = (scores.shape[0], -1)
-    return Scored(*(array.reshape(flat) for array in (scores, label, where, segments)))
+    return Scored(
+        scores.reshape(flat), label.reshape(flat), where.reshape(flat), segments.reshape(flat)
+    )
 
 
 def _over_lists(function: Any, scored: Scored, **optional: Any) -> Array:

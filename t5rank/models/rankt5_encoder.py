@@ -110,10 +110,7 @@ def _onnx(graph: kinds.ScoreGraph, model: "RankingModel", params: PyTree) -> str
     if model.module.pooling == "first":  # type: ignore[attr-defined]
         pooled = op("Gather", graph.encoded, constant(0), axis=1)
     else:
-        axis, last, real = constant(np.array([1])), constant(np.array([2])), graph.real
-        total = op("ReduceSum", op("Mul", graph.encoded, op("Unsqueeze", real, last)), axis)
-        count = op("Max", op("ReduceSum", real, axis), constant(np.float32(1)))
-        pooled = op("Div", op("Squeeze", total, axis), count)
+        pooled = graph.mean
     dense = {name: constant(np.asarray(x, np.float32)) for name, x in params["score_head"].items()}
     score = op("Add", op("MatMul", pooled, dense["kernel"]), dense["bias"])
     return op("Reshape", score, constant(np.array([-1])))

@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from t5rank import losses
 from t5rank.checks import check_boolean, check_choice, check_number
+from t5rank.losses.combinations import takes
 from t5rank.metrics.defaults import DEFAULT_METRIC_FNS
 from t5rank.models.heads import Head
 from t5rank.models.ranking import Batch, RankingModel, Scored
@@ -95,6 +96,8 @@ class RetrievalModel(RankingModel):
         candidates: str = "batch",
         mask_false_negatives: bool = True,
     ):
+        check_choice("CANDIDATES", candidates, CANDIDATES)
+        self.candidates = candidates
         super().__init__(
             module,
             head,
@@ -105,7 +108,6 @@ class RetrievalModel(RankingModel):
             gradient_cache_rows,
         )
         check_number("TEMPERATURE", temperature, above=0)
-        check_choice("CANDIDATES", candidates, CANDIDATES)
         check_boolean("MASK_FALSE_NEGATIVES", mask_false_negatives)
         if num_microbatches > 1 and candidates != "list":
             raise ValueError(
@@ -113,9 +115,19 @@ class RetrievalModel(RankingModel):
                 "expected 1. A part of a batch has fewer negatives, so its loss is another one. "
                 "GRADIENT_CACHE_ROWS saves the memory, and the loss stays the same."
             )
+        if takes(loss_fn, "positive_scores") and self.head.similarity != "cosine":
+            raise ValueError(
+                f"SIMILARITY has '{self.head.similarity}' with the loss "
+                f"'{getattr(loss_fn, '__name__', loss_fn)}'; expected 'cosine'. Its margin or "
+                "temperature falls with a similarity that is at most 1."
+            )
         self.temperature = temperature
-        self.candidates = candidates
         self.mask_false_negatives = mask_false_negatives
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """See `RankingModel`."""
+        return ("key",) if self.candidates == "list" else ("key", "positive_scores", "scale")
 
     @property
     def dim(self) -> int:
@@ -155,11 +167,14 @@ class RetrievalModel(RankingModel):
         With `candidates` "list" they are of each list by itself. Losses may take `scale`, and
         `positive_scores` `[queries, documents]`: the similarity of each document to the query's
         most relevant one.
+
+        The mean similarity of two documents of the batch is logged as `document_similarity`. For
+        cosines it goes to 1 where all vectors become one.
         """
         scale = self.scale(params)
         if self.candidates == "list":
             scores = scale * self.batch_scores(params, batch, dropout_rng)
-            return _of_lists(scores, batch, {"scale": scale})
+            return _of_lists(scores, batch)
         sides = _sides(self.results(params, batch, dropout_rng), batch)
         similarities = _dot("qd,nd->qn", sides.queries, sides.documents)
         own = sides.lists == jnp.arange(len(sides.queries))[:, None]
@@ -171,6 +186,7 @@ class RetrievalModel(RankingModel):
             jnp.where(own, sides.label, 0),
             where,
             optional={"scale": scale, "positive_scores": positive},
+            sums={"document_similarity": _similarity_of_pairs(sides.documents, sides.mask)},
         )
 
     def _are_negatives(self, sides: Sides, best: Array) -> Array:
@@ -202,23 +218,35 @@ def _sides(vectors: Array, batch: Batch) -> Sides:
     lists = batch["list_ids"].reshape(groups, -1) + first
     flat = vectors.reshape(groups, -1, vectors.shape[-1])
     keys = batch["keys"].reshape(groups, -1)
-    query_keys = jnp.take_along_axis(keys, slots, axis=1)
     relevant_keys = batch["relevant_keys"]
     return Sides(
-        _at(flat, slots).reshape(-1, flat.shape[-1]),
-        flat.reshape(-1, flat.shape[-1]),
-        *(x.reshape(-1) for x in (lists, batch["label"], batch["mask"], query_keys, keys)),
-        relevant_keys.reshape(-1, relevant_keys.shape[-1]),
+        queries=_at(flat, slots).reshape(-1, flat.shape[-1]),
+        documents=flat.reshape(-1, flat.shape[-1]),
+        lists=lists.reshape(-1),
+        label=batch["label"].reshape(-1),
+        mask=batch["mask"].reshape(-1),
+        query_keys=jnp.take_along_axis(keys, slots, axis=1).reshape(-1),
+        keys=keys.reshape(-1),
+        relevant_keys=relevant_keys.reshape(-1, relevant_keys.shape[-1]),
     )
 
 
-def _of_lists(scores: Array, batch: Batch, optional: Mapping[str, Array]) -> Scored:
+def _of_lists(scores: Array, batch: Batch) -> Scored:
     label, where, segments = batch["label"], batch["mask"], batch.get("list_ids")
     if segments is None:
-        return Scored(scores, label[:, 1:], where[:, 1:], optional=optional)
+        return Scored(scores, label[:, 1:], where[:, 1:])
     flat = (len(scores), -1)
-    arrays = (array.reshape(flat) for array in (scores, label, where, segments))
-    return Scored(*arrays, optional=optional)
+    return Scored(
+        scores.reshape(flat), label.reshape(flat), where.reshape(flat), segments.reshape(flat)
+    )
+
+
+def _similarity_of_pairs(vectors: Array, mask: Array) -> Array:
+    """`[sum, count]` of the dot products of two different vectors `[n, dim]`."""
+    real = jnp.where(mask[:, None], vectors, 0)
+    total, number = real.sum(0), mask.sum()
+    products = jnp.sum(total * total) - jnp.sum(real * real)
+    return jax.lax.stop_gradient(jnp.stack([products, jnp.maximum(number * (number - 1), 1)]))
 
 
 def _at(vectors: Array, places: Array) -> Array:

@@ -1,7 +1,7 @@
-"""How far one reranker's scores, rankings and figures are from another's."""
+"""Differences between the scores, rankings and figures of two models, such as int8 and float32."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +12,25 @@ from t5rank import evaluation
 from t5rank.data.ranked_list import RankedList
 from t5rank.data.trec import Qrels, Run
 from t5rank.formats.tables import markdown_table
-from t5rank.inference.reranker import Reranker
+from t5rank.inference.embedder import Embedder
 
-_QUERIES = 32  # scored together
+# The scores of each of `(query, documents)`.
+ScoreLists = Callable[[Sequence[tuple[str, Sequence[str]]], tqdm], list[np.ndarray]]
+_QUERIES = 32  # how many are scored together
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """An int8 model beside its float32 original, on the same pairs.
+    """An int8 model compared with its float32 original on the same pairs.
 
     Attributes:
-      queries: how many.
-      pairs: how many, of all queries together.
-      mean_error: mean of |int8 score - float32 score|.
-      largest_error: the largest of these.
-      score_std: standard deviation of the float32 scores, which says what an error means.
-      kendall_tau: rank correlation within a query (tau-b), mean over queries.
-      spearman_rho: the same, Spearman's.
+      queries: the number of queries.
+      pairs: the number of pairs of all queries.
+      mean_error: the mean of |int8 score - float32 score|.
+      largest_error: the largest such difference.
+      score_std: the standard deviation of the float32 scores, to compare the errors with.
+      kendall_tau: Kendall's rank correlation within a query (tau-b), mean over queries.
+      spearman_rho: Spearman's rank correlation within a query, mean over queries.
       measures: by name, the figures of float32 and int8; empty without qrels.
     """
 
@@ -42,7 +44,7 @@ class Agreement:
     measures: dict[str, tuple[float, float]]
 
     def written_form(self) -> dict[str, Any]:
-        """What `int8.json` holds."""
+        """The content of `int8.json`."""
         form = dataclasses.asdict(self)
         form["measures"] = {
             name: {"float32": before, "int8": after, "change": after - before}
@@ -52,15 +54,15 @@ class Agreement:
 
 
 def measured_agreement(
-    float32: Reranker,
-    int8: Reranker,
+    float32: ScoreLists,
+    int8: ScoreLists,
     lists: Sequence[RankedList],
     qrels: Qrels | None,
     measures: str = evaluation.DEFAULT_MEASURES,
 ) -> Agreement:
-    """Scores all lists with both; with qrels, their measures on these queries too."""
+    """Scores all lists with both models. With qrels it also evaluates both on these queries."""
     before, after = (
-        _scores(reranker, lists, name) for reranker, name in ((float32, "float32"), (int8, "int8"))
+        _scores(score, lists, name) for score, name in ((float32, "float32"), (int8, "int8"))
     )
     errors = np.abs(np.concatenate(after) - np.concatenate(before))
     ranked = [pair for pair in zip(before, after, strict=True) if np.ptp(pair, axis=1).all()]
@@ -76,18 +78,30 @@ def measured_agreement(
     )
 
 
-def _scores(reranker: Reranker, lists: Sequence[RankedList], name: str) -> list[np.ndarray]:
+def similarities(
+    embedder: Embedder, lists: Sequence[tuple[str, Sequence[str]]], progress: tqdm
+) -> list[np.ndarray]:
+    """Those of each query with its documents, by a dual encoder."""
+    queries = embedder.encode_queries([query for query, _ in lists])
+    texts = [document for _, documents in lists for document in documents]
+    vectors = embedder.encode_documents(texts, progress)
+    ends = np.cumsum([len(documents) for _, documents in lists])
+    of_lists = np.split(vectors, ends[:-1])
+    return [documents @ query for query, documents in zip(queries, of_lists, strict=True)]
+
+
+def _scores(score: ScoreLists, lists: Sequence[RankedList], name: str) -> list[np.ndarray]:
     scores: list[np.ndarray] = []
     total = sum(map(len, lists))
     with tqdm(desc=f"scoring in {name}", unit=" pairs", total=total, disable=None) as progress:
         for start in range(0, len(lists), _QUERIES):
             part = [(item.query, item.documents) for item in lists[start : start + _QUERIES]]
-            scores += reranker.score_lists(part, progress)
+            scores += score(part, progress)
     return scores
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The mean; 1 where no query has an order that could change."""
+    """The mean; 1 if no query has an order that could change."""
     return float(np.mean(values)) if values else 1.0
 
 
@@ -130,13 +144,15 @@ def table(agreement: Agreement) -> str:
     return markdown_table([(heading, "int8"), *rows], text_columns=None, padded=False)
 
 
-def readme(agreement: Agreement) -> str:
+def readme(agreement: Agreement, is_dual_encoder: bool = False) -> str:
     """The README of an int8 model's folder."""
+    what, loader = ("dual encoder", "Embedder") if is_dual_encoder else ("reranker", "Reranker")
     return (
-        "# A t5rank reranker in int8\n\n"
-        "Made by `t5rank export --format onnx --int8`; loaded by `Reranker.from_pretrained`. Its "
-        "encoder multiplies int8, so its scores are near those of the float32 model, not equal:\n\n"
+        f"# A t5rank {what} in int8\n\n"
+        f"`t5rank export --format onnx --int8` made it, and `{loader}.from_pretrained` loads it. "
+        "Its encoder multiplies int8, so that its scores are near those of the float32 model, but "
+        "not equal:\n\n"
         f"{table(agreement)}\n\n"
-        "The pairs are of the run that was given for calibration, of queries that calibration did "
-        "not see.\n"
+        "The pairs are from the run that was given for calibration. Calibration did not see their "
+        "queries.\n"
     )

@@ -2,10 +2,12 @@
 
 OUTPUT/model.onnx, model.onnx.data   the scoring graph and its weights
 OUTPUT/config.json, vocabulary.model as in the model folder
-OUTPUT/int8.json, README.md          of an int8 model: how far its scores are from float32
+OUTPUT/tokenizer.json, ...           only of a dual encoder: the tokenizer of other runtimes
+OUTPUT/int8.json, README.md          only int8: how far the scores are from those in float32
 """
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections import Counter
@@ -15,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from tqdm import tqdm
 
 from t5rank import model_folder
@@ -23,21 +26,28 @@ from t5rank.data.trec import Qrels
 from t5rank.evaluation import DEFAULT_MEASURES, parse_measures
 from t5rank.formats.json_files import write_json
 from t5rank.formats.text_files import write_text
+from t5rank.inference.embedder import Embedder
 from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.inference.reranker import Reranker
+from t5rank.model_folder import huggingface_files
 from t5rank.models.ranking import RankingModel
 from t5rank.onnx import network
-from t5rank.onnx.agreement import Agreement, measured_agreement, readme
+from t5rank.onnx.agreement import (
+    Agreement,
+    ScoreLists,
+    measured_agreement,
+    readme,
+    similarities,
+)
 from t5rank.onnx.graph import Graph
 from t5rank.onnx.products import Int8Product, ObservedProduct
 from t5rank.onnx.smoothing import smoothed
-from t5rank.text.prompts import PairEncoder
+from t5rank.text.encoders import Encoder
+from t5rank.text.texts import TextEncoder
 from t5rank.types import PyTree
 
 CALIBRATION_PAIRS = 256
 _CALIBRATION_SHARE = 8  # every eighth query is for calibration, the others are held out
-_INPUTS = {network.TOKENS: ("int32", ["batch", "length"])}
-_SCORES = ("float32", ["batch"])
 
 
 def export(
@@ -46,19 +56,20 @@ def export(
     """Exports a model in float32.
 
     Args:
-      model_dir: a model folder; activations are float32, also where training's were bfloat16.
-      output: a new or empty folder, which `Reranker.from_pretrained` loads.
-      step: which checkpoint; the best by default, or else the latest.
+      model_dir: a model folder. Activations are float32, even if they were bfloat16 in training.
+      output: a new or empty folder. `Reranker.from_pretrained` loads it, or for a dual encoder
+        `Embedder.from_pretrained`.
+      step: the step of the checkpoint; by default the best one, or the latest if none is best.
 
     Raises:
-      ValueError: the folder is wrong, its model's kind has no graph, or something is in `output`.
+      ValueError: the folder is wrong, its model's kind has no graph, or `output` is not empty.
       MissingExtra: the package onnx is not installed.
     """
     model, encoder, params = _opened(model_dir, step)
     folder = _new_folder(output)
     graph = Graph(folder)
-    graph.save(_INPUTS, {network.score_graph(graph, model, params): _SCORES})
-    model_folder.save_config(folder, model, encoder)
+    graph.save(*network.add_model(graph, model, params))
+    _save_beside(folder, model, encoder)
 
 
 def export_int8(
@@ -74,50 +85,73 @@ def export_int8(
 ) -> Agreement:
     """Exports a model whose encoder multiplies int8, and compares it with float32.
 
-    Pairs of every eighth query say how large activations are; all others, how far int8 is off.
+    Pairs of every eighth query calibrate the range of the activations. The others measure the
+    difference between int8 and float32.
 
     Args:
       model_dir: a model folder.
-      output: a new or empty folder, which `Reranker.from_pretrained` loads.
+      output: as of `export`.
       lists: real queries and documents, like those that the model will score.
-      qrels: for the change of the measures.
+      qrels: judgements, with which the measures of both models are compared.
       measures: names of ir_measures.
-      step: which checkpoint; the best by default, or else the latest.
-      strict: whether a query that leaves no room is an error; see `PairEncoder`.
-      counts: `queries_cut` is added to it.
+      step: the step of the checkpoint; by default the best one, or the latest if none is best.
+      strict: whether a query that leaves no room for a document is an error; see `PairEncoder`.
+      counts: the number of cut queries is added to its `queries_cut`.
 
     Raises:
-      ValueError: as `export`; fewer than two queries, or one that leaves no room.
+      ValueError: an error of `export`; there are fewer than two queries, or one leaves no room.
     """
     parse_measures(measures)
     calibration, held_out = _split(lists)
     model, encoder, params = _opened(model_dir, step)
     encoder = _checked(dataclasses.replace(encoder, strict=strict, counts=counts), lists)
     folder = _new_folder(output)
-    largest = _calibrated(model, params, _tokens(encoder, calibration))
+    largest = _calibrated(model, params, _rows(encoder, calibration))
     params8, largest8 = smoothed(params, model.module.config, largest)
     graph = Graph(folder)
-    scores = network.score_graph(graph, model, params8, Int8Product(largest8))
-    graph.save(_INPUTS, {scores: _SCORES})
-    model_folder.save_config(folder, model, encoder)
-    rerankers = (Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder))
-    rerankers[1].encoder = encoder
-    agreement = measured_agreement(*rerankers, held_out, qrels, measures)
+    graph.save(*network.add_model(graph, model, params8, Int8Product(largest8)))
+    _save_beside(folder, model, encoder)
+    before, after = _both(folder, model, params, encoder)
+    agreement = measured_agreement(before, after, held_out, qrels, measures)
     write_json(folder / "int8.json", agreement.written_form())
-    write_text(folder / "README.md", readme(agreement))
+    write_text(folder / "README.md", readme(agreement, isinstance(encoder, TextEncoder)))
     return agreement
 
 
-def _checked(encoder: PairEncoder, lists: Sequence[RankedList]) -> PairEncoder:
+def _both(
+    folder: Path, model: RankingModel, params: PyTree, encoder: Encoder
+) -> tuple[ScoreLists, ScoreLists]:
+    """What scores lists in float32, and in int8."""
+    if isinstance(encoder, TextEncoder):
+        embedders = (
+            Embedder.from_model(model, params, encoder),  # type: ignore[arg-type]
+            Embedder.from_pretrained(folder),
+        )
+        return tuple(functools.partial(similarities, embedder) for embedder in embedders)  # type: ignore[return-value]
+    rerankers = Reranker.from_model(model, params, encoder), Reranker.from_pretrained(folder)
+    rerankers[1].encoder = encoder
+    return rerankers[0].score_lists, rerankers[1].score_lists
+
+
+def _save_beside(folder: Path, model: RankingModel, encoder: Encoder) -> None:
+    """Writes the files of a model folder; of a dual encoder those of Hugging Face, too."""
+    model_folder.save_config(folder, model, encoder)
+    if isinstance(encoder, TextEncoder):
+        huggingface_files.write_tokenizer(
+            epath.Path(folder), encoder.vocabulary, encoder.max_length
+        )
+
+
+def _checked(encoder: Any, lists: Sequence[RankedList]) -> Any:
     """The encoder, after each query was seen to leave room, or was counted as cut."""
     for query in dict.fromkeys(ranked.query for ranked in lists):
-        encoder.pieces(query)
+        encoder.check_query(query)
     return dataclasses.replace(encoder, counts=None)
 
 
 def _opened(
     model_dir: str | os.PathLike[str], step: int | None
-) -> tuple[RankingModel, PairEncoder, PyTree]:
+) -> tuple[RankingModel, Encoder, PyTree]:
     opened = model_folder.open_folder(model_dir, step)
     network.check_has_graph(opened.model)
     return opened.model, opened.encoder, jax.tree.map(np.asarray, opened.params())
@@ -134,34 +168,37 @@ def _new_folder(output: str | os.PathLike[str]) -> Path:
 def _split(lists: Sequence[RankedList]) -> tuple[list[RankedList], list[RankedList]]:
     if len(lists) < 2:
         raise ValueError(
-            f"The lists have {len(lists)} queries; expected at least 2: int8 is calibrated on some "
-            "and compared with float32 on others."
+            f"The lists have {len(lists)} queries; expected at least 2. Some "
+            "calibrate int8, and others compare it with float32."
         )
     share = min(_CALIBRATION_SHARE, len(lists))
     held_out = [item for i, item in enumerate(lists) if i % share]
     return list(lists[::share]), held_out
 
 
-def _tokens(encoder: PairEncoder, lists: Sequence[RankedList]) -> list[np.ndarray]:
-    """Tokens of the calibration pairs, spread evenly over the lists."""
+def _rows(encoder: Encoder, lists: Sequence[RankedList]) -> list[np.ndarray]:
+    """Tokens of the calibration pairs, spread evenly over the lists; or of their texts, apart."""
     pairs = [(item.query, document) for item in lists for document in item.documents]
     chosen = pairs[:: max(1, len(pairs) // CALIBRATION_PAIRS)][:CALIBRATION_PAIRS]
+    if isinstance(encoder, TextEncoder):
+        return [row for query, document in chosen for row in encoder.list_rows(query, [document])]
     return [encoder.encode(query, [document])[0].tokens for query, document in chosen]
 
 
 def _calibrated(
     model: RankingModel, params: PyTree, rows: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """By site, the largest `|x|` of each channel over `rows`."""
+    """The largest `|x|` of each channel over `rows`, by site."""
     product = ObservedProduct()
     with tempfile.TemporaryDirectory() as folder:
         graph = Graph(folder)
-        outputs: dict[str, Any] = {network.score_graph(graph, model, params, product): _SCORES}
+        inputs, outputs = network.add_model(graph, model, params, product)
+        own = len(outputs)
         outputs |= {name: ("float32", [name]) for name in product.largest.values()}
-        scorer = OnnxScorer(graph.save(_INPUTS, outputs))
-        # One row at a time: padding is no activation that matters.
+        scorer = OnnxScorer(graph.save(inputs, outputs))
+        # One row at a time has no padding, whose activations do not matter.
         found = [
-            scorer.outputs(row[None])[1:]
+            scorer.outputs(row[None])[own:]
             for row in tqdm(rows, desc="calibrating", unit=" pairs", disable=None)
         ]
     largest = [np.max(values, axis=0) for values in zip(*found, strict=True)]

@@ -1,4 +1,4 @@
-"""Builds an ONNX graph node by node; its weights go to a file beside it as they are named."""
+"""Builds an ONNX graph node by node. Weights are written to a file beside it as they are added."""
 
 import os
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from t5rank.process.packages import require
 MODEL = "model.onnx"
 WEIGHTS = "model.onnx.data"
 _OPSET = 23  # the first with Attention and RMSNormalization
-_IR_VERSION = 11  # that of the opset
-_LARGE = 1024  # bytes; smaller constants stay in the graph, where their values can be folded
+_IR_VERSION = 11  # the version that has this opset
+_LARGE = 1024  # bytes; smaller constants stay in the graph, so that they can be folded
 _ALIGNMENT = 4096  # so that the file can be mapped into memory
 
 
@@ -23,13 +23,13 @@ def tensor_type(dtype: Any) -> int:
 
 
 class Graph:
-    """A graph whose every value is a name.
+    """A graph under construction. Its values are known by their names.
 
     graph = Graph(folder)
     y = graph.op("MatMul", "x", graph.constant(weights))
     graph.save(inputs={"x": ("float32", ["batch", 4])}, outputs={y: ("float32", ["batch", 8])})
 
-    There is no limit of 2 GB, and a weight is held in memory only while it is written.
+    The limit of 2 GB does not apply. A weight is in memory only while it is written.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -40,13 +40,18 @@ class Graph:
         (self._folder / WEIGHTS).write_bytes(b"")
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node with one output; returns the output's name."""
+        """Adds a node with one output and returns the output's name."""
         name = f"{kind}_{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name, **attributes))
         return name
 
+    def named(self, name: str, value: str) -> str:
+        """Gives a value a name of its own, for an output; returns the name."""
+        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name))
+        return name
+
     def constant(self, value: Any) -> str:
-        """Adds a constant; returns its name. Python's integers are int64, as ONNX's shapes are."""
+        """Adds a constant and returns its name. Python integers become int64, like shapes."""
         name, array = f"constant_{len(self._constants)}", np.ascontiguousarray(value)
         if array.nbytes < _LARGE:
             tensor = self._onnx.numpy_helper.from_array(array.reshape(np.shape(value)), name)
@@ -75,12 +80,12 @@ class Graph:
         outputs: Mapping[str, tuple[str, list[Any]]],
         name: str = "graph",
     ) -> Path:
-        """Checks the graph and writes it; returns its file.
+        """Checks the graph, writes it and returns its file.
 
         Args:
-          inputs: names to type and shape; a word in a shape is a size that may vary.
-          outputs: as the inputs.
-          name: what the graph is called.
+          inputs: type and shape by name. A word in a shape is a size that may vary.
+          outputs: type and shape by name, like the inputs.
+          name: the graph's name.
         """
         file = self._folder / MODEL
         graph = self._onnx.helper.make_graph(

@@ -1,10 +1,11 @@
 """The scoring graph of a T5: what `t5rank.models.network` computes, in ONNX's operators.
 
-The score itself is added by the model's kind (see `t5rank.models.kinds`).
+The model's kind adds the score itself (see `t5rank.models.kinds`).
 
-Everything that depends on parameters alone is computed here: the relative position bias by
-distance, the decoder's self-attention (of one position: value and output are one matrix), and the
-first decoder layer up to its attention to the encoder, since its input is always the pad token.
+Everything that depends only on the parameters is computed during export. This is the relative
+position bias by distance; the decoder's self-attention, which has one position, so that its value
+and output projections are one matrix; and the first decoder layer up to its cross-attention, since
+the layer's input is always the pad token.
 """
 
 import functools
@@ -21,6 +22,9 @@ from t5rank.onnx.products import Product, float32_product
 from t5rank.types import PyTree
 
 TOKENS = "tokens"
+IDS, MASK = "input_ids", "attention_mask"  # of a dual encoder, as other runtimes name them
+Values = dict[str, tuple[str, list[Any]]]
+_TEXTS = ["batch", "length"]
 _EPSILON = 1e-6
 _MASKED = np.float32(-1e10)
 _FARTHEST = 128  # positions; T5's bias is the same for all greater distances
@@ -32,32 +36,58 @@ def score_graph(
     """Adds the graph of `model.score`, computed in float32.
 
     Args:
-      graph: where; its input is `TOKENS`, int32 `[batch, length]`, padded with 0.
+      graph: the graph. Its input is `TOKENS`, int32 `[batch, length]`, padded with 0. For a dual
+        encoder the inputs are `IDS` and `MASK`, int64 `[batch, length]`.
       model: a model of a kind that has a graph.
       params: the network's parameters.
       product: how the encoder's projections are computed.
 
     Returns:
-      The name of the scores, float32 `[batch]`.
+      The name of the scores, float32 `[batch]`, or of the vectors, float32 `[batch, dim]`.
 
     Raises:
       ValueError: see `check_has_graph`.
     """
+    return _added(graph, model, params, product)[0]
+
+
+def add_model(
+    graph: Graph, model: RankingModel, params: PyTree, product: Product = float32_product
+) -> tuple[Values, Values]:
+    """The same, as the inputs and outputs that `Graph.save` takes, with names for other runtimes.
+
+    A dual encoder also gives its encoded tokens, `last_hidden_state` `[batch, length, emb]`.
+    """
+    result, encoded = _added(graph, model, params, product)
+    if isinstance(model.kind.prompt, str):
+        return {TOKENS: ("int32", _TEXTS)}, {result: ("float32", ["batch"])}
+    size = model.module.config.emb_dim  # type: ignore[attr-defined]
+    return dict.fromkeys((IDS, MASK), ("int64", _TEXTS)), {
+        graph.named("sentence_embedding", result): ("float32", ["batch", "dim"]),
+        graph.named("last_hidden_state", encoded): ("float32", [*_TEXTS, size]),
+    }
+
+
+def _added(graph: Graph, model: RankingModel, params: PyTree, product: Product) -> tuple[str, str]:
+    """The result and the encoded tokens."""
     add_score = check_has_graph(model)
-    return add_score(_ScoreGraph(graph, model.module.config, params, product), model, params)  # type: ignore[attr-defined]
+    names = (TOKENS, TOKENS) if isinstance(model.kind.prompt, str) else (IDS, MASK)
+    config = model.module.config  # type: ignore[attr-defined]
+    whole = _ScoreGraph(graph, _Tokens(graph, *names), config, params, product)
+    return add_score(whole, model, params), whole.encoded
 
 
 def check_has_graph(model: RankingModel) -> Any:
-    """The function that adds the score of the model's kind to a graph.
+    """Returns the function that adds the score of the model's kind to a graph.
 
     Raises:
-      ValueError: the kind has none, or the network is T5X's.
+      ValueError: the kind has no such function, or the network is T5X's.
     """
     having = [name for name, kind in kinds.known().items() if kind.onnx is not None]
     if model.kind.onnx is None:
         raise ValueError(
             f"Model kind '{model.kind.name}' has no ONNX graph; expected one of {having}. "
-            "JAX scores it as it is."
+            "Score it with JAX instead."
         )
     if type(model.module) is not model.kind.network:
         raise ValueError(
@@ -68,17 +98,32 @@ def check_has_graph(model: RankingModel) -> Any:
 
 
 class _ScoreGraph:
-    """What a kind adds its score to; see `t5rank.models.kinds.ScoreGraph`."""
+    """The graph of a network, without a score; see `t5rank.models.kinds.ScoreGraph`."""
 
-    def __init__(self, graph: Graph, config: network.T5Config, params: PyTree, product: Product):
+    def __init__(
+        self,
+        graph: Graph,
+        tokens: "_Tokens",
+        config: network.T5Config,
+        params: PyTree,
+        product: Product,
+    ):
         self.op, self.constant = graph.op, graph.constant
         self._graph, self._config, self._params = graph, config, params
-        self._tokens = _Tokens(graph)
+        self._tokens = tokens
         self.encoded = _Encoder(graph, config, params, product)(self._tokens)
 
     @property
     def real(self) -> str:
         return self.op("Cast", self._tokens.real, to=tensor_type(np.float32))
+
+    @property
+    def mean(self) -> str:
+        axis, last = (self.constant(np.array([i])) for i in (1, 2))
+        real = self.op("Mul", self.encoded, self.op("Unsqueeze", self.real, last))
+        total = self.op("ReduceSum", real, axis, keepdims=0)
+        count = self.op("ReduceSum", self.real, axis, keepdims=1)
+        return self.op("Div", total, self.op("Max", count, self.constant(np.float32(1))))
 
     def logits(self, token_ids: Sequence[int]) -> str:
         """Logits `[batch, tokens]` after the first decoder step."""
@@ -92,21 +137,27 @@ class _ScoreGraph:
 
 
 class _Tokens:
-    """What follows from the tokens alone."""
+    """Values that depend only on the tokens: the attention mask and the distances.
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
-        self.real = graph.op("Cast", TOKENS, to=tensor_type(np.bool_))
+    Args:
+      graph: the graph.
+      ids: the input with the tokens.
+      mask: the input that is 0 at padding.
+    """
+
+    def __init__(self, graph: Graph, ids: str, mask: str):
+        self.graph, self.ids = graph, ids
+        self.real = graph.op("Cast", mask, to=tensor_type(np.bool_))
         self.mask = graph.op("Where", self.real, *map(graph.constant, (np.float32(0), _MASKED)))
 
     def unsqueezed_mask(self, *axes: int) -> str:
-        """0 for real tokens and -1e10 for padding, `[batch, length]` with more axes."""
+        """The attention mask `[batch, length]`, unsqueezed: 0, or -1e10 for padding."""
         return self.graph.op("Unsqueeze", self.mask, self.graph.constant(np.array(axes)))
 
     def distances(self) -> str:
-        """Clipped key position minus query position, from 0, `[query, key]`."""
+        """Key position minus query position, clipped and shifted to start at 0, `[query, key]`."""
         op, constant = self.graph.op, self.graph.constant
-        length = op("Gather", op("Shape", TOKENS), constant(1))
+        length = op("Gather", op("Shape", self.ids), constant(1))
         positions = op("Range", constant(0), length, constant(1))
         keys, queries = (op("Unsqueeze", positions, constant(np.array([i]))) for i in (0, 1))
         far = constant(_FARTHEST)
@@ -121,7 +172,7 @@ def inner_names(config: network.T5Config) -> list[str]:
 
 
 class _Layers:
-    """What encoder and decoder share."""
+    """The layers that encoder and decoder share."""
 
     def __init__(self, graph: Graph, config: network.T5Config, params: PyTree):
         self.graph, self.config, self.params = graph, config, params
@@ -149,9 +200,9 @@ class _Encoder(_Layers):
         self.product = product
 
     def __call__(self, tokens: _Tokens) -> str:
-        """Encoded tokens `[batch, length, emb]`."""
+        """The encoded tokens, `[batch, length, emb]`."""
         weights, op = self.params["encoder"], self.graph.op
-        x = op("Gather", self.graph.constant(_embedding(self.params)), TOKENS)
+        x = op("Gather", self.graph.constant(_embedding(self.params)), tokens.ids)
         distances, mask = tokens.distances(), tokens.unsqueezed_mask(1, 2)
         if not self.config.relpos_bias_per_layer:
             bias = self.bias(weights["relpos_bias"], distances, mask)
@@ -166,7 +217,7 @@ class _Encoder(_Layers):
         return self.norm(x, weights["encoder_norm"])
 
     def bias(self, weights: PyTree, distances: str, mask: str) -> str:
-        """The position bias with the mask, `[batch, heads, query, key]`."""
+        """The position bias plus the attention mask, `[batch, heads, query, key]`."""
         buckets = layers.relative_position_buckets(np.arange(-_FARTHEST, _FARTHEST + 1))
         table = self.graph.constant(_float32(weights["rel_embedding"])[:, buckets])
         return self.graph.op("Add", self.graph.op("Gather", table, distances, axis=1), mask)
@@ -181,7 +232,7 @@ class _Encoder(_Layers):
 
 class _Decoder(_Layers):
     def __call__(self, encoded: str, tokens: _Tokens) -> str:
-        """The stream after the first decoder step, `[batch, emb]`."""
+        """The residual stream after the first decoder step, `[batch, emb]`."""
         weights, op = self.params["decoder"], self.graph.op
         mask = tokens.unsqueezed_mask(1)
         keys = op("Transpose", encoded, perm=[0, 2, 1])
@@ -203,7 +254,7 @@ class _Decoder(_Layers):
         return self.norm(x, weights["decoder_norm"])
 
     def absorbed_query(self, x: str, weights: PyTree) -> str:
-        """Queries with the key projection absorbed, `[batch, heads, emb]`."""
+        """Queries multiplied by the key projection, `[batch, heads, emb]`."""
         op, constant = self.graph.op, self.graph.constant
         query = op("MatMul", x, constant(_float32(weights["query"]["kernel"])))
         shape = constant(np.array([0, self.config.num_heads, self.config.head_dim]))
@@ -228,7 +279,7 @@ def _after_self_attention(x: np.ndarray, layer: PyTree) -> np.ndarray:
 
 
 def _first_query(x: np.ndarray, layer: PyTree, config: network.T5Config) -> np.ndarray:
-    """The first layer's queries, the same for all inputs, `[1, heads, emb]`."""
+    """The first layer's queries, which all inputs share, `[1, heads, emb]`."""
     weights = layer["encoder_decoder_attention"]
     y = _normed(x, layer["pre_cross_attention_layer_norm"])
     query = (y @ _float32(weights["query"]["kernel"])).reshape(config.num_heads, config.head_dim)

@@ -1,10 +1,10 @@
-"""Moves the spread of activations into weights, so that both fit int8 (SmoothQuant).
+"""Moves the range of activations into the weights, so that both fit int8 (SmoothQuant).
 
-T5's activations have channels that are many times larger than others. Dividing a channel by `s`
-where it is made, and multiplying the rows of the weights that read it by `s`, changes no score
-(Xiao et al. 2023, equation 4, whose alpha is 0.5 here). In a T5 every input of the encoder's
-products is made by something that takes the division exactly: the scale of the norm, the columns of
-the value projection, those of the last projection into the MLP (a relu commutes with it).
+Some channels of T5's activations are many times larger than others. A channel is divided by `s`
+where it is made, and the rows of weights that read it are multiplied by `s`. This changes no score
+(Xiao et al. 2023, equation 4; alpha is 0.5 here). In a T5 the weights before each of the encoder's
+products can be divided exactly: the norm's scale, the columns of the value projection, and those of
+the last projection into the MLP, since a relu commutes with the division.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,21 @@ from t5rank.models.network import T5Config
 from t5rank.onnx.network import inner_names
 from t5rank.types import PyTree
 
-_SITES = ("attention/in", "attention/out", "mlp/wi", "mlp/wo")  # of a layer
+_SITES = ("attention/in", "attention/out", "mlp/wi", "mlp/wo")  # in each layer
 
 
 def smoothed(
     params: PyTree, config: T5Config, largest: Mapping[str, np.ndarray]
 ) -> tuple[PyTree, dict[str, float]]:
-    """Parameters with the same scores and evener activations.
+    """Returns parameters that give the same scores with evener activations.
 
     Args:
       params: the network's parameters.
       config: its architecture.
-      largest: by site of `t5rank.onnx.products`, the largest `|x|` of each channel.
+      largest: the largest `|x|` of each channel, by site of `t5rank.onnx.products`.
 
     Returns:
-      The parameters, and by site the largest `|x|` that they give.
+      The parameters, and their own largest `|x|` by site.
     """
     layers, after = {}, {}
     for name in (f"layers_{i}" for i in range(config.num_encoder_layers)):
@@ -59,7 +59,7 @@ def _smoothed_layer(
 
 
 class _Weights:
-    """A copy of a tree's dicts whose arrays are replaced one by one."""
+    """A copy of a tree of parameters, whose arrays are replaced one by one."""
 
     def __init__(self, tree: PyTree):
         self.tree = _copied(tree)
@@ -67,7 +67,7 @@ class _Weights:
     def smooth(
         self, maker: Sequence[str], readers: Sequence[Sequence[str]], largest: np.ndarray
     ) -> np.ndarray:
-        """Divides the channels of `maker`, multiplies the rows of `readers`; the new largest."""
+        """Divides `maker`'s channels, multiplies `readers`' rows, and returns the new largest."""
         rows = np.max([np.abs(self[reader]).max(axis=1) for reader in readers], axis=0)
         s = np.sqrt(np.maximum(largest, 1e-5) / np.maximum(rows, 1e-5)).astype(np.float32)
         self[maker] = self[maker] / s

@@ -1,8 +1,10 @@
-"""Sums over the pairs of every list, in blocks of rows: never all pairs in memory at once.
+"""Sums over the pairs of documents of every list.
 
-A pair function gets what is known of documents i (arrays `[..., rows, 1]`) and of documents j
-(`[..., 1, list]`) and returns `(values, pairs)`: a value, and whether it counts. Only pairs of real
-documents of one list count. Documents that are row of no pair can be left out and cost nothing.
+The pairs are made in blocks of rows, so that they are never in memory all at once. A pair function
+gets the numbers of documents i (arrays `[..., rows, 1]`) and of documents j (`[..., 1, list]`). It
+returns `(values, pairs)`: the pairs' values, and whether each pair counts. Only pairs of real
+documents of one list count. The argument `rows` names the documents i that have pairs; the others
+cost nothing.
 """
 
 import functools
@@ -15,10 +17,10 @@ import jax.numpy as jnp
 from t5rank.ops.lists import Lists
 from t5rank.types import Array
 
-# What is known of a document: numbers to differentiate by, and numbers not to.
+# The numbers of the documents: those with a gradient, and those without.
 Items = tuple[tuple[Array, ...], tuple[Array, ...]]
 PairFn = Callable[[Items, Items], tuple[Array, Array]]
-BLOCK_PAIRS = 2**18  # pairs in memory at once: 1 MiB a number, which a CPU core caches
+BLOCK_PAIRS = 2**18  # pairs in memory at once: 1 MiB per number, which fits a CPU core's cache
 
 
 def pair_totals(
@@ -26,10 +28,10 @@ def pair_totals(
 ) -> tuple[Array, Array]:
     """The sum and the number of each list's pairs, as values per list.
 
-    The gradient is computed with the value, in one pass over the pairs.
+    One pass over the pairs computes the sums and their gradient.
 
     Args:
-      pair_fn: see the module.
+      pair_fn: see the module's docstring.
       lists: the lists.
       items: `(differentiable, others)`, tuples of arrays `[..., list]`.
       rows: `[..., list]`, the documents i that may have pairs; all by default.
@@ -41,7 +43,7 @@ def pair_totals(
 
 
 def row_sums(pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = None) -> Array:
-    """`[..., list]`: for each document i the sum over its pairs; 0 where `rows` is False.
+    """The sum over the pairs of each document i, `[..., list]`; 0 where `rows` is False.
 
     The gradient takes a second pass over the pairs. The arguments are those of `pair_totals`.
     """
@@ -52,12 +54,12 @@ def row_sums(pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = N
 
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def sums(block: Array, rows: Any, columns: Any) -> Array:
-        def of_block() -> Array:
+        def block_sums() -> Array:
             tile = _tile_fn(pair_fn, lists, items[1], blocks, block)
             return tile(jax.tree.map(_as_rows, rows), columns)[0]
 
         nothing = jnp.zeros((*lists.where.shape[:-1], blocks.size), jnp.float32)
-        return jax.lax.cond(block < blocks.number, of_block, lambda: nothing)
+        return jax.lax.cond(block < blocks.number, block_sums, lambda: nothing)
 
     def step(_: None, numbered: tuple[Array, Any]) -> tuple[None, Array]:
         return None, sums(*numbered, columns)
@@ -69,7 +71,7 @@ def row_sums(pair_fn: PairFn, lists: Lists, items: Items, rows: Array | None = N
 
 
 def all_pairs(pair_fn: PairFn, lists: Lists, items: Items) -> tuple[Array, Array]:
-    """`(values, pairs)` of shape `[..., list, list]`, which takes O(n^2) memory."""
+    """All pairs as `(values, pairs)`, `[..., list, list]`. This takes O(n^2) memory."""
     rows = jax.tree.map(_as_rows, items)
     values, pairs = pair_fn(rows, jax.tree.map(_as_columns, items))
     pairs = pairs & _as_rows(lists.where) & _as_columns(lists.where)
@@ -91,30 +93,30 @@ def _as_columns(x: Array) -> Array:
 
 
 class _Blocks(NamedTuple):
-    """Documents in blocks, those that are rows first."""
+    """Documents in blocks of rows. Row order has the documents with pairs first."""
 
-    number: Array  # of blocks that hold a row
+    number: Array  # the number of blocks that hold a document with pairs
     size: int
-    order: Array  # [..., padded]: the document at each row
-    place: Array  # [..., list]: the row of each document
-    is_row: Array  # [..., padded]
+    order: Array  # [..., padded]: the document of each row
+    row: Array  # [..., list]: the row of each document
+    is_row: Array  # [..., padded]: whether the row's document has pairs
 
     def take(self, array: Array, block: Array) -> Array:
-        """One block's rows of an array in row order, as `[..., rows, 1]`."""
+        """One block of an array in row order, as `[..., rows, 1]`."""
         return _as_rows(jax.lax.dynamic_slice_in_dim(array, block * self.size, self.size, -1))
 
     def put(self, array: Array, values: Array, block: Array) -> Array:
-        """Writes one block's rows, `[..., rows]`."""
+        """Writes one block, `[..., rows]`, into an array in row order."""
         return jax.lax.dynamic_update_slice_in_dim(array, values, block * self.size, -1)
 
     def split(self, array: Array) -> Array:
-        """`[block, ..., rows]` of an array in row order."""
+        """Splits an array in row order into `[block, ..., rows]`."""
         return jnp.moveaxis(
             array.reshape(*array.shape[:-1], array.shape[-1] // self.size, self.size), -2, 0
         )
 
     def join(self, by_block: Array) -> Array:
-        """The array in row order again."""
+        """The inverse of `split`."""
         array = jnp.moveaxis(by_block, 0, -2)
         return array.reshape(*array.shape[:-2], self.order.shape[-1])
 
@@ -124,7 +126,7 @@ class _Blocks(NamedTuple):
 
     def by_document(self, array: Array) -> Array:
         """From row order to document order."""
-        return jnp.take_along_axis(array, self.place, axis=-1)
+        return jnp.take_along_axis(array, self.row, axis=-1)
 
 
 def _blocks(rows: Array) -> _Blocks:
@@ -132,19 +134,19 @@ def _blocks(rows: Array) -> _Blocks:
     size = min(documents, max(8, BLOCK_PAIRS // rows.size))
     number = jnp.sum(rows, axis=-1, keepdims=True, dtype=jnp.int32)
     above, below = (jnp.cumsum(each, axis=-1, dtype=jnp.int32) - 1 for each in (rows, ~rows))
-    place = jnp.where(rows, above, number + below)
+    row = jnp.where(rows, above, number + below)
     padded = -(-documents // size) * size
-    slots = jnp.broadcast_to(jnp.arange(documents, dtype=jnp.int32), rows.shape)
+    indices = jnp.broadcast_to(jnp.arange(documents, dtype=jnp.int32), rows.shape)
     order = jnp.zeros((*rows.shape[:-1], padded), jnp.int32)
-    order = jnp.put_along_axis(order, place, slots, axis=-1, inplace=False)
+    order = jnp.put_along_axis(order, row, indices, axis=-1, inplace=False)
     blocks = (jnp.max(number, initial=0) + size - 1) // size
-    return _Blocks(blocks, size, order, place, jnp.arange(padded) < number)
+    return _Blocks(blocks, size, order, row, jnp.arange(padded) < number)
 
 
 def _tile_fn(
     pair_fn: PairFn, lists: Lists, others: tuple[Array, ...], blocks: _Blocks, block: Array
 ) -> Callable[[Any, Any], tuple[Array, Array]]:
-    """The function from what is known of a block's rows and all columns to row sums and counts."""
+    """A function from the items of a block's rows and of all columns to the row sums and counts."""
     fixed_rows = tuple(blocks.take(blocks.by_row(x), block) for x in others)
     fixed_columns = tuple(_as_columns(x) for x in others)
     real = blocks.take(blocks.is_row, block) & _as_columns(lists.where)
@@ -170,14 +172,14 @@ def _sweep(
     rows: Array,
     cotangent: Array | None = None,
 ) -> tuple[Array, Array, Any]:
-    """Row sums and counts by document; with a cotangent of the sums, also the items' gradients."""
+    """Each document's row sum and count, and the items' gradients if a cotangent is given."""
     blocks = _blocks(rows)
     by_row = jax.tree.map(blocks.by_row, items)
     columns = jax.tree.map(_as_columns, items)
     cotangents = None if cotangent is None else blocks.by_row(cotangent)
 
     def body(block: Array, carry: Any) -> Any:
-        sums, counts, of_rows, of_columns = carry
+        sums, counts, row_gradients, column_gradients = carry
         tile = _tile_fn(pair_fn, lists, others, blocks, block)
         block_rows = jax.tree.map(lambda x: blocks.take(x, block), by_row)
         if cotangents is None:
@@ -185,18 +187,20 @@ def _sweep(
         else:
             block_sums, pull_back, block_counts = jax.vjp(tile, block_rows, columns, has_aux=True)
             gradients = pull_back(blocks.take(cotangents, block)[..., 0])
-            of_rows = jax.tree.map(
-                lambda x, g: blocks.put(x, g[..., 0], block), of_rows, gradients[0]
+            row_gradients = jax.tree.map(
+                lambda x, g: blocks.put(x, g[..., 0], block), row_gradients, gradients[0]
             )
-            of_columns = jax.tree.map(jnp.add, of_columns, gradients[1])
+            column_gradients = jax.tree.map(jnp.add, column_gradients, gradients[1])
         sums, counts = blocks.put(sums, block_sums, block), blocks.put(counts, block_counts, block)
-        return sums, counts, of_rows, of_columns
+        return sums, counts, row_gradients, column_gradients
 
     zeros = jnp.zeros(blocks.order.shape, jnp.float32)
     start = (zeros, zeros, *jax.tree.map(jnp.zeros_like, (by_row, columns)))
-    sums, counts, of_rows, of_columns = jax.lax.fori_loop(0, blocks.number, body, start)
+    sums, counts, row_gradients, column_gradients = jax.lax.fori_loop(0, blocks.number, body, start)
     gradients = jax.tree.map(
-        lambda row, column: blocks.by_document(row) + column[..., 0, :], of_rows, of_columns
+        lambda row, column: blocks.by_document(row) + column[..., 0, :],
+        row_gradients,
+        column_gradients,
     )
     return blocks.by_document(sums), blocks.by_document(counts), gradients
 
@@ -205,7 +209,7 @@ def _sweep(
 def _sums_and_counts(
     pair_fn: PairFn, lists: Lists, items: Any, others: Any, rows: Array
 ) -> tuple[Array, Array]:
-    """Row sums of which only the sum over each list may be used: see the derivative."""
+    """Row sums and counts. The derivative is right only for their sums over each list."""
     return _sweep(pair_fn, lists, items, others, rows)[:2]
 
 
@@ -214,7 +218,7 @@ def _sums_jvp(pair_fn: PairFn, primals: Any, tangents: Any) -> Any:
     lists, items, others, rows = primals
     ones = jnp.ones(rows.shape, jnp.float32)
     sums, counts, gradients = _sweep(pair_fn, lists, items, others, rows, ones)
-    # A document's gradient is that of its list's sum, whatever row a pair is in.
+    # A document's gradient is that of the sum over its list: a pair gives one to both documents.
     changes = jax.tree.map(jnp.multiply, gradients, tangents[1])
     return (sums, counts), (
         sum(jax.tree.leaves(changes), jnp.zeros_like(sums)),

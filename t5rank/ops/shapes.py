@@ -1,4 +1,4 @@
-"""The two shapes of lists: padded, one list a row, and flat, lists side by side in segments."""
+"""The two shapes of lists: padded (one list per row) and flat (lists side by side in a row)."""
 
 import dataclasses
 import math
@@ -21,10 +21,11 @@ def as_lists(
     *,
     subtopics: bool = False,
 ) -> tuple[Array, Array, Array, "Lists"]:
-    """Gives `(scores, labels, weights, lists)`, arrays of one shape, safe to compute with.
+    """Prepares a loss's arguments: `(scores, labels, weights, lists)`.
 
-    The arrays are float32, and masked slots hold zeros, so that nothing in them reaches a value or
-    a gradient; where no weights are given all are 1. With `subtopics` labels have one more axis.
+    The arrays are float32 of one shape. Masked entries are 0, so that what they held reaches no
+    value and no gradient. Weights that are not given are 1. With `subtopics`, labels have one more
+    axis.
 
     Raises:
       ValueError: shapes differ.
@@ -49,7 +50,7 @@ def as_lists(
         return jnp.where(mask, array.astype(jnp.float32), 0.0)
 
     scores, labels = masked(scores), masked(labels)
-    # Without weights a constant, which costs nothing to multiply by, masked slots included.
+    # A constant, masked entries included: multiplying by it costs nothing.
     weights = jnp.ones(scores.shape, jnp.float32) if weights is None else masked(weights)
     if segments is None:
         return scores, labels, weights, Padded(where)
@@ -89,7 +90,7 @@ class Padded(Lists):
         return values[..., 0]
 
     def sort(self, keys: Sequence[Array], values: Sequence[Array]) -> tuple["Padded", list[Array]]:
-        # NaN sorts after everything: masked slots go last without a key of their own.
+        # NaN sorts after everything, so that masked entries go last without another key.
         first = jnp.where(self.where, keys[0], jnp.nan)
         operands = (first, *keys[1:], *_others(keys, values))
         ordered = jax.lax.sort(operands, num_keys=len(keys), is_stable=True)
@@ -100,8 +101,8 @@ class Padded(Lists):
         self, keys: Array, values: Sequence[Array], number: int
     ) -> tuple["Padded", list[Array]]:
         number = min(number, keys.shape[-1])
-        _, slots = jax.lax.top_k(jnp.where(self.where, -keys, -jnp.inf), number)
-        ordered = [jnp.take_along_axis(value, slots, axis=-1) for value in values]
+        _, indices = jax.lax.top_k(jnp.where(self.where, -keys, -jnp.inf), number)
+        ordered = [jnp.take_along_axis(value, indices, axis=-1) for value in values]
         return Padded(jnp.arange(number) < self.count), ordered
 
     def from_sorted(self, values: Array) -> Array:
@@ -126,26 +127,26 @@ class Padded(Lists):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Flat(Lists):
-    """Lists laid end to end, or mixed, along the last axis; never across its rows.
+    """Lists side by side, or mixed, along the last axis. A list is in one row only.
 
-    A list is known by the slot at which its documents start when the row is sorted by list.
+    `list_start` identifies a list: sorting the row by list puts its first document at this index.
     """
 
     list_start: Array
 
     @classmethod
     def of_segments(cls, where: Array, segments: Array) -> "Flat":
-        """The lists of equal numbers in `segments`."""
+        """Makes a list of the documents of a row that have the same number in `segments`."""
         rows = segments.reshape(math.prod(segments.shape[:-1]), segments.shape[-1])
         start = jax.vmap(jnp.searchsorted)(jnp.sort(rows, axis=-1), rows)
         return cls(where, start.reshape(segments.shape).astype(jnp.int32))
 
     @property
     def _ids(self) -> Array:
-        """One number for each list of the whole batch, between 0 and the number of slots."""
-        rows, slots = math.prod(self.list_start.shape[:-1]), self.list_start.shape[-1]
-        first = jnp.arange(rows, dtype=jnp.int32)[:, None] * slots
-        return (self.list_start.reshape(rows, slots) + first).reshape(-1)
+        """A number for each list that is unique in the batch, below the number of documents."""
+        rows, size = math.prod(self.list_start.shape[:-1]), self.list_start.shape[-1]
+        first = jnp.arange(rows, dtype=jnp.int32)[:, None] * size
+        return (self.list_start.reshape(rows, size) + first).reshape(-1)
 
     def sum(self, values: Array) -> Array:
         values = jnp.where(self.where, values, 0.0)
@@ -160,8 +161,8 @@ class Flat(Lists):
         return per_list[ids].reshape(values.shape)
 
     def first(self) -> Array:
-        slot = jnp.arange(self.where.shape[-1], dtype=jnp.float32)
-        return self.where & (slot == self.min(jnp.broadcast_to(slot, self.where.shape)))
+        index = self.indices.astype(jnp.float32)
+        return self.where & (index == self.min(index))
 
     def per_list(self, values: Array) -> Array:
         return jnp.broadcast_to(values, self.where.shape)
@@ -199,7 +200,7 @@ class Flat(Lists):
 
 
 def _others(keys: Sequence[Array], values: Sequence[Array]) -> list[Array]:
-    """The values that are no keys themselves: every array to sort costs time."""
+    """The values that are not keys, too. Every array that is sorted along costs time."""
     return [value for value in values if all(value is not key for key in keys)]
 
 
@@ -207,11 +208,12 @@ def _sorted_values(
     keys: Sequence[Array], values: Sequence[Array], ordered: Sequence[Array], where: Array
 ) -> list[Array]:
     sorted_keys, others = ordered[: len(keys)], iter(ordered[len(keys) :])
-    found = []
+    """The sorted values, in the order of `values`, out of the operands that `sort` returns."""
+    result = []
     for value in values:
         same = [n for n, key in enumerate(keys) if value is key]
-        found.append(jnp.where(where, sorted_keys[same[0]], 0.0) if same else next(others))
-    return found
+        result.append(jnp.where(where, sorted_keys[same[0]], 0.0) if same else next(others))
+    return result
 
 
 def _check_shape(name: str, array: Array, scores: Array) -> None:

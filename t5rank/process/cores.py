@@ -4,7 +4,7 @@ import os
 
 
 def core_count() -> int:
-    """How many; fewer than the machine has where the process is kept to some of them."""
+    """The number of cores that this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

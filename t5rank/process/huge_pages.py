@@ -11,12 +11,11 @@ _TUNABLE = "glibc.malloc.hugetlb"
 
 
 def use_huge_pages() -> None:
-    """Starts this program once more where that gets it memory in huge pages.
+    """Restarts this program if that gets it memory in huge pages.
 
-    The gigabytes of a training step come from the kernel anew in each step, which in pages of 4 KiB
-    takes an eighth of the step (docs/pages/results). glibc asks for pages of 2 MiB where
-    `GLIBC_TUNABLES` said so at the program's start; a value of `glibc.malloc.hugetlb` that is there
-    already stays.
+    Every training step gets gigabytes from the kernel anew. In pages of 4 KiB this takes an eighth
+    of the step (docs/pages/results). glibc asks for pages of 2 MiB if `GLIBC_TUNABLES` said so when
+    the program started. A value of `glibc.malloc.hugetlb` that the user has set stays.
     """
     missing = environment()
     if missing:
@@ -25,15 +24,15 @@ def use_huge_pages() -> None:
 
 
 def environment() -> dict[str, str]:
-    """What a program's environment lacks to have huge pages; nothing where it cannot matter."""
+    """The variables that a program needs for huge pages; none if they would change nothing."""
     tunables = os.environ.get(_VARIABLE, "")
-    if _TUNABLE in tunables or platform.libc_ver()[0] != "glibc" or not _given_to_who_asks():
+    if _TUNABLE in tunables or platform.libc_ver()[0] != "glibc" or not _given_on_request():
         return {}
     return {_VARIABLE: ":".join(filter(None, [tunables, f"{_TUNABLE}=1"]))}
 
 
-def _given_to_who_asks() -> bool:
-    """Whether that is the kernel's rule, and not to give them to all or to none."""
+def _given_on_request() -> bool:
+    """Whether the kernel gives huge pages to those who ask, not to all programs or to none."""
     try:
         return "[madvise]" in _KERNEL.read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""How a program that trains ends: at once on a signal, and without waiting for TensorFlow."""
+"""The end of a training program: at once on a signal, and without waiting for TensorFlow."""
 
 import contextlib
 import os
@@ -7,33 +7,33 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-INTERRUPTED = 143  # what a shell reports for a process that SIGTERM ended
-_TWICE = 130  # and for one that Ctrl-C ended
+INTERRUPTED = 143  # a shell's status of a process that SIGTERM ended
+_INTERRUPTED_TWICE = 130  # a shell's status of a process that Ctrl-C ended
 _terminal = 2
 
 
 def end_on_signals() -> None:
-    """SIGTERM and Ctrl-C end the program at once, until a training takes them.
+    """Makes SIGTERM and Ctrl-C end the program at once, until training handles them itself.
 
-    Python runs a handler in its main thread only, and not while that compiles or waits in native
-    code, so a second thread looks, too. It also ends the program at the second Ctrl-C, whoever has
-    taken the first.
+    Python runs a signal handler only in its main thread, and not while that compiles or waits in
+    native code. A second thread therefore watches, too. It also ends the program at the second
+    Ctrl-C, even if training handled the first.
     """
     global _terminal
-    _terminal = os.dup(2)  # what imports write to standard error is kept from it
-    seen, write = os.pipe()
+    _terminal = os.dup(2)  # standard error is redirected during some imports
+    read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    threading.Thread(target=_watch, args=(seen,), daemon=True, name="signals").start()
+    threading.Thread(target=_watch, args=(read,), daemon=True, name="signals").start()
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the program without the interpreter's own end.
+    """Ends the program without the interpreter's shutdown.
 
-    That destroys what reads data and waits for its threads, which wait for the interpreter, or for
-    input that never comes. Everything has been closed in order by now, as far as it could be.
+    The shutdown would wait for threads that read data, and these wait for the interpreter or for
+    input that never comes. Everything that can be closed has been closed by now.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -41,13 +41,13 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _watch(seen: int) -> None:
+def _watch(read: int) -> None:
     interrupts = 0
     while True:
-        (number,) = os.read(seen, 1)
+        (number,) = os.read(read, 1)
         interrupts += number == signal.SIGINT
         if interrupts > 1:
-            _say_and_exit(number, _TWICE)
+            _say_and_exit(number, _INTERRUPTED_TWICE)
         if signal.getsignal(number) is _end:
             _end(number, None)
 

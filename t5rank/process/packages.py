@@ -1,10 +1,10 @@
-"""The packages of the extras: imported when they are needed, and named where they are missing."""
+"""The packages of the extras: imported when needed, and named in an error when missing."""
 
 import importlib
 import importlib.util
 from types import ModuleType
 
-# What an extra is for, and the packages of it that are imported.
+# For each extra, its purpose and the packages that are imported.
 EXTRAS = {
     "beam": ("Apache Beam (give it an environment of its own)", ("apache_beam",)),
     "faiss": ("approximate search", ("faiss",)),
@@ -39,7 +39,7 @@ def require(extra: str, package: str) -> ModuleType:
 
 
 def check_installed(extra: str) -> None:
-    """Looks for the packages of an extra, and imports none: that can take seconds.
+    """Checks that the packages of an extra are installed. Imports none, which can take seconds.
 
     Raises:
       MissingExtra: one is not installed.
@@ -50,10 +50,10 @@ def check_installed(extra: str) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package is there to be imported."""
+    """Whether a package is installed."""
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # nor is the package that it is in
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 

@@ -1,4 +1,4 @@
-"""The first five minutes: two rerankers trained on the documentation of the Python at hand."""
+"""`t5rank quickstart`: two rerankers are trained on the documentation of the installed Python."""
 
 from t5rank.quickstart.demo import quickstart
 

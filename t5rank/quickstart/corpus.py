@@ -1,8 +1,8 @@
-"""A small search task made of the documentation strings of the Python that runs this.
+"""A small search task made of the docstrings of the Python that runs it.
 
-A document is the beginning of a documentation string, a query is some words of one, and the
-candidates are the document that the words are from and others at random. Files are laid out as
-for MS MARCO passage ranking, a folder a split.
+A document is the beginning of a docstring, and a query is some words of a document. The candidates
+are that document and others at random. The files have MS MARCO passage ranking's formats, in one
+folder per split.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ MIN_QUERY_WORDS_IN_DOCUMENT = 9
 QUERIES_PER_DOCUMENT = {"train": 10, "validation": 1, "test": 1}
 CANDIDATES = {"train": 24, "validation": 20, "test": 20}
 HELD_OUT_DOCUMENTS = {"validation": 100, "test": 300}
-# Importing these opens something, prints something, or needs a screen.
+# Importing one of these opens or prints something, or needs a screen.
 _SKIPPED = {"antigravity", "idlelib", "lib2to3", "test", "this", "tkinter", "turtle", "turtledemo"}
 _COMMON = frozenset(
     re.findall(
@@ -43,10 +43,10 @@ _COMMON = frozenset(
 
 
 def write_corpus(folder: Path, seed: int = 0) -> None:
-    """Writes `collection.tsv`, the vocabulary, and queries, qrels and run of every split.
+    """Writes `collection.tsv`, the vocabulary, and every split's queries, qrels and run.
 
     Raises:
-      ValueError: this Python has no documentation strings (`python -OO`).
+      ValueError: this Python has no docstrings (`python -OO`).
     """
     rng = random.Random(seed)
     documents = [(name, text) for name, text in _documents() if _enough_words(text)]
@@ -63,13 +63,13 @@ def write_corpus(folder: Path, seed: int = 0) -> None:
     start = 0
     for split in ("validation", "test", "train"):
         end = start + HELD_OUT_DOCUMENTS[split] if split in HELD_OUT_DOCUMENTS else len(documents)
-        # Held-out documents are candidates of held-out queries alone: training never sees them.
+        # Only held-out queries have held-out documents as candidates: training never sees them.
         _write_split(folder / split, documents[start:end], split, rng)
         start = end
 
 
 def train_vocabulary(texts: list[str], file: Path, size: int = VOCABULARY_SIZE) -> None:
-    """Trains a SentencePiece vocabulary with T5's special ids; case is folded."""
+    """Trains a SentencePiece vocabulary with T5's special ids. It folds case."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
@@ -110,7 +110,7 @@ def _write_split(
 
 
 def _words(text: str) -> list[str]:
-    """The different words of a text that are worth searching for."""
+    """The distinct words of a text that are worth searching for."""
     words = dict.fromkeys(word.lower() for word in re.findall(r"[A-Za-z]{3,}", text))
     return [word for word in words if word not in _COMMON]
 
@@ -120,7 +120,7 @@ def _enough_words(text: str) -> bool:
 
 
 def _documents() -> Iterator[tuple[str, str]]:
-    """`(dotted name, text)` of the standard library's documented objects, each text once."""
+    """`(dotted name, text)` of the standard library's documented objects. No text is repeated."""
     seen: set[str] = set()
     for name, value in _objects():
         text = getattr(value, "__doc__", None)
@@ -148,7 +148,7 @@ def _objects() -> Iterator[tuple[str, Any]]:
 
 
 def _imported(name: str) -> Any:
-    # Modules of other platforms do not import; some warn or print while they do.
+    # Modules of other platforms cannot be imported. Some modules warn or print on import.
     with (
         contextlib.suppress(Exception),
         contextlib.redirect_stdout(io.StringIO()),

@@ -1,4 +1,4 @@
-"""What `t5rank quickstart` does, in the order in which a user would do it."""
+"""The steps of `t5rank quickstart`, in the order in which a user would do them."""
 
 import textwrap
 import time
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from t5rank import evaluation
 from t5rank.data import trec
 from t5rank.data.files import fingerprint
-from t5rank.data.passages import read_passage_lists
 from t5rank.formats.numbers import shown
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.reranking import rerank_run
+from t5rank.lists.passages import read_passage_lists
 from t5rank.quickstart import corpus
 from t5rank.runs.records import METRICS
 from t5rank.train.curves import learning_curves
@@ -27,16 +27,16 @@ CURVES = "learning_curves.png"
 
 
 def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.Evaluation] | None:
-    """Makes the task, trains with both losses, compares them on held-out queries.
+    """Makes the task, trains a model with each loss, and compares them on held-out queries.
 
     Args:
-      folder: where everything is written.
+      folder: the folder for everything that is written.
       steps: training steps of each model; the recipe's by default.
 
     Returns:
-      The figures of the random order and of each loss; None where a signal ended training.
+      The figures of the random order and of each loss; None if a signal ended training.
     """
-    # Imported here, as only training needs TensorFlow.
+    # A lazy import: only training needs TensorFlow.
     from t5rank.train.lock import locked
 
     with locked(folder):
@@ -45,7 +45,7 @@ def quickstart(folder: Path, steps: int | None = None) -> dict[str, evaluation.E
 
 def _quickstart(folder: Path, steps: int | None) -> dict[str, evaluation.Evaluation] | None:
     start = time.monotonic()
-    _say("1/4  Making a search task of the documentation strings of this Python")
+    _say("1/4  Making a search task of the docstrings of this Python")
     data = folder / "data"
     corpus.write_corpus(data)
     _describe(data)
@@ -157,8 +157,8 @@ def _indented(text: str) -> str:
 
 def _print_interrupted(folder: Path, loss: str, result: "TrainResult") -> None:
     done = [f"{folder / each}, trained" for each in LOSSES[: LOSSES.index(loss)]]
-    there = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
-    print(f"\nInterrupted. What is there: {'; '.join(there)}.")
+    saved = [*done, f"{folder / loss}, {result.reason} at step {result.step:,}"]
+    print(f"\nInterrupted. Saved so far: {'; '.join(saved)}.")
     print("The same command goes on from here.", flush=True)
 
 
@@ -167,11 +167,11 @@ def _print_next(folder: Path, data: Path) -> None:
     lines: Iterable[str] = (
         f"\nLearning curves:    {folder / CURVES}",
         f"Models:             {folder / 'softmax'}, {folder / 'sigmoid'}",
-        "\nWhat next:",
-        "  Score your own text, one document a line:",
+        "\nNext steps:",
+        "  Score your own texts, one document per line:",
         "    printf '%s\\n' 'Open a file and return a stream.' 'Return the sine of x.' |",
         f"      t5rank score --model {model} --query 'open file stream'",
-        "  Compare the runs, with significance:",
+        "  Compare the runs, with tests of significance:",
         f"    t5rank evaluate --qrels {data / 'test' / 'qrels.txt'} \\",
         f"      --run {folder / 'test_run_sigmoid.txt'} --run {folder / 'test_run_softmax.txt'}",
         "  Use it in Python:",

@@ -1,4 +1,4 @@
-"""The report of an experiment, as a page and as Markdown (`t5rank report`)."""
+"""`t5rank report`: the report of an experiment, as an HTML page and as Markdown."""
 
 from t5rank.report.writing import WrittenReport, write_report
 

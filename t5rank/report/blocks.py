@@ -1,4 +1,4 @@
-"""What a report is made of, whatever it is written as: `html` and `markdown` render these."""
+"""The parts of a report. `html` and `markdown` render them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; `level` 2 is a section, 3 a part of one."""
+    """A heading. `level` 2 is a section's, 3 a subsection's."""
 
     level: int
     text: str
@@ -16,7 +16,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; `kind` is "", "lead" (the finding), "note" or "warning"."""
+    """Plain text. `kind` is "", "lead" (the finding), "note" or "warning"."""
 
     text: str
     kind: str = ""
@@ -35,7 +35,7 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-      text: what it says.
+      text: its text.
       note: a second, smaller line.
       strong: whether it stands out.
     """
@@ -50,11 +50,11 @@ class Table:
     """A table.
 
     Attributes:
-      caption: what it shows.
+      caption: the caption.
       header: the columns' names.
-      rows: as many cells each as there are columns.
-      text_columns: how many columns, from the left, hold text; the others hold figures.
-      quiet: the rows (from 0) that are for reference.
+      rows: the rows, with a cell for each column.
+      text_columns: how many columns, from the left, hold text. The others hold figures.
+      quiet: the numbers, from 0, of the rows that are for reference.
     """
 
     caption: str
@@ -69,9 +69,9 @@ class Picture:
     """One picture.
 
     Attributes:
-      name: of its file, without the ending.
-      alt: what it shows, for those who do not see it.
-      png: the picture, in light colors.
+      name: the name of its file, without the ending.
+      alt: a description for readers who do not see it.
+      png: the picture in light colors.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that are folded away under a line."""
+    """Blocks that are folded under a summary line."""
 
     summary: str
     blocks: Sequence[Block]
@@ -107,7 +107,5 @@ Block = Heading | Paragraph | Items | Table | Pictures | Code | Details
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
-
     title: str
     blocks: Sequence[Block]

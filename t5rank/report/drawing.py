@@ -15,18 +15,18 @@ from t5rank.report.training import Curve
 
 _RANKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 _MARKERS = "osD^vP"
-_POINTS = 600  # drawn of a sorted curve; more are not seen
+_POINTS = 600  # how many of a sorted curve are drawn; more would not be visible
 
 
 def curves(
     name: str, title: str, by_label: Mapping[str, tuple[int, Curve]], is_loss: bool = False
 ) -> Picture:
-    """Means over seeds against steps, with bands from the smallest to the largest seed.
+    """Draws means over seeds against steps, with bands from the lowest to the highest seed.
 
     Args:
-      name: of the file.
-      title: what is drawn.
-      by_label: for each line its color's index and its curve.
+      name: the name of the file.
+      title: the name of the figure that is drawn.
+      by_label: the color's index and the curve of each line.
       is_loss: whether to draw without markers.
     """
 
@@ -57,12 +57,12 @@ def intervals(
     points: Mapping[str, tuple[float, tuple[float, float] | None, int | None]],
     lines: Mapping[str, float],
 ) -> Picture:
-    """Figures with their intervals, one a row, and lines for reference.
+    """Draws figures with their intervals, one per row, and lines for reference.
 
     Args:
-      name: of the file.
+      name: the name of the file.
       title: the measure.
-      points: figure, interval and color's index (None: a reference) by label.
+      points: by label, the figure, its interval and the color's index (None for a reference).
       lines: reference figures by label.
     """
 
@@ -84,17 +84,17 @@ def intervals(
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", linewidth=0.7)
 
-    said = "; ".join(
+    summary = "; ".join(
         f"{label} {value:.4f}" + (f" ({between[0]:.4f} to {between[1]:.4f})" if between else "")
         for label, (value, between, _) in points.items()
     )
     return picture(
-        name, title, f"{title}: {said}.", draw, 0.9 + (0.36 + 0.13 * lines_each) * len(points)
+        name, title, f"{title}: {summary}.", draw, 0.9 + (0.36 + 0.13 * lines_each) * len(points)
     )
 
 
 def gains(name: str, title: str, differences: Sequence[float]) -> Picture:
-    """Differences of queries, the largest first: gains above, losses below the line."""
+    """Draws the differences of queries, the largest first: gains above the line, losses below."""
     values = np.array(differences)
     wins, losses = int((values > 0).sum()), int((values < 0).sum())
 
@@ -120,7 +120,7 @@ def gains(name: str, title: str, differences: Sequence[float]) -> Picture:
 
 
 def distribution(name: str, title: str, by_grade: Mapping[int, np.ndarray]) -> Picture:
-    """Densities of scores, one outline a grade."""
+    """Draws densities of scores, with one outline per grade."""
     every = np.concatenate(list(by_grade.values()))
     bins = np.linspace(every.min(), every.max() or every.min() + 1, 31)
     if bins[0] == bins[-1]:
@@ -141,20 +141,20 @@ def distribution(name: str, title: str, by_grade: Mapping[int, np.ndarray]) -> P
         axes.set_ylim(0)
         axes.legend()
 
-    said = "; ".join(
+    summary = "; ".join(
         f"{grade_name(grade)}: mean {values.mean():.3f} over {len(values):,}"
         for grade, values in by_grade.items()
     )
-    return picture(name, title, f"Scores of {title}. {said}.", draw)
+    return picture(name, title, f"Scores of {title}. {summary}.", draw)
 
 
 def grade_name(grade: int) -> str:
-    """What documents of a grade are called in legends."""
+    """The name of a grade in legends."""
     return f"grade {grade}" if grade else "others (0 or unjudged)"
 
 
 def rank_movement(name: str, title: str, moved: Movement, depth: int) -> Picture:
-    """Shares of the relevant candidates by rank before (rows) and after (columns)."""
+    """Draws shares of the relevant candidates by rank before (rows) and after (columns)."""
     edges = [*[edge for edge in _RANKS if edge < depth], depth]
     labels = _labels(edges)
     rows, columns = (np.searchsorted(edges, ranks) for ranks in (moved.before, moved.after))

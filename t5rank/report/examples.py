@@ -1,4 +1,4 @@
-"""The queries that gain and lose most, with their texts where these may be shown."""
+"""The queries that gain and lose most, with their texts if these may be shown."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from t5rank.data.jsonl import read_jsonl
 from t5rank.report.ranking import SetResults
 from t5rank.report.run_facts import RunFacts
 
-SHOWN = 5  # of the gains and of the losses
-LONGEST = 280  # characters of a document
+SHOWN = 5  # how many gains, and how many losses, are shown
+LONGEST = 280  # characters of a document that are shown
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts by id; empty where they are not to be shown."""
+    """Texts by id. They are empty if they must not be shown."""
 
     queries: Mapping[str, str]
     documents: Mapping[tuple[str, str], str]
 
     def query(self, query_id: str) -> str:
-        """A query's text, "" where there is none."""
+        """A query's text; "" without one."""
         return self.queries.get(query_id, "")
 
     def document(self, query_id: str, doc_id: str) -> str:
-        """A document's text, shortened, "" where there is none."""
+        """A document's shortened text; "" without one."""
         text = self.documents.get((query_id, doc_id), "")
         return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()} …"
 
@@ -39,9 +39,9 @@ class Example:
     """One query.
 
     Attributes:
-      difference: of its figures.
-      relevant: a document of the best grade among the candidates, or "" where none is relevant.
-      ours, theirs: what stands at rank 1 with the arm and with what it is compared with.
+      difference: the difference of its figures.
+      relevant: a candidate of the best grade; "" if no candidate is relevant.
+      ours, theirs: the documents at rank 1 of the arm and of the run that it is compared with.
     """
 
     query_id: str
@@ -52,7 +52,7 @@ class Example:
 
 
 def extremes(differences: Mapping[str, float]) -> list[str]:
-    """The queries that gain most, then those that lose most, at most SHOWN of each."""
+    """The queries that gain most, then those that lose most; at most SHOWN of each."""
     queries = list(differences)
     gained = [query for query in queries[:SHOWN] if differences[query] > 0]
     lost = [query for query in reversed(queries[-SHOWN:]) if differences[query] < 0]
@@ -62,7 +62,6 @@ def extremes(differences: Mapping[str, float]) -> list[str]:
 def examples(
     results: SetResults, differences: Mapping[str, float], ours: RunFacts, theirs: RunFacts
 ) -> list[Example]:
-    """The examples of one comparison."""
     return [
         Example(
             query_id,
@@ -82,7 +81,7 @@ def _best(results: SetResults, query_id: str) -> str:
 
 
 def read_texts(lists: Path, wanted: Iterable[Sequence[Example]]) -> Texts:
-    """The texts of the examples, read from a set's lists in one pass."""
+    """Reads the texts of the examples from a set's lists in one pass."""
     documents = {
         (each.query_id, doc_id)
         for several in wanted

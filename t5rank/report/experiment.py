@@ -1,6 +1,6 @@
-"""An experiment folder: what it says it holds, and where each piece is.
+"""An experiment folder: its description and the paths of its pieces.
 
-DIR/experiment.json               what was asked for, see `Experiment`
+DIR/experiment.json               the description of the experiment, see `Experiment`
 DIR/arms/ARM/seed_N/              model folders
 DIR/sets/SET/qrels.txt            judgements
 DIR/sets/SET/first_stage.txt      the candidates in the first stage's order, a TREC run
@@ -26,7 +26,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of training that is compared, run with every seed."""
+    """One way of training that is compared with others. It is run with every seed."""
 
     name: str
     title: str
@@ -38,10 +38,10 @@ class EvaluationSet:
     """Queries, judgements and a first stage's candidates.
 
     Attributes:
-      name: of its folders.
-      title: for people.
-      first_stage: what gave the candidates, and how many.
-      measures: of ir_measures, separated by white space; the first is the one that counts.
+      name: the name of its folders.
+      title: its name for people.
+      first_stage: the first stage and the number of its candidates.
+      measures: names of ir_measures, separated by white space. The first one is decisive.
     """
 
     name: str
@@ -52,7 +52,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure that somebody else published, in a setting of their own."""
+    """A figure that others published, from a setting of their own."""
 
     system: str
     set: str
@@ -64,15 +64,15 @@ class Headline:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What `experiment.json` says.
+    """The content of `experiment.json`.
 
     Attributes:
-      folder: where it is.
-      seeds: every arm is trained with each of them.
+      folder: the experiment folder.
+      seeds: the seeds. Every arm is trained with each of them.
       baseline: the arm that the others are compared with.
-      inputs: files by path (relative to the data folder), with size and checksum
-        ("sha256:..." or "md5:...").
-      versions: of the packages.
+      inputs: size and checksum ("sha256:..." or "md5:...") of files, by their paths relative to the
+        data folder.
+      versions: the versions of the packages.
     """
 
     folder: Path
@@ -90,14 +90,13 @@ class Experiment:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def arm(self, name: str) -> Arm:
-        """The arm of that name."""
         return next(arm for arm in self.arms if arm.name == name)
 
     def label(self, arm: str, seeds: int) -> str:
-        """An arm's title, with its seeds where they are not all."""
+        """An arm's title, and how many of its seeds there are unless all are there."""
         wanted = len(self.seeds)
-        said = "" if seeds == wanted else f" ({seeds} of {wanted} seeds)"
-        return self.arm(arm).title + said
+        note = "" if seeds == wanted else f" ({seeds} of {wanted} seeds)"
+        return self.arm(arm).title + note
 
     @property
     def others(self) -> tuple[Arm, ...]:
@@ -105,23 +104,19 @@ class Experiment:
         return tuple(arm for arm in self.arms if arm.name != self.baseline)
 
     def model(self, arm: str, seed: int) -> Path:
-        """A model folder."""
         return self.folder / "arms" / arm / f"seed_{seed}"
 
     def run(self, name: str, arm: str, seed: int) -> Path:
-        """The run of a model on a set."""
         return self.folder / "runs" / name / f"{arm}-seed_{seed}.txt"
 
     def qrels(self, name: str) -> Path:
-        """A set's judgements."""
         return self.folder / "sets" / name / "qrels.txt"
 
     def first_stage(self, name: str) -> Path:
-        """A set's candidates."""
         return self.folder / "sets" / name / "first_stage.txt"
 
     def lists(self, name: str) -> Path:
-        """A set's lists, or those of "train"."""
+        """The lists of a set, or those of training, whose name is "train"."""
         return self.folder / "lists" / name
 
 
@@ -129,12 +124,14 @@ def read_experiment(folder: str | os.PathLike[str]) -> Experiment:
     """Reads DIR/experiment.json.
 
     Raises:
-      ValueError: it is not there, is of another format, lacks a key or has an unknown one, names a
-        baseline that is no arm, or has an unknown measure.
+      ValueError: the file is missing or has another format, a key is missing or unknown, the
+        baseline is not an arm, or a measure is unknown.
     """
     file = Path(folder) / FILE
     if not file.is_file():
-        raise ValueError(f"Folder '{folder}' has no {FILE}; expected what t5rank reproduce writes.")
+        raise ValueError(
+            f"Folder '{folder}' has no {FILE}; expected a folder that t5rank reproduce writes."
+        )
     try:
         values = json.loads(file.read_text())
     except ValueError as error:
@@ -164,7 +161,7 @@ def _check(experiment: Experiment, file: Path) -> None:
     names = [arm.name for arm in experiment.arms]
     if experiment.baseline not in names:
         raise ValueError(
-            f"Baseline '{experiment.baseline}' of '{file}' is no arm; expected one of {names}."
+            f"Baseline '{experiment.baseline}' of '{file}' is not an arm; expected one of {names}."
         )
     for kind, values in (
         ("arm", names),

@@ -22,12 +22,12 @@ _SCOPES = {
 
 
 def over(scope: Scope) -> str:
-    """Which queries a scope is over, in words."""
+    """A scope's queries, in words."""
     return _SCOPES[scope.name].format(queries=scope.queries)
 
 
 def seeds_title(experiment: Experiment, results: SetResults, arm: str) -> Cell:
-    """An arm's title, and over how many seeds its figures are."""
+    """An arm's title, and the number of seeds of its figures."""
     found, wanted = len(results.runs.get(arm, ())), len(experiment.seeds)
     number = f"{wanted}" if found == wanted else f"only {found} of {wanted}"
     role = ", baseline" if arm == experiment.baseline else ""
@@ -35,7 +35,6 @@ def seeds_title(experiment: Experiment, results: SetResults, arm: str) -> Cell:
 
 
 def figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterator[Block]:
-    """The figures over one scope."""
     if len(results.scopes) > 1:
         yield Heading(3, f"Over {over(scope)}")
     yield _main_table(experiment, results, scope)
@@ -49,9 +48,9 @@ def figures(experiment: Experiment, results: SetResults, scope: Scope) -> Iterat
     if rows:
         yield Table(
             f"{results.evaluation_set.title}, {over(scope)}: differences with 95% bootstrap "
-            "intervals over queries and seeds. p-values are two-sided, of a paired t-test and of a "
-            "randomization test (signs of the queries' differences), both corrected by Holm within "
-            "a measure. Bold: both are below 5% and the interval leaves out 0.",
+            "intervals over queries and seeds. The two-sided p-values are of a paired t-test and "
+            "of a randomization test (signs of the queries' differences), both corrected by Holm "
+            "within a measure. Bold: both are below 5% and the interval leaves out 0.",
             ("Measure", "Compared", "Difference", "95% interval", "p, t-test", "p, randomization"),
             rows,
             text_columns=2,
@@ -114,7 +113,7 @@ def _seed_table(experiment: Experiment, results: SetResults, scope: Scope) -> Ta
 
 
 def overview(experiment: Experiment, sets: Sequence[SetResults]) -> Table:
-    """Each set's first measure, of all systems."""
+    """A table of each set's first measure for all systems."""
     first = [(each.scopes[0], each.measures[0]) for each in sets]
     rows: list[list[Cell | str]] = [
         [name.capitalize(), *(_reference(scope.references[name], m) for scope, m in first)]
@@ -128,9 +127,9 @@ def overview(experiment: Experiment, sets: Sequence[SetResults]) -> Table:
         found = {len(each.runs.get(arm.name, ())) for each in sets}
         rows.append([experiment.label(arm.name, min(found)), *cells])
     return Table(
-        "The measure that counts on each set: mean ± standard deviation over seeds, and 95% "
+        "The decisive measure of each set: mean ± standard deviation over seeds, and 95% "
         f"bootstrap interval. Bold: differs significantly from "
-        f"{experiment.arm(experiment.baseline).title}. Each column has a first stage of its own.",
+        f"{experiment.arm(experiment.baseline).title}. Each column has its own first stage.",
         ("System", *(f"{each.evaluation_set.title}: {each.measures[0]}" for each in sets)),
         rows,
         quiet=frozenset({0, 1}),

@@ -1,4 +1,4 @@
-"""What the figures say, in words that claim no more than the tests allow."""
+"""The findings in words, which claim no more than the tests allow."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LEVEL = 0.05
 LEGEND = (
     "In brackets: the difference, its 95% bootstrap interval over queries and seeds, and the "
     "p-values of a paired t-test and of a randomization test over the queries, both corrected by "
-    "Holm over the arms. A difference is called one where both are below 5% and the interval "
+    "Holm over the arms. A difference is claimed only if both are below 5% and the interval "
     "leaves out 0."
 )
 
 
 def is_significant(comparison: Comparison) -> bool:
-    """Whether both tests, corrected, reject at the 5% level, and the interval leaves out 0.
+    """Whether both corrected tests reject at the 5% level, and the interval leaves out 0.
 
-    The tests are over queries, with the seeds as they are; the interval is over seeds, too.
+    The tests are over queries only. The interval is over queries and seeds.
     """
     low, high = comparison.interval
     reject = max(comparison.p_value, comparison.randomization_p_value) < LEVEL
@@ -34,7 +34,7 @@ def _p(value: float) -> str:
 
 
 def findings(experiment: Experiment, results: SetResults) -> Iterator[str]:
-    """One sentence for each arm against the baseline and, then, against the first stage."""
+    """One sentence for each arm against the baseline, then one against the first stage."""
     scope, measure = results.scopes[0], results.measures[0]
     place = f"On {results.evaluation_set.title}"
     if len(results.scopes) > 1:
@@ -56,7 +56,6 @@ _FIRST = f"the {FIRST_STAGE}'s own order"
 
 
 def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
-    """One comparison in words."""
     low, high = compared.interval
     tests = (
         f"({compared.difference:+.4f}, {low:+.4f} to {high:+.4f}; t-test {_p(compared.p_value)}, "
@@ -68,6 +67,6 @@ def sentence(ours: str, theirs: str, measure: str, compared: Comparison) -> str:
     if min(compared.p_value, compared.randomization_p_value) < LEVEL:
         return (
             f"the tests and the interval disagree on whether {ours} differs from {theirs} in "
-            f"{measure}: nothing is claimed {tests}"
+            f"{measure}, so that nothing is claimed {tests}"
         )
     return f"{ours} does not differ significantly from {theirs} in {measure} {tests}"

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: styles, pictures and script are in it."""
+"""A report as one HTML page, which contains its styles, pictures and script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ escape = html.escape
 
 
 def page(document: Document) -> str:
-    """The page."""
     template = importlib.resources.files("t5rank.report").joinpath("page.html").read_text()
     return string.Template(template).substitute(
         title=escape(document.title),

@@ -1,4 +1,4 @@
-"""The lists that were trained on and evaluated: counts, contamination, sources and options."""
+"""The lists for training and evaluation: counts, contamination, sources and options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Manifests = Mapping[str, Mapping[str, Any]]
 
 
 def lists_section(manifests: Manifests) -> Iterator[Block]:
-    """What the manifests of `t5rank lists` say, by the lists' name."""
+    """The section on the lists, from the manifests of `t5rank lists` by the lists' names."""
     if not manifests:
         return
     yield Heading(2, "Lists")
@@ -28,8 +28,8 @@ def lists_section(manifests: Manifests) -> Iterator[Block]:
         yield Details(
             f"Lists '{name}': sources and options",
             [
-                Table(f"What the lists '{name}' were made of.", header, sources, text_columns=3),
-                Table("How.", ("Option", "Value"), options, text_columns=2),
+                Table(f"Sources of the lists '{name}'.", header, sources, text_columns=3),
+                Table("Options.", ("Option", "Value"), options, text_columns=2),
             ],
         )
 
@@ -37,7 +37,7 @@ def lists_section(manifests: Manifests) -> Iterator[Block]:
 def _counts(manifests: Manifests) -> Table:
     keys = dict.fromkeys(key for manifest in manifests.values() for key in manifest["counts"])
     return Table(
-        "What the lists hold, and what was left out or repaired when they were made.",
+        "The contents of the lists, and what was left out or repaired when they were made.",
         ("Lists", *(key.replace("_", " ") for key in keys)),
         [
             [name, *(f"{manifest['counts'].get(key, 0):,}" for key in keys)]
@@ -63,7 +63,7 @@ def _contamination(manifests: Manifests) -> Iterator[Block]:
     clean = [f"'{name}' and '{other}'" for name, other, findings in checked if not findings]
     if clean:
         yield Paragraph(
-            f"No query and no relevant document in common was found: {', '.join(clean)}."
+            f"No common query and no common relevant document was found: {', '.join(clean)}."
         )
     if not checked:
         yield Paragraph("These lists were not compared with any evaluation set.", "note")

@@ -1,4 +1,4 @@
-"""Figures that others published, kept apart from ours and by their own first stages."""
+"""Figures that others published, apart from ours, with their own first stages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from t5rank.report.ranking import SetResults
 
 
 def is_about(headline: Headline, results: SetResults) -> bool:
-    """Whether a published figure names this very set."""
+    """Whether a published figure is about this set."""
     return headline.set in (results.evaluation_set.name, results.evaluation_set.title)
 
 
 def headlines(several: Sequence[Headline], title: str) -> Iterator[Block]:
-    """Published figures in a table of their own, by set and first stage."""
+    """A table of published figures by set and first stage."""
     if several:
         ordered = sorted(several, key=lambda each: (each.set, each.first_stage, each.measure))
         yield Table(
-            f"{title}, from the literature: other settings (models, training, candidates, queries "
-            "may all differ), named by their own first stage. They are context for the figures "
-            "above, not a ranking with them.",
+            f"{title}, from the literature, named by their own first stage. Models, training, "
+            "candidates and queries may all differ. They are context for the figures above, and "
+            "cannot be ranked with them.",
             ("Set", "First stage", "System", "Source", "Measure", "Published"),
             [
                 [

@@ -1,4 +1,4 @@
-"""A report as Markdown for a code host (tables, and HTML where Markdown has no words)."""
+"""A report as Markdown for a code host, with HTML for what Markdown lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"([\\`*\[\]#|~$!]|(?<!\w)[_@]|_(?!\w)|^[-+](?= )|(?<=^\d)
 
 
 def markdown(document: Document) -> str:
-    """The text; pictures are `NAME.png` beside it."""
+    """The report's text. It refers to pictures as `NAME.png` in its folder."""
     parts = [f"# {escape(document.title)}", *_parts(document.blocks)]
     return "\n\n".join(parts) + "\n"
 
@@ -60,7 +60,7 @@ _QUOTES = {"lead": "> **{}**", "warning": "> **Incomplete.** {}", "note": "{}"}
 
 
 def _image(picture: blocks.Picture) -> str:
-    """HTML, as Markdown has no word for a width: two stand side by side."""
+    """A picture in HTML. Unlike Markdown it sets a width, so that two stand side by side."""
     return f'<img src="{picture.name}.png" width="49%" alt="{html.escape(picture.alt)}">'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Missing:
-    """Collects pieces; those that differ in their seed only are said together.
+    """Collects missing pieces. Pieces that differ only in their seed are named together.
 
     >>> missing = Missing()
     >>> for seed in (0, 2):
@@ -17,7 +17,7 @@ class Missing:
         self._seeds: dict[str, list[int]] = {}
 
     def add(self, piece: str, seed: int | None = None) -> None:
-        """Adds a piece, of one seed or of none."""
+        """Adds a piece, which may belong to one seed."""
         self._seeds.setdefault(piece, []).extend([] if seed is None else [seed])
 
     def pieces(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How pictures are drawn: one look, in light colors. The page inverts them where it is dark."""
+"""Drawing of pictures in one style and light colors. The page inverts them in dark mode."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ COLORS = {
     "gain": "#1f7f58",
     "loss": "#c23b3b",
 }
-WIDTH, HEIGHT = 4.6, 3.1  # inches; a picture is one panel, so that a phone shows it whole
-DPI = 220  # twice what a screen of 110 shows, for those that show more
-TITLE, LABEL = 46, 26  # characters of a line
+WIDTH, HEIGHT = 4.6, 3.1  # inches; a picture has one panel, so that it fits a phone
+DPI = 220  # twice that of a usual screen, for screens of high resolution
+TITLE, LABEL = 46, 26  # characters per line
 _STYLE: Any = {
     "font.size": 9.5,
     "axes.titlesize": 10.5,
@@ -51,7 +51,6 @@ def series(index: int) -> str:
 
 
 def color(name: str) -> str:
-    """A color by name."""
     return COLORS[name]
 
 
@@ -61,11 +60,11 @@ def picture(
     """Draws one panel.
 
     Args:
-      name: of the file.
-      title: above the panel.
-      alt: what the picture shows, in words and figures.
-      draw: is handed matplotlib's axes.
-      height: in inches.
+      name: the name of the file.
+      title: the title above the panel.
+      alt: a description in words and figures.
+      draw: a function that draws on matplotlib's axes.
+      height: the height in inches.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -83,7 +82,7 @@ def picture(
 
 
 def _smaller(png: io.BytesIO) -> bytes:
-    """The PNG with a palette: a third of the bytes."""
+    """The PNG with a color palette, which takes a third of the bytes."""
     from PIL import Image
 
     smaller = io.BytesIO()
@@ -92,7 +91,7 @@ def _smaller(png: io.BytesIO) -> bytes:
 
 
 def file_name(name: str) -> str:
-    """A name for a file.
+    """A file name from a text.
 
     >>> file_name("AP(rel=2)@10")
     'AP-rel-2-10'

@@ -1,4 +1,4 @@
-"""Which queries of a set gain and lose, and what they look like."""
+"""The queries of a set that gain and lose, with examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from t5rank.report.run_facts import RunFacts
 
 @dataclass(frozen=True)
 class _Pair:
-    """An arm and what it is compared with, the baseline or the first stage."""
+    """An arm and the baseline or first stage that it is compared with."""
 
     arm: str
     other: str
@@ -54,7 +54,7 @@ def _pairs(experiment: Experiment, results: SetResults, scope: Scope) -> Iterato
 
 
 def gains(experiment: Experiment, results: SetResults, with_texts: bool) -> Iterator[Block]:
-    """Gains and losses of the queries, and the largest of them."""
+    """The section on gains and losses of queries, with the largest ones as examples."""
     scope, measure = results.scopes[-1], results.measures[0]
     pairs = [*_pairs(experiment, results, scope)]
     if not pairs:
@@ -77,16 +77,16 @@ def gains(experiment: Experiment, results: SetResults, with_texts: bool) -> Iter
             for pair, values in zip(pairs, differences, strict=True)
         ],
     )
-    found = [
+    extremes = [
         examples(results, values, *pair.runs)
         for pair, values in zip(pairs, differences, strict=True)
     ]
     lists = experiment.lists(results.evaluation_set.name)
-    texts = read_texts(lists, found) if with_texts and lists.exists() else NO_TEXTS
+    texts = read_texts(lists, extremes) if with_texts and lists.exists() else NO_TEXTS
     if texts is NO_TEXTS:
         yield Paragraph("Queries and documents are shown by their ids, without texts.", "note")
-    for pair, several in zip(pairs, found, strict=True):
-        table = _example_table(results, pair, several, texts, experiment.seeds[0])
+    for pair, chosen in zip(pairs, extremes, strict=True):
+        table = _example_table(results, pair, chosen, texts, experiment.seeds[0])
         yield Details(f"{pair.title}: the largest gains and losses", [table])
 
 
@@ -102,7 +102,7 @@ def _counts(values: Sequence[float]) -> list[str]:
 
 
 def _example_table(
-    results: SetResults, pair: _Pair, several: Sequence[Example], texts: Texts, seed: int
+    results: SetResults, pair: _Pair, chosen: Sequence[Example], texts: Texts, seed: int
 ) -> Table:
     rows: list[list[Cell | str]] = [
         [
@@ -110,12 +110,12 @@ def _example_table(
             *(_document(results, each, d, texts) for d in (each.relevant, each.ours, each.theirs)),
             f"{each.difference:+.3f}",
         ]
-        for each in several
+        for each in chosen
     ]
     return Table(
         f"{pair.title} in {results.measures[0]} on {results.evaluation_set.title}: the largest "
-        "gains, then the largest losses (means over seeds), with the best relevant candidate, and "
-        f"what stands at rank 1 (with seed {seed}).",
+        "gains, then the largest losses (means over seeds), with the best relevant candidate and "
+        f"the documents at rank 1 (of seed {seed}).",
         ("Query", "Relevant", *(f"Rank 1, {title}" for title in pair.titles), "Difference"),
         rows,
         text_columns=4,
@@ -131,6 +131,6 @@ def _document(results: SetResults, each: Example, doc_id: str, texts: Texts) -> 
     if not doc_id:
         return Cell("none", "no relevant candidate")
     grade = results.qrels[each.query_id].get(doc_id)
-    said = "unjudged" if grade is None else f"grade {grade}"
+    judgement = "unjudged" if grade is None else f"grade {grade}"
     text = texts.document(each.query_id, doc_id)
-    return Cell(text, f"{doc_id}, {said}") if text else Cell(doc_id, said)
+    return Cell(text, f"{doc_id}, {judgement}") if text else Cell(doc_id, judgement)

@@ -1,4 +1,4 @@
-"""Where a set's relevant documents go, and the scores that put them there."""
+"""How a set's relevant documents move between ranks, and their scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from t5rank.report.ranking import SetResults, movement
 
 
 def ranks(experiment: Experiment, results: SetResults) -> Iterator[Block]:
-    """Ranks before and after."""
+    """The section on ranks before and after reranking."""
     depth = max(results.candidates.values())
     pictures: list[Picture] = []
     rows: list[list[Cell | str]] = []
@@ -53,7 +53,7 @@ def ranks(experiment: Experiment, results: SetResults) -> Iterator[Block]:
 
 
 def scores(experiment: Experiment, results: SetResults) -> Iterator[Block]:
-    """Scores by grade."""
+    """The section on scores by grade."""
     pictures = []
     for arm in experiment.arms:
         for seed, run in [*results.runs.get(arm.name, {}).items()][:1]:
@@ -62,7 +62,7 @@ def scores(experiment: Experiment, results: SetResults) -> Iterator[Block]:
             pictures.append(drawing.distribution(name, title, run.scores))
     yield Heading(3, "Scores")
     yield Pictures(
-        "Scores by grade, each an outline of area 1. Every model has a scale of its own: only the "
-        "distance between outlines says something.",
+        "Scores by grade, as outlines of area 1. Every model has its own scale: only the distance "
+        "between outlines has a meaning.",
         pictures,
     )

@@ -1,4 +1,4 @@
-"""What the runs of an experiment give on one set, all figures by `t5rank.evaluation`."""
+"""The results of an experiment's runs on one set. `t5rank.evaluation` computes all figures."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from t5rank.report.run_facts import Relevant, RunFacts, Runs, relevant_documents
 
 FIRST_STAGE, RANDOM, PERFECT = "first stage", "random order", "perfect order"
 RANDOM_SEEDS = range(10)
-TIE = 1e-9  # differences of means over seeds that are rounding
+TIE = 1e-9  # smaller differences of means over seeds are rounding errors
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Figures over some of a set's queries.
+    """Figures over all or some of a set's queries.
 
     Attributes:
-      name: "all", or "answerable" for the queries with a relevant document.
-      queries: how many.
-      references: by FIRST_STAGE, RANDOM and PERFECT (the candidates sorted by their grades).
-      arms: by arm; those with any run.
-      to_baseline, to_first_stage: by arm and measure; arms that lack a seed are in neither.
+      name: "all", or "answerable" for the queries that have a relevant document.
+      queries: the number of queries.
+      references: figures of FIRST_STAGE, RANDOM and PERFECT (the candidates sorted by grade).
+      arms: figures of the arms that have any run.
+      to_baseline, to_first_stage: comparisons by arm and measure, without arms that lack a seed.
     """
 
     name: str
@@ -45,15 +45,15 @@ class SetResults:
     """One set's results.
 
     Attributes:
-      evaluation_set: which set.
-      measures: their names as `t5rank.evaluation` writes them; the first is the one that counts.
-      relevant_grade: the grade from which a document is relevant, the largest `rel` of measures.
+      evaluation_set: the set.
+      measures: names of measures as `t5rank.evaluation` writes them. The first one is decisive.
+      relevant_grade: the smallest grade of a relevant document: the largest `rel` of the measures.
       qrels: the judgements.
       relevant: the relevant documents of each query that has one.
-      candidates: how many there are of each query.
-      first_stage: what is kept of the candidates in their order.
-      runs: what is kept of the runs that are whole, by arm and seed.
-      scopes: "all", and "answerable" where it is less.
+      candidates: the number of candidates of each query.
+      first_stage: the facts of the candidates in the first stage's order.
+      runs: the facts of the complete runs, by arm and seed.
+      scopes: "all", and "answerable" if it has fewer queries.
     """
 
     evaluation_set: EvaluationSet
@@ -68,13 +68,13 @@ class SetResults:
 
 
 def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -> SetResults | None:
-    """Evaluates one set; what is not there, or not whole, is added to `missing`.
+    """Evaluates one set. Missing and incomplete runs are added to `missing`.
 
     Returns:
-      The results; None where there is no whole run.
+      The results; None without a complete run.
 
     Raises:
-      ValueError: a run has other candidates than the first stage.
+      ValueError: a run's candidates are not those of the first stage.
     """
     qrels = read_qrels(experiment.qrels(each.name))
     first_stage = read_run(experiment.first_stage(each.name))
@@ -84,7 +84,7 @@ def set_results(experiment: Experiment, each: EvaluationSet, missing: Missing) -
     runs: dict[str, dict[int, RunFacts]] = {}
     for arm in experiment.arms:
         for seed in experiment.seeds:
-            run = _whole_run(experiment, each.name, arm.name, seed, first_stage, missing)
+            run = _complete_run(experiment, each.name, arm.name, seed, first_stage, missing)
             if run is not None:
                 runs.setdefault(arm.name, {})[seed] = run_facts(run, qrels, relevant)
     if not runs:
@@ -113,7 +113,7 @@ def _parts(qrels: Qrels) -> dict[str, Qrels]:
     return parts
 
 
-def _whole_run(
+def _complete_run(
     experiment: Experiment, name: str, arm: str, seed: int, first_stage: Run, missing: Missing
 ) -> Run | None:
     file = experiment.run(name, arm, seed)
@@ -148,27 +148,27 @@ def _scope(
     shuffled = [
         functools.partial(evaluation.random_run, first_stage, seed) for seed in RANDOM_SEEDS
     ]
-    references = {
+    reference_runs = {
         FIRST_STAGE: [first_stage],
         RANDOM: Runs(shuffled),
         PERFECT: [_perfect(first_stage, qrels)],
     }
-    files = {
+    arm_runs = {
         arm: Runs(
             [functools.partial(read_run, experiment.run(each.name, arm, seed)) for seed in by_seed]
         )
         for arm, by_seed in runs.items()
     }
-    known = evaluation.evaluate_seeds(references, qrels, each.measures)
-    arms = evaluation.evaluate_seeds(files, qrels, each.measures)
-    whole = {arm: arms[arm] for arm in arms if len(runs[arm]) == len(experiment.seeds)}
+    references = evaluation.evaluate_seeds(reference_runs, qrels, each.measures)
+    arms = evaluation.evaluate_seeds(arm_runs, qrels, each.measures)
+    complete = {arm: arms[arm] for arm in arms if len(runs[arm]) == len(experiment.seeds)}
     return Scope(
         name=name,
         queries=len(qrels),
-        references=known,
+        references=references,
         arms=arms,
-        to_baseline=_compared(experiment.baseline, whole),
-        to_first_stage=_compared(FIRST_STAGE, {FIRST_STAGE: known[FIRST_STAGE], **whole}),
+        to_baseline=_compared(experiment.baseline, complete),
+        to_first_stage=_compared(FIRST_STAGE, {FIRST_STAGE: references[FIRST_STAGE], **complete}),
     )
 
 
@@ -189,7 +189,7 @@ def _perfect(first_stage: Run, qrels: Qrels) -> Run:
 
 
 def query_differences(one: SeedEvaluation, two: SeedEvaluation, measure: str) -> dict[str, float]:
-    """Each query's figure of `one` minus that of `two`, the largest first; rounding is 0."""
+    """Each query's figure of `one` minus that of `two`, the largest first, 0 below `TIE`."""
     others = two.per_query[measure]
     differences = {query: value - others[query] for query, value in one.per_query[measure].items()}
     cleaned = {query: 0.0 if abs(d) < TIE else d for query, d in differences.items()}
@@ -198,11 +198,11 @@ def query_differences(one: SeedEvaluation, two: SeedEvaluation, measure: str) ->
 
 @dataclass(frozen=True)
 class Movement:
-    """Ranks of the relevant candidates before and after, over all seeds of an arm.
+    """Ranks of the relevant candidates before and after reranking, over all seeds of an arm.
 
     Attributes:
-      before, after: ranks from 1, one for each relevant candidate and seed.
-      seeds: how many seeds that is.
+      before, after: a rank, from 1, of each relevant candidate for each seed.
+      seeds: the number of seeds.
     """
 
     before: np.ndarray
@@ -211,7 +211,7 @@ class Movement:
 
 
 def movement(results: SetResults, arm: str) -> Movement:
-    """Where an arm moves the relevant candidates."""
+    """The relevant candidates' ranks before and after an arm's reranking."""
     before = results.first_stage.ranks
     pairs = [
         (before[document], rank)

@@ -1,4 +1,4 @@
-"""Everything that a report says, computed once."""
+"""All results that a report shows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Results:
     """An experiment's results.
 
     Attributes:
-      experiment: what was asked for.
-      sets: what its sets give; those that cannot be evaluated yet are missing.
-      models: what training left, by arm and seed.
-      manifests: of the lists, by the set's name, or "train".
-      missing: the pieces that are not there, in words; a report over the others is incomplete.
+      experiment: the experiment's description.
+      sets: the results of the sets that can be evaluated.
+      models: the trained models, by arm and seed.
+      manifests: the manifests of the lists, by the set's name or "train".
+      missing: the missing pieces, in words. If there are any, the report is incomplete.
     """
 
     experiment: Experiment
@@ -36,11 +36,11 @@ class Results:
     missing: Sequence[str]
 
 
-def results(experiment: Experiment) -> Results:
-    """Computes them.
+def compute_results(experiment: Experiment) -> Results:
+    """Computes the results of an experiment.
 
     Raises:
-      ValueError: a file is malformed, or there is no run at all.
+      ValueError: a file is malformed, or no run is complete.
     """
     missing = Missing()
     models = _models(experiment, missing)
@@ -57,8 +57,8 @@ def results(experiment: Experiment) -> Results:
             sets.append(found)
     if not sets:
         raise ValueError(
-            f"Experiment '{experiment.folder}' has no whole run; expected at least one. Missing: "
-            f"{'; '.join(missing.pieces())}."
+            f"Experiment '{experiment.folder}' has no complete run; expected at least one. "
+            f"Missing: {'; '.join(missing.pieces())}."
         )
     names = ["train", *(each.name for each in experiment.sets)]
     manifests = {

@@ -1,4 +1,4 @@
-"""What a report keeps of a run: runs are read one at a time, as each may hold millions of rows."""
+"""The facts that a report keeps of a run. Runs may have millions of rows, and are read in turn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Relevant = Mapping[str, set[str]]
 
 
 class Runs(Sequence[Run]):
-    """Runs that are made when they are asked for, and not kept.
+    """A sequence of runs that are made on demand, and not kept.
 
     Args:
-      makers: one for each run.
+      makers: a function for each run that makes it.
     """
 
     def __init__(self, makers: Sequence[Callable[[], Run]]):
@@ -31,7 +31,7 @@ class Runs(Sequence[Run]):
     @overload
     def __getitem__(self, index: slice) -> Runs: ...
     def __getitem__(self, index: int | slice) -> Run | Runs:
-        """One run, made anew, or some of them."""
+        """Makes one run, or gives a slice of the sequence."""
         found = self._makers[index]
         return found() if callable(found) else Runs(found)
 
@@ -41,13 +41,13 @@ class Runs(Sequence[Run]):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is kept of a run.
+    """The facts of a run.
 
     Attributes:
       first: the document at rank 1, by query.
-      ranks: of the relevant documents that it has, by query and document.
-      scores: of the documents of judged queries by grade, ascending; grade 0 has the unjudged
-        documents too.
+      ranks: the ranks of its relevant documents, by query and document.
+      scores: the ascending scores of judged queries' documents, by grade. Unjudged documents have
+        grade 0.
     """
 
     first: Mapping[str, str]
@@ -56,7 +56,7 @@ class RunFacts:
 
 
 def run_facts(run: Run, qrels: Qrels, relevant: Relevant) -> RunFacts:
-    """Takes them from a run whose documents are in order."""
+    """The facts of a run whose documents are in order."""
     ranks = {
         (query_id, doc_id): rank
         for query_id, doc_ids in relevant.items()
@@ -76,7 +76,7 @@ def _scores(run: Run, qrels: Qrels) -> dict[int, np.ndarray]:
 
 
 def relevant_documents(qrels: Qrels, grade: int) -> dict[str, set[str]]:
-    """The documents of at least this grade, of the queries that have one."""
+    """The documents of at least this grade, by query, for the queries that have one."""
     found = {
         query_id: {doc_id for doc_id, value in judged.items() if value >= grade}
         for query_id, judged in qrels.items()

@@ -16,7 +16,6 @@ from t5rank.report.ranking import PERFECT, SetResults
 
 
 def set_section(experiment: Experiment, results: SetResults, with_texts: bool) -> Iterator[Block]:
-    """A set's section."""
     title = results.evaluation_set.title
     yield Heading(2, title)
     yield Paragraph(_about(results))
@@ -39,10 +38,10 @@ def _about(results: SetResults) -> str:
     asked = len(results.relevant)
     return (
         f"First stage: {results.evaluation_set.first_stage}; {len(candidates):,} queries with "
-        f"{np.mean(candidates):,.1f} candidates on average. The candidates hold {len(found):,} of "
+        f"{np.mean(candidates):,.1f} candidates on average. The candidates have {len(found):,} of "
         f"the {documents:,} {relevant} documents ({_share(len(found), documents)}), and at least "
-        f"one for {answered:,} of the {asked:,} queries that have one ({_share(answered, asked)}): "
-        f"a reranker finds no others, and the row '{PERFECT}' is what one could reach at best."
+        f"one for {answered:,} of the {asked:,} queries that have one ({_share(answered, asked)}). "
+        f"A reranker finds no others. The row '{PERFECT}' is the best that it can reach."
         f"{_gaps(results)}"
     )
 
@@ -50,8 +49,8 @@ def _about(results: SetResults) -> str:
 def _gaps(results: SetResults) -> str:
     judged, given = results.qrels.keys(), results.candidates.keys()
     lacking, ignored = len(judged - given), len(given - judged)
-    said = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
-    return said + (f" {ignored:,} queries are not judged and left out." if ignored else "")
+    sentences = f" {lacking:,} judged queries have no candidates and count 0." if lacking else ""
+    return sentences + (f" {ignored:,} queries are not judged and are left out." if ignored else "")
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,4 +1,4 @@
-"""What an experiment's models started from, as their run.json says."""
+"""The checkpoints that an experiment's models started from, by their run.json."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _KEY = "initial_checkpoint"
 
 
 def starts(experiment: Experiment, models: Mapping[str, Mapping[int, TrainedModel]]) -> str | None:
-    """One sentence; None where no run.json says it.
+    """One sentence on the start of training; None if no run.json says it.
 
-    Models are told apart by arm and seed, only where they differ.
+    It names arms and seeds only if their models differ.
     """
     found = {
         (arm, seed): model.run["training"][_KEY]

@@ -1,4 +1,4 @@
-"""What the model folders of an experiment tell about training: curves, costs, configurations."""
+"""Facts on training from an experiment's model folders: curves, costs, configurations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrainedModel:
 
     Attributes:
       records: the lines of metrics.jsonl.
-      run: what run.json says, empty while the model is trained.
+      run: the content of run.json; empty until training has ended.
       configuration: the text of config.gin.
     """
 
@@ -39,9 +39,9 @@ class Curve:
     """One figure of one arm against steps, over its seeds.
 
     Attributes:
-      steps: those that every seed has.
-      mean, low, high: over the seeds; low and high are the smallest and the largest.
-      seeds: how many.
+      steps: the steps that every seed has.
+      mean, low, high: the mean, the smallest and the largest figure of the seeds.
+      seeds: the number of seeds.
     """
 
     steps: np.ndarray
@@ -53,13 +53,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model took; None where nothing says it.
+    """The cost of training a model. Unknown values are None.
 
     Attributes:
-      device_hours: hours of training, validation left out, times devices.
+      device_hours: hours of training without validation, times the number of devices.
       mfu: operations per second as a share of the devices' peak.
       best: the step of the checkpoint that is used.
-      measured: False where run.json is missing and the logged steps were added up.
+      measured: False if run.json is missing and the costs are sums of logged steps.
     """
 
     steps: int | None = None
@@ -74,13 +74,13 @@ class Cost:
 
 
 def read_model(folder: Path) -> TrainedModel:
-    """Reads what there is of a model folder."""
+    """Reads a model folder, of which files may be missing."""
     config = (folder / CONFIG).read_text() if (folder / CONFIG).is_file() else ""
     return TrainedModel(read_records(folder), load_run(folder) or {}, without_folders(config))
 
 
 def without_folders(text: str) -> str:
-    """Text in which absolute paths are cut to their last name.
+    """A text with absolute paths cut to their last name.
 
     >>> without_folders("DATA_DIR = '/home/me/data'")
     "DATA_DIR = '.../data'"
@@ -91,7 +91,10 @@ def without_folders(text: str) -> str:
 
 
 def validation_metrics(models: Sequence[TrainedModel]) -> list[str]:
-    """Names of what was validated, in the order logged; "answerable/..." only where it differs."""
+    """The names of the validated metrics, in the log's order.
+
+    A model's "answerable/..." are left out if all its lists are answerable.
+    """
     names: dict[str, None] = {}
     for model in models:
         for record in model.records:
@@ -107,7 +110,7 @@ def validation_metrics(models: Sequence[TrainedModel]) -> list[str]:
 
 
 def curve(models: Sequence[TrainedModel], part: str, name: str) -> Curve | None:
-    """A figure's curve over models that differ in their seed; None where one has no point."""
+    """A figure's curve over models that differ in their seed; None if a model has no point."""
     points = [
         {r["step"]: r[name] for r in model.records if r["part"] == part and name in r}
         for model in models
@@ -120,7 +123,7 @@ def curve(models: Sequence[TrainedModel], part: str, name: str) -> Curve | None:
 
 
 def cost(model: TrainedModel) -> Cost:
-    """What training took: from run.json, or else added up from metrics.jsonl."""
+    """The cost from run.json, or, without one, the sums of metrics.jsonl."""
     run = model.run
     if not run:
         return _logged_cost(model)
@@ -138,7 +141,7 @@ def cost(model: TrainedModel) -> Cost:
 
 
 def _logged_cost(model: TrainedModel) -> Cost:
-    """Each record is a mean over the steps since the one before; seconds need a known rate."""
+    """The sums of the records, which are means over steps. Their seconds need a known rate."""
     tokens, before = 0.0, 0
     for record in model.records:
         if record["part"] == "train" and "tokens" in record:
@@ -148,7 +151,7 @@ def _logged_cost(model: TrainedModel) -> Cost:
 
 
 def bindings(configuration: str) -> dict[str, str]:
-    """What a configuration binds: name to value, as they are written.
+    """The bindings of a configuration: values by name, as they are written.
 
     >>> bindings("A = 1\\nb.c = \\\\\\n    [1,\\n     2]\\n")
     {'A': '1', 'b.c': '[1, 2]'}
@@ -158,9 +161,9 @@ def bindings(configuration: str) -> dict[str, str]:
 
 
 def differences(configurations: Mapping[str, str], ignored: Sequence[str]) -> list[list[str]]:
-    """Bindings that are not the same everywhere: [name, value of each]; "" is none.
+    """The bindings that differ: [name, each configuration's value], with "" for none.
 
-    A name whose end is in `ignored` is left out.
+    Names that end with one of `ignored` are left out.
     """
     bound = {name: bindings(text) for name, text in configurations.items()}
     names = dict.fromkeys(name for values in bound.values() for name in values)

@@ -21,7 +21,7 @@ _PER_MODEL = ("MODEL_DIR", "RANDOM_SEED")
 
 
 def curves_section(results: Results) -> Iterator[Block]:
-    """Learning curves of all arms."""
+    """The learning curves of all arms."""
     every = [model for by_seed in results.models.values() for model in by_seed.values()]
     validations = [_validation(results, name) for name in validation_metrics(every)]
     losses = [*_losses(results)]
@@ -37,8 +37,8 @@ def curves_section(results: Results) -> Iterator[Block]:
         )
     if losses:
         yield Pictures(
-            "Training loss, means over seeds with bands. Losses of different kinds are not "
-            "comparable: each arm has an axis of its own.",
+            "Training loss, means over seeds with bands. Losses of different kinds cannot be "
+            "compared: each arm has its own axis.",
             losses,
         )
 
@@ -63,7 +63,6 @@ def _losses(results: Results):
 
 
 def cost_section(results: Results) -> Iterator[Block]:
-    """What training took."""
     rows: list[list[Cell | str]] = []
     costs: list[Cost] = []
     for arm, by_seed in results.models.items():
@@ -81,15 +80,15 @@ def cost_section(results: Results) -> Iterator[Block]:
             [Cell("Together", strong=True), "", "", "", Cell(total, strong=True), *[""] * 3]
         )
     yield Table(
-        "Training of each model, over all its resumptions, validation left out of the time. MFU: "
-        "operations of the model as a share of the device's peak, where that is known.",
+        "Training of each model, over all its resumptions. The time is without validation. MFU: "
+        "operations of the model as a share of the device's peak, if that is known.",
         ("Model", "Steps", "Documents", "Tokens", "Device hours", "Tokens/s", "MFU", "Devices"),
         rows,
     )
     if not all(each.measured for each in costs):
         yield Paragraph(
-            "Where run.json is missing, steps and tokens are those logged so far, and times are "
-            "not known.",
+            "Some models have no run.json: their steps and tokens are those logged so far, and "
+            "their times are not known.",
             "note",
         )
 
@@ -111,7 +110,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def configuration_section(results: Results) -> Iterator[Block]:
-    """Configurations, and where the arms differ in them."""
+    """The configurations, and their differences between the arms."""
     firsts = {
         arm: next(iter(by_seed.values())).configuration for arm, by_seed in results.models.items()
     }
@@ -123,7 +122,7 @@ def configuration_section(results: Results) -> Iterator[Block]:
     rows = differences(firsts, _PER_MODEL)
     if rows:
         yield Table(
-            "Where the arms differ, out of the configurations that were in use. Everything else "
+            "Differences of the arms, from the configurations that were in use. Everything else "
             "is the same.",
             ("Setting", *titles),
             rows,
@@ -144,7 +143,7 @@ def _unequal_seeds(title: str, by_seed: Mapping[int, TrainedModel]) -> Iterator[
     rows = differences(texts, _PER_MODEL)
     if rows:
         yield Table(
-            f"{title}: its seeds differ in more than the seed; its figures mix these settings.",
+            f"{title}: its seeds differ in more than the seed. Its figures mix these settings.",
             ("Setting", *(f"seed {seed}" for seed in texts)),
             rows,
             text_columns=1 + len(texts),
@@ -152,7 +151,6 @@ def _unequal_seeds(title: str, by_seed: Mapping[int, TrainedModel]) -> Iterator[
 
 
 def sources_section(results: Results) -> Iterator[Block]:
-    """Inputs and versions."""
     inputs, versions = results.experiment.inputs, results.experiment.versions
     if inputs or versions:
         yield Heading(2, "Inputs and versions")

@@ -1,4 +1,4 @@
-"""Writes DIR/report: one document, once as a page and once as Markdown."""
+"""Writes DIR/report: one document, as an HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from t5rank.report.html import page
 from t5rank.report.lists_sections import lists_section
 from t5rank.report.literature import headlines, is_about
 from t5rank.report.markdown import markdown
-from t5rank.report.results import Results, results
+from t5rank.report.results import Results, compute_results
 from t5rank.report.set_sections import set_section
 from t5rank.report.starts import starts
 from t5rank.report.training import without_folders
@@ -31,12 +31,12 @@ from t5rank.report.training_sections import (
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """What was written.
+    """The files of a report.
 
     Attributes:
       page: the HTML file.
       markdown: the Markdown file.
-      missing: pieces of the experiment that are not there; the report names them.
+      missing: missing pieces of the experiment, which the report names.
     """
 
     page: Path
@@ -49,61 +49,63 @@ def write_report(folder: str | os.PathLike[str], with_texts: bool = True) -> Wri
 
     Args:
       folder: DIR, an experiment folder (see `t5rank.report.experiment`).
-      with_texts: whether texts of queries and documents are shown; False where a licence forbids
-        publishing them.
+      with_texts: whether texts of queries and documents are shown. Set it to False if a licence
+        forbids publishing them.
 
     Raises:
-      ValueError: a file is malformed, or no run is whole.
+      ValueError: a file is malformed, or no run is complete.
       MissingExtra: matplotlib is not installed.
     """
     check_installed("report")
-    found = results(read_experiment(folder))
-    document = Document(found.experiment.title, [*_blocks(found, with_texts)])
+    results = compute_results(read_experiment(folder))
+    document = Document(results.experiment.title, [*_blocks(results, with_texts)])
     output = Path(folder) / "report"
     output.mkdir(exist_ok=True)
-    for old in output.glob("*.png"):  # of a report before this one
+    for old in output.glob("*.png"):  # those of an earlier report
         old.unlink()
     for picture in _pictures(document.blocks):
         (output / f"{picture.name}.png").write_bytes(picture.png)
-    written = WrittenReport(output / "index.html", output / "report.md", tuple(found.missing))
+    written = WrittenReport(output / "index.html", output / "report.md", tuple(results.missing))
     written.page.write_text(page(document))
     written.markdown.write_text(markdown(document))
     return written
 
 
-def _blocks(found: Results, with_texts: bool) -> Iterator[Block]:
-    experiment = found.experiment
-    if found.missing:
+def _blocks(results: Results, with_texts: bool) -> Iterator[Block]:
+    experiment = results.experiment
+    if results.missing:
         yield Paragraph(
-            "Pieces of the experiment are missing. Figures of an arm that lacks a seed say over "
-            "how many seeds they are, and it is not compared with others. Missing:",
+            "Pieces of the experiment are missing. An arm that lacks a seed is not compared with "
+            "others, and its figures name the number of seeds. Missing:",
             "warning",
         )
-        yield Items(found.missing, "warning")
-    said = [sentence for each in found.sets for sentence in findings(experiment, each)]
-    if said:
-        yield Paragraph(said[0], "lead")
+        yield Items(results.missing, "warning")
+    sentences = [sentence for each in results.sets for sentence in findings(experiment, each)]
+    if sentences:
+        yield Paragraph(sentences[0], "lead")
         yield Paragraph(LEGEND, "note")
-    if said[1:]:
-        yield Items(said[1:])
-    if len(found.sets) > 1:
-        yield overview(experiment, found.sets)
-    yield from _about(found)
-    for each in found.sets:
+    if sentences[1:]:
+        yield Items(sentences[1:])
+    if len(results.sets) > 1:
+        yield overview(experiment, results.sets)
+    yield from _about(results)
+    for each in results.sets:
         yield from set_section(experiment, each, with_texts)
-    others = [h for h in experiment.headlines if not any(is_about(h, each) for each in found.sets)]
+    others = [
+        h for h in experiment.headlines if not any(is_about(h, each) for each in results.sets)
+    ]
     if others:
         yield Heading(2, "From the literature")
         yield from headlines(others, "Other sets")
-    yield from curves_section(found)
-    yield from cost_section(found)
-    yield from configuration_section(found)
-    yield from lists_section(found.manifests)
-    yield from sources_section(found)
+    yield from curves_section(results)
+    yield from cost_section(results)
+    yield from configuration_section(results)
+    yield from lists_section(results.manifests)
+    yield from sources_section(results)
 
 
-def _about(found: Results) -> Iterator[Block]:
-    experiment = found.experiment
+def _about(results: Results) -> Iterator[Block]:
+    experiment = results.experiment
     yield Heading(2, "What was done")
     yield Paragraph(experiment.description)
     seeds = ", ".join(map(str, experiment.seeds))
@@ -114,14 +116,14 @@ def _about(found: Results) -> Iterator[Block]:
         f"{'s' * (len(experiment.sets) > 1)}."
     )
     yield Items([f"{arm.title} ({arm.name}): {arm.recipe}" for arm in experiment.arms])
-    said = starts(experiment, found.models)
-    if said is not None:
-        yield Paragraph(said)
+    sentence = starts(experiment, results.models)
+    if sentence is not None:
+        yield Paragraph(sentence)
     yield blocks.Code(without_folders(experiment.command))
 
 
-def _pictures(several: Iterable[Block]) -> Iterator[blocks.Picture]:
-    for block in several:
+def _pictures(parts: Iterable[Block]) -> Iterator[blocks.Picture]:
+    for block in parts:
         if isinstance(block, Pictures):
             yield from block.pictures
         elif isinstance(block, Details):

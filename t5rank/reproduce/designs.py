@@ -1,7 +1,7 @@
-"""What each experiment is: data, arms, evaluation sets, and the figures that others published.
+"""The parts of an experiment: data, arms, evaluation sets, and figures that others published.
 
-Options of `t5rank lists` name files of the data folder by `{data}/...`, and those that the
-experiment unpacked by `{unpacked}/...`.
+In options of `t5rank lists`, `{data}/...` is a file of the data folder, and `{unpacked}/...` is a
+file that the experiment has unpacked.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from t5rank.evaluation import PROTOCOLS
 from t5rank.report.experiment import Headline
 from t5rank.reproduce.inputs import Input
 
-MARCO_MEASURES = "RR@10 nDCG@10"  # the first is the one that findings are about
+MARCO_MEASURES = "RR@10 nDCG@10"  # findings are about the first
 DL_MEASURES = PROTOCOLS["dl"]
 
 
 @dataclass(frozen=True)
 class ArmDesign:
-    """One way of training.
+    """One way to train, which is compared with others.
 
     Attributes:
       name, title: see `t5rank.report.experiment.Arm`.
-      gin_files: the recipe, and what is read after it.
-      bindings: of this arm alone.
+      gin_files: the recipe, and the files that are read after it.
+      bindings: gin's, for this arm only.
     """
 
     name: str
@@ -40,7 +40,10 @@ class SetDesign:
     Attributes:
       name, title, first_stage, measures: see `t5rank.report.experiment.EvaluationSet`.
       lists: options of `t5rank lists` for the candidates.
-      qrels: the judgements; None where they are the lists' labels.
+      qrels: the judgements; None takes the labels of the lists. "{lists}/qrels.txt" are those that
+        `t5rank lists` wrote.
+      collection: the documents that are searched, for dual encoders; None reranks the lists.
+      only_ids: which of its documents, a regular expression.
     """
 
     name: str
@@ -49,16 +52,18 @@ class SetDesign:
     measures: str
     lists: tuple[str, ...]
     qrels: str | None = None
+    collection: str | None = None
+    only_ids: str = ".*"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Training before the arms part: a model from scratch learns to match words.
+    """A training that all arms start from: a model from scratch learns to match words.
 
     Attributes:
-      name: of its lists and its model.
+      name: the name of its lists and its model.
       lists: options of `t5rank lists`.
-      gin_files, bindings, train_steps: of its training.
+      gin_files, bindings, train_steps: the settings of its training.
     """
 
     name: str
@@ -73,18 +78,18 @@ class Design:
     """One experiment.
 
     Attributes:
-      name, size: how it is asked for.
-      title, description: for people.
-      inputs: what has to be in the data folder.
-      archives: those of the inputs that are unpacked.
+      name, size: the command's NAME and --size.
+      title, description: texts for people.
+      inputs: the files that must be in the data folder.
+      archives: the inputs that are unpacked.
       train, validation: options of `t5rank lists`.
-      sets: what the models are evaluated on.
-      arms: what is compared; the first is the baseline.
-      bindings: of all arms.
+      sets: the sets that the models are evaluated on.
+      arms: the ways of training that are compared; the first is the baseline.
+      bindings: gin's, for all arms.
       vocabulary: the SentencePiece model, in the data folder.
-      pretrained: whether a checkpoint to start from has to be given.
-      stages: what comes before the arms where none is.
-      headlines: what others published.
+      pretrained: whether the user has to give a checkpoint to start from.
+      stages: trainings before the arms, if no checkpoint is given.
+      headlines: figures that others published.
     """
 
     name: str
@@ -105,10 +110,10 @@ class Design:
 
 
 def find_design(name: str, size: str | None, designs: Sequence[Design]) -> Design:
-    """The experiment of that name and size; its first size by default.
+    """The experiment of a name and a size; without a size, the first of that name.
 
     Raises:
-      ValueError: there is none; names those there are.
+      ValueError: there is no such experiment; the message names all.
     """
     named = [design for design in designs if design.name == name]
     for design in named:
@@ -122,10 +127,8 @@ def find_design(name: str, size: str | None, designs: Sequence[Design]) -> Desig
 
 
 def recipe(name: str) -> str:
-    """The gin file of a recipe."""
     return f"t5rank/configs/recipes/{name}.gin"
 
 
 def config(name: str) -> str:
-    """Any other gin file."""
     return f"t5rank/configs/{name}.gin"

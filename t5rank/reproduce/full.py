@@ -1,4 +1,4 @@
-"""The experiments at the size that was published."""
+"""The experiments in the sizes that were published."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ _TRAIN = (
     "--queries={unpacked}/queries.train.tsv",
     "--qrels={data}/qrels.train.tsv",
 )
-# One query in 1,000 validates: about 500.
+# One query in 1,000, about 500 of them, is for validation.
 _PASSAGE: dict[str, Any] = {
     "inputs": _PASSAGE_INPUTS,
     "archives": (_ARCHIVE, _QUERIES),

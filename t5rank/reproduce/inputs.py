@@ -1,4 +1,4 @@
-"""The files that an experiment needs, and whether those at hand are the right ones."""
+"""The files that an experiment needs, and the check that they are the right ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Input:
     """One file of the data folder.
 
     Attributes:
-      path: in the data folder.
-      get: where it comes from, for people.
-      size: bytes; None where everyone makes their own, such as a first stage's run.
-      checksum: "md5:..." or "sha256:..." of the right file.
+      path: its path in the data folder.
+      get: where to get it, for people.
+      size: its bytes; None for a file that users make themselves, such as a run.
+      checksum: "md5:..." or "sha256:..." of the right file; None for such a file.
     """
 
     path: str
@@ -36,15 +36,16 @@ class Input:
 def check_inputs(
     inputs: Sequence[Input], folder: Path, before: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:
-    """What there is: path, size, time of change and checksum of each input.
+    """Checks all inputs, and returns the path, size, time of change and checksum of each.
 
     Args:
-      inputs: what is expected.
-      folder: where.
-      before: what this function gave earlier: files of the same size and time are not read again.
+      inputs: the files that are expected.
+      folder: the data folder.
+      before: the result of an earlier check; a file of the same size and time is not read again.
 
     Raises:
-      ValueError: files are missing or not the right ones; names them all, and where to get them.
+      ValueError: files are missing, or are not the right ones. The message names all of them, and
+        says where to get them.
     """
     problems = [problem for each in inputs if (problem := _size_problem(each, folder))]
     if not problems:
@@ -97,5 +98,5 @@ def _found(each: Input, folder: Path, known: Mapping[str, Any] | None) -> dict[s
 
 
 def read_checked(file: Path) -> list[dict[str, Any]]:
-    """What an earlier check of the same experiment found."""
+    """The result of an earlier check of the same experiment; empty if there was none."""
     return json.loads(file.read_text())["inputs"] if file.is_file() else []

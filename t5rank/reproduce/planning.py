@@ -1,4 +1,4 @@
-"""The steps of an experiment: commands of `t5rank`, each done when its output is there."""
+"""The steps of an experiment, most of them commands; a step is done if its output exists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from t5rank.data.folder import MANIFEST
 from t5rank.data.jsonl import read_jsonl
 from t5rank.report.experiment import Experiment
 from t5rank.reproduce.designs import ArmDesign, Design, SetDesign, Stage
+from t5rank.reproduce.searching import search_steps, texts_step
+from t5rank.reproduce.steps import Step
 from t5rank.runs.run_file import load_run
 
 _FINISHED = ("finished", "stopped early")
@@ -19,15 +21,15 @@ _FINISHED = ("finished", "stopped early")
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of an experiment.
+    """What the user asks of an experiment.
 
     Attributes:
       data: the folder of the inputs.
-      folder: the experiment's own.
-      seeds: each arm is trained with each.
+      folder: the folder of the experiment.
+      seeds: each arm is trained with each of these.
       initial_checkpoint: where the arms start, in place of the design's stages.
       bindings: gin's, for every training.
-      workers: processes that build lists.
+      workers: how many processes build lists.
       without_texts: whether the report shows ids in place of texts.
     """
 
@@ -40,33 +42,16 @@ class Options:
     without_texts: bool = False
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step.
-
-    Attributes:
-      title: for people.
-      command: arguments of `t5rank`, or
-      call: what is done here.
-      done: whether there is nothing left to do.
-    """
-
-    title: str
-    done: Callable[[], bool]
-    command: tuple[str, ...] = ()
-    call: Callable[[], None] | None = None
-
-
 def plan(design: Design, experiment: Experiment, options: Options) -> list[Step]:
     """The steps, in order.
 
     Raises:
-      ValueError: the arms have nowhere to start from.
+      ValueError: the arms need a pretrained checkpoint, and none is given.
     """
     if design.pretrained and options.initial_checkpoint is None:
         raise ValueError(
             f"Experiment '{design.name}' starts from a pretrained T5; expected "
-            "--initial_checkpoint. Any checkpoint will do that t5rank convert reads."
+            "--initial_checkpoint, with a checkpoint that t5rank convert reads."
         )
     return list(_steps(design, experiment, options))
 
@@ -79,6 +64,8 @@ def _steps(design: Design, experiment: Experiment, options: Options) -> Iterator
     for each in design.sets:
         yield _lists(experiment, options, each.name, each.lists)
         yield _set(experiment, options, each)
+        if each.collection is not None:
+            yield texts_step(experiment, each, options.data)
     if start is None:
         for stage in design.stages:
             yield _lists(experiment, options, stage.name, stage.lists)
@@ -87,7 +74,11 @@ def _steps(design: Design, experiment: Experiment, options: Options) -> Iterator
     for seed in options.seeds:
         for arm in design.arms:
             yield _train(design, experiment, options, arm, seed, start)
-            yield from (_rerank(experiment, each, arm, seed) for each in design.sets)
+            for each in design.sets:
+                if each.collection is None:
+                    yield _rerank(experiment, each, arm, seed)
+                else:
+                    yield from search_steps(experiment, each, arm, seed)
     texts = ("--without_texts",) if options.without_texts else ()
     command = ("report", str(options.folder), *texts)
     yield Step("Write the report", lambda: False, command)
@@ -124,7 +115,8 @@ def _set(experiment: Experiment, options: Options, each: SetDesign) -> Step:
         qrels.parent.mkdir(parents=True, exist_ok=True)
         judged, run = _of_lists(experiment.lists(each.name))
         if each.qrels is not None:
-            places = {"data": options.data, "unpacked": _unpacked(options)}
+            lists = experiment.lists(each.name)
+            places = {"data": options.data, "unpacked": _unpacked(options), "lists": lists}
             judged = trec.read_qrels(each.qrels.format(**places))
         trec.write_qrels(qrels, judged)
         unfinished = first.with_suffix(".unfinished")
@@ -137,7 +129,7 @@ def _set(experiment: Experiment, options: Options, each: SetDesign) -> Step:
 
 
 def _of_lists(folder: Path) -> tuple[trec.Qrels, trec.Run]:
-    """Judgements (the labels) and a run (the order) of lists."""
+    """The labels of lists as judgements, and their order as a run."""
     qrels: trec.Qrels = {}
     run: trec.Run = {}
     for item in read_jsonl(folder):
@@ -205,7 +197,7 @@ def _training(
 
 
 def _finished(model: Path) -> Callable[[], bool]:
-    """Whether a training came to its end. One that T5X ended is taken up, and ends at once."""
+    """Tells whether a training has ended. One of T5X is run once more, and then ends at once."""
     return lambda: (load_run(model) or {}).get("reason") in _FINISHED
 
 

@@ -1,4 +1,4 @@
-"""Runs an experiment's steps, one after the other; stopped, it goes on where it was."""
+"""Runs the steps of an experiment, one after the other; after a stop, the next run continues."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from t5rank.report.experiment import (
 )
 from t5rank.reproduce.designs import Design
 from t5rank.reproduce.inputs import check_inputs, read_checked
-from t5rank.reproduce.planning import Options, Step, plan
+from t5rank.reproduce.planning import Options, plan
+from t5rank.reproduce.steps import Step
 
 _PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "seqio", "tensorflow", "ir-measures")
 INPUTS = "inputs.json"
@@ -36,17 +37,17 @@ _FIXED = ("name", "size", "arms", "sets")
 
 
 def reproduce(design: Design, options: Options, command: str, *, dry_run: bool = False) -> int:
-    """Runs what is left of an experiment; returns the exit status of the step that failed, or 0.
+    """Runs the steps that are not done; returns the exit status of the step that failed, or 0.
 
     Args:
       design: the experiment.
-      options: where, and with what.
+      options: its folders, seeds and settings.
       command: what the user typed, for the report.
-      dry_run: only prints the steps.
+      dry_run: whether the steps are only printed.
 
     Raises:
       ValueError: inputs are missing or wrong, or the folder has an experiment of other settings.
-      MissingExtra: what training needs is not installed; `dry_run` does without.
+      MissingExtra: the packages of training are not installed; a dry run does not need them.
     """
     experiment = _experiment(design, options, command)
     steps = plan(design, experiment, options)
@@ -86,7 +87,7 @@ def _experiment(design: Design, options: Options, command: str) -> Experiment:
 def _versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):  # of no use to a dry run
+        with suppress(importlib.metadata.PackageNotFoundError):  # a dry run does not need it
             versions[name] = importlib.metadata.version(name)
     return versions
 
@@ -100,7 +101,7 @@ def _checked_inputs(design: Design, options: Options) -> list[dict[str, Any]]:
 
 
 def _check_same(experiment: Experiment) -> None:
-    """The folder has this experiment or none; seeds may have been added to it."""
+    """Raises ValueError if the folder has an experiment that differs in more than added seeds."""
     if not (experiment.folder / FILE).is_file():
         return
     before = read_experiment(experiment.folder)
@@ -159,7 +160,7 @@ def _run(steps: Sequence[Step]) -> int:
 
 
 def _status(command: Sequence[str]) -> int:
-    """Runs a command that is told to end when this one is; one that ends well then is the last."""
+    """Runs a command and passes signals on to it; returns INTERRUPTED if it then ended well."""
     with subprocess.Popen(command) as process, _passed_on(process) as signals:
         status = process.wait()
     if signals and not status:
@@ -169,7 +170,7 @@ def _status(command: Sequence[str]) -> int:
 
 @contextmanager
 def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
-    """SIGTERM goes to the step, and Ctrl-C too, as SIGTERM: it may have come here alone."""
+    """Sends SIGTERM to the step on SIGTERM and on Ctrl-C, which may reach only this process."""
     signals: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -186,5 +187,5 @@ def _passed_on(process: subprocess.Popen) -> Iterator[list[int]]:
 
 
 def default_folder(design: Design) -> Path:
-    """Where an experiment is written unless told otherwise."""
+    """The folder of an experiment without --output."""
     return Path(f"t5rank_{design.name}_{design.size}")

@@ -1,1 +1,1 @@
-"""What a training run writes about itself, for training, cards and reports to read."""
+"""The files that a training run writes about itself. Training, cards and reports read them."""

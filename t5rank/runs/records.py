@@ -1,11 +1,11 @@
-"""`metrics.jsonl`, one JSON object a report, and what follows from it.
+"""`metrics.jsonl`, which has one JSON object per record, and figures that are computed from it.
 
 {"step": 100, "part": "train", "steps": 50, "seconds": 12.5, "loss": ..., "tokens": ...}
 {"step": 100, "part": "validation", "lists": 207, "mrr@10": ...}
 
-A training record is over the `steps` steps up to `step`: means a step, but for `seconds`, all the
-time since the record before it, compilation included and validation left out. There is one at every
-checkpoint, so that a resumed run knows from the file what came before.
+A training record is about the last `steps` steps up to `step`. Its values are means per step, but
+`seconds` is all the time since the previous record: compilation counts, validation does not. Every
+checkpoint has a record, so that a resumed run can read what came before.
 """
 
 import math
@@ -24,10 +24,10 @@ _REMOVE = "Remove the line to go on without it."
 
 
 def read_records(folder: str | os.PathLike[str], until: int | None = None) -> list[Record]:
-    """The records of a model folder, those of later steps than `until` left out.
+    """The records of a model folder, without those of later steps than `until`.
 
     Raises:
-      ValueError: a line is damaged; half a last line, as a crash leaves it, does not count.
+      ValueError: a line is damaged. Half a last line, which a crash may leave, is skipped.
     """
     file = epath.Path(folder) / METRICS
     records = read_lines(file, ("step", "part"), _REMOVE) if file.is_file() else []
@@ -35,14 +35,14 @@ def read_records(folder: str | os.PathLike[str], until: int | None = None) -> li
 
 
 def is_validated(records: Iterable[Record], step: int) -> bool:
-    """Whether there is a validation of this step."""
+    """Whether the records have a validation of this step."""
     return any(record["part"] == VALIDATION and record["step"] == step for record in records)
 
 
 def totals(records: Iterable[Record]) -> dict[str, float]:
-    """What training took: `documents`, `tokens`, `operations` and `seconds`.
+    """The totals of training: `documents`, `tokens`, `operations` and `seconds`.
 
-    Steps that a crash lost, and that were trained again, count once; so does their time.
+    Steps that a crash lost and that were trained again count once, and so does their time.
 
     >>> totals([{"part": "train", "steps": 2, "seconds": 1.5, "tokens": 10.0}])["tokens"]
     20
@@ -57,7 +57,7 @@ def totals(records: Iterable[Record]) -> dict[str, float]:
 
 
 def is_better(metric: str, value: float, best: Mapping[str, Any] | None) -> bool:
-    """Whether a figure beats the best one, its "value"; of "-metric", which falls, the lower one.
+    """Whether a figure is better than `best["value"]`. Lower is better for a metric named "-...".
 
     >>> is_better("mrr@10", 0.5, {"value": 0.4}), is_better("-arp", 2.0, {"value": 1.5})
     (True, False)
@@ -74,20 +74,20 @@ def best_of(
     steps: Container[int],
     best: dict[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """The first best validation, `{"step", "metric", "value"}`, of the steps; None without one.
+    """The first best validation of the steps, `{"step", "metric", "value"}`; None without one.
 
-    `best` is one to beat.
+    `best` is an earlier best, which a validation has to beat.
     """
     for record in records:
         value = record.get(metric.removeprefix("-"), math.nan)
-        there = record["part"] == VALIDATION and record["step"] in steps
-        if there and is_better(metric, value, best):
+        counts = record["part"] == VALIDATION and record["step"] in steps
+        if counts and is_better(metric, value, best):
             best = {"step": record["step"], "metric": metric, "value": value}
     return best
 
 
 def last(records: Sequence[Record], part: str) -> dict[str, float]:
-    """The values of the last record of a part; none where there is no record."""
+    """The values of the last record of a part; an empty dict without one."""
     found = [record for record in records if record["part"] == part]
     values = found[-1] if found else {}
     return {name: value for name, value in values.items() if name not in ("step", "part")}

@@ -1,4 +1,4 @@
-"""`run.json` of a model folder: how the model was trained, see `t5rank.train.run_record`."""
+"""`run.json` of a model folder: how the model was trained (`t5rank.train.run_record`)."""
 
 import os
 from collections.abc import Mapping
@@ -13,12 +13,11 @@ _WRITTEN_ANEW = "Delete it: training in this folder writes it anew."
 
 
 def save_run(folder: str | os.PathLike[str], run: Mapping[str, Any]) -> None:
-    """Writes the file."""
     write_json(epath.Path(folder) / RUN, run)
 
 
 def load_run(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What the file holds; None where no run of `t5rank train` has ended.
+    """The content of the file; None if no run of `t5rank train` has ended.
 
     Raises:
       ValueError: the file is damaged.

@@ -1,5 +1,5 @@
-"""The inference server: today's rerank clients talk to it unchanged.
+"""The inference server. Clients of other rerank servers use it unchanged.
 
-`app` is the ASGI application, `server` runs it. A request goes through `access`, `dialects`
-(what it asks for), `models` (which model), `engine` (its place in the queue, its batches) and back.
+`app` is the ASGI application, and `server` runs it. `access` logs a request, a file of `dialects`
+reads it, `models` chooses the model, `engine` scores it, and the dialect writes the answer.
 """

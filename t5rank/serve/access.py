@@ -1,4 +1,4 @@
-"""Which request it was, and the line that the log gets of it."""
+"""The id of each request, and its line in the log."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ PROBES = frozenset(
     ("/health", "/ready", "/ping", "/metrics", "/.well-known/live", "/.well-known/ready")
 )
 _LOG = logging.getLogger("t5rank.access")
-KEY = "t5rank.key"  # of a scope: the digest of the key that was accepted
+KEY = "t5rank.key"  # in a scope: the digest of the accepted key
 _CLOSE = {"Connection": "close"}
 _TWO_LENGTHS = Refusal(
     400,
@@ -28,8 +28,13 @@ _TWO_LENGTHS = Refusal(
     "Request has Content-Length and Transfer-Encoding; expected one.",
     _CLOSE,
 )
-_ENDING = Refusal(503, "ending", "Server ends; expected another one. Ask again.", _CLOSE)
-_MOST_LETTERS = 200  # of what a client made up, in a log or a message
+_ENDING = Refusal(
+    503,
+    "ending",
+    "Server is shutting down; expected a running one. Send the request again.",
+    _CLOSE,
+)
+_MOST_LETTERS = 200  # of a text that a client made up, in a log or a message
 _VALID_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -39,7 +44,7 @@ def record(scope: Scope) -> dict[str, Any]:
 
 
 def client_of(scope: Scope) -> tuple[str, bytes]:
-    """Whose a request is, for shares that are fair: an address, and a key that was accepted."""
+    """The client that gets a fair share: its address, and the digest of the accepted key."""
     host = (scope.get("client") or ("", 0))[0]
     return host, scope.get(KEY, b"")
 
@@ -54,9 +59,9 @@ class AccessLog:
 
     Args:
       app: what answers.
-      metrics: where it is counted.
-      paths: that are counted by name; all others are one.
-      quiet: paths that are counted, and not logged.
+      metrics: counts the requests.
+      paths: are counted by name; all others together.
+      quiet: paths that are counted but not logged.
     """
 
     def __init__(
@@ -72,7 +77,6 @@ class AccessLog:
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -116,7 +120,7 @@ class AccessLog:
 
 
 def _has_two_lengths(scope: Scope) -> bool:
-    """Servers on the way could take different ends for the end of the body."""
+    """Then two servers on the way could disagree about where the body ends."""
     return {b"transfer-encoding", b"content-length"} <= {name for name, _ in scope["headers"]}
 
 

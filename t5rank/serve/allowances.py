@@ -1,4 +1,4 @@
-"""So much a minute."""
+"""What an API key may use in a minute."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from t5rank.serve.errors import Refusal
 
 @dataclasses.dataclass
 class Allowance:
-    """A token bucket: it fills evenly, and holds what a minute gives.
+    """A token bucket: it fills evenly, and holds at most what a minute gives.
 
     Attributes:
       per_minute: what it gives.
@@ -25,10 +25,10 @@ class Allowance:
         self._at = self.clock()
 
     def take(self, amount: int, what: str) -> None:
-        """Takes so much; 0 takes nothing, and is refused while more has been spent than there was.
+        """Takes an amount. While more has been spent than there was, even 0 is refused.
 
         Raises:
-          Refusal: there is less. `Retry-After` says when there will be enough.
+          Refusal: less is left. `Retry-After` says when there will be enough.
         """
         now = self.clock()
         grown = self._left + (now - self._at) * self.per_minute / 60
@@ -43,5 +43,5 @@ class Allowance:
         self._left -= amount
 
     def spend(self, amount: int) -> None:
-        """Takes what was not known before; there may be less than nothing then."""
+        """Takes an amount that was not known before; less than nothing may be left."""
         self._left -= amount

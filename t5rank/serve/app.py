@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib.resources
 import logging
 import time
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from t5rank.serve import access, descriptions, dialects, openapi
 from t5rank.serve.body import Bodies, Disconnected
+from t5rank.serve.departure import ClientGone, departure, unless_gone
 from t5rank.serve.errors import Refusal, invalid
 from t5rank.serve.json_size import large_exponents, longest_number, most_values
 from t5rank.serve.keys import ApiKeys, Key
@@ -32,13 +34,13 @@ from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.times import Times
 from t5rank.serve.tracing import TRACERESPONSE, Tracing
 from t5rank.serve.work import Work
-from t5rank.serve.workers import ClientGone, Workers, once, unless_gone
+from t5rank.serve.workers import Workers, once
 
 T = TypeVar("T")
 TRUNCATED = "x-t5rank-truncated"
 _LOG = logging.getLogger(__name__)
 _KEYS_SECONDS = 1.0  # between looks at the file of API keys
-_SMALL = 1 << 14  # bytes of a body that the event loop reads and answers itself
+_SMALL = 1 << 14  # bytes; the event loop itself reads and answers such a body
 _VALUES = 128  # of JSON, for each document that may be sent
 _NUMBER = 40  # letters of a number
 _EXPONENTS = 2  # of three digits, for each document that may be sent
@@ -50,12 +52,12 @@ class State:
 
     Attributes:
       settings: of the server.
-      models: what scores.
-      metrics: what is counted.
-      keys: who may ask.
-      bodies: what is being asked.
-      spans: what exports traces, if anything does.
-      workers: threads for what grows with a request.
+      models: score.
+      metrics: counts.
+      keys: the API keys.
+      bodies: reads requests.
+      spans: exports traces; None where nothing does.
+      workers: threads for work that grows with a request.
       draining: whether the server is about to end.
     """
 
@@ -134,14 +136,14 @@ def _middleware(settings: ServerSettings, state: State, paths: Sequence[str]) ->
 
 
 async def _watch_keys(keys: ApiKeys) -> None:
-    """Reads a file of keys again and again: it is small, and may be replaced in any way."""
+    """Reads the file of keys again and again: it is small, and may be replaced in any way."""
     while keys.file is not None:
         await asyncio.sleep(_KEYS_SECONDS)
         await asyncio.to_thread(keys.read_anew)
 
 
 class _Rerank:
-    """Answers the rerank APIs; an ASGI application, as it watches for the client leaving."""
+    """Answers the rerank APIs. It is an ASGI application, which sees that a client leaves."""
 
     def __init__(self, state: State):
         self._state = state
@@ -151,7 +153,11 @@ class _Rerank:
             raise HTTPException(405, headers={"Allow": "POST"})
         try:
             response = await self._answer(scope, receive)
-        except (Disconnected, ClientGone):
+        except Disconnected:
+            return
+        except ClientGone:
+            model = access.record(scope).get("model", "")  # none while its body is parsed
+            self._state.metrics.abandoned.labels(model).inc()
             return
         await response(scope, receive, send)
 
@@ -161,7 +167,7 @@ class _Rerank:
         if key.name:
             access.record(scope)["key"] = key.name
         key.admit()
-        async with self._state.bodies.read(scope, receive) as body, _departure(receive) as gone:
+        async with self._state.bodies.read(scope, receive) as body, departure(receive) as gone:
             return await self._scored(scope, body, key, gone)
 
     async def _scored(
@@ -175,11 +181,7 @@ class _Rerank:
         model = state.models.choose(dialect.request.model)
         entry["model"] = model.name
         start = time.perf_counter()
-        try:
-            scored = await model.score(work, gone, access.client_of(scope), size)
-        except ClientGone:
-            state.metrics.abandoned.labels(model.name).inc()
-            raise
+        scored = await model.score(work, gone, access.client_of(scope), size)
         times = Times(time.perf_counter() - start, scored.waited, scored.computed)
         self._count(model.name, work, scored, times, key)
         entry |= _sizes(scored) | times.logged()
@@ -198,7 +200,7 @@ class _Rerank:
     async def _run(
         self, function: Callable[[], T], scope: Scope, size: int, gone: asyncio.Event
     ) -> T:
-        """Calls a function: here if the request is small, else in the workers' threads."""
+        """Calls a function: here if the request is small, otherwise in a worker."""
         if size <= _SMALL:
             return function()
         running = self._state.workers.run(once(function), size, access.client_of(scope))
@@ -218,7 +220,7 @@ class _Rerank:
 
 
 def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dialects.Parsed, Work]:
-    """What a body asks for."""
+    """Reads a request."""
     if len(body) > _SMALL:
         _check_json(body, settings.max_documents)
     entry = access.record(scope)
@@ -232,25 +234,8 @@ def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dial
     return dialect, work
 
 
-@contextlib.asynccontextmanager
-async def _departure(receive: Receive) -> AsyncIterator[asyncio.Event]:
-    """An event that is set when the client leaves."""
-    gone = asyncio.Event()
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone.set()
-
-    task = asyncio.create_task(watch())
-    try:
-        yield gone
-    finally:
-        task.cancel()
-
-
 def _check_json(body: bytearray, documents: int) -> None:
-    """Refuses what a parser takes long for; it keeps all threads waiting."""
+    """Refuses what takes a parser long: all other threads wait for it."""
     if (count := most_values(body)) > (most := _VALUES * documents):
         message = f"Body has {count:,} JSON values; expected at most {most:,}."
         raise Refusal(413, "too_large", message)
@@ -292,8 +277,10 @@ def _pages(state: State) -> dict[str, Callable]:
     async def metrics(request: Request) -> Response:
         return Response(state.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    document = functools.cache(lambda: openapi.document(state.settings))  # takes long to make
+
     async def schema(request: Request) -> Response:
-        return as_json(openapi.document(state.settings))
+        return as_json(document())
 
     return {
         "/health": health,
@@ -338,5 +325,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     number = access.record(request.scope)["request_id"]
     _LOG.error("Request %s failed.", number)
-    message = f"Server has an error of its own; expected none. Its log tells of request {number}."
+    message = (
+        f"Server has an error of its own; expected none. Look for request {number} in its log."
+    )
     return await _refused(request, Refusal(500, "internal", message, {access.REQUEST_ID: number}))

@@ -8,14 +8,15 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from t5rank.serve.access import client_of
+from t5rank.serve.departure import departure, unless_gone
 from t5rank.serve.encodings import decoded, encoding_of
 from t5rank.serve.errors import Refusal, invalid
 from t5rank.serve.settings import ServerSettings
 from t5rank.serve.workers import Workers
 
-_PATIENCE = 4  # so many times the limit is read and thrown away: clients listen when they have sent
-_BODIES = 32  # so many of the largest bodies are held at once
-_HELD = "Server holds too many bodies; expected fewer. Try again later."
+_READ = 4  # times the limit is read and thrown away: clients listen when they have sent
+_MOST_HELD = 32  # times the limit is held, of all bodies together
+_TOO_MANY = "Server is reading too many requests; expected fewer. Try again later."
 _CLOSE = {"Connection": "close"}
 
 
@@ -24,10 +25,10 @@ class Disconnected(Exception):
 
 
 class Bodies:
-    """The bodies of all requests that have no answer yet.
+    """Reads bodies, and counts their bytes until the requests are answered.
 
     Attributes:
-      held: bytes of them.
+      held: bytes of all bodies.
     """
 
     def __init__(self, settings: ServerSettings, workers: Workers):
@@ -38,23 +39,25 @@ class Bodies:
 
     @contextlib.asynccontextmanager
     async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[bytearray]:
-        """The whole body of a request; it counts as held until the request is answered.
+        """The whole body of a request, which counts as held until the context ends.
 
         Raises:
-          Refusal: it is too large (413), comes too slowly (408), many others are held (429), or
-            it has an encoding that is not known (415) or wrong (400).
-          Disconnected: the client left.
+          Refusal: the body is too large (413), comes too slowly (408), or has an encoding that is
+            unknown (415) or wrong (400); or too many bodies are held (429).
+          Disconnected: the client left before the body was there.
+          ClientGone: it left while the body was being decoded.
         """
         headers = Headers(scope=scope)
         encoding = encoding_of(headers)
         length = int(headers.get("content-length", "0"))
-        if length > _PATIENCE * self._limit:
+        if length > _READ * self._limit:
             raise _too_large(self._limit)
         body = bytearray()
         try:
             await self._read_in_time(receive, body)
             if encoding:
-                body = await self._decoded(body, encoding, scope)
+                async with departure(receive) as gone:
+                    body = await unless_gone(self._decoded(body, encoding, scope), gone)
             yield body
         finally:
             self.held -= len(body)
@@ -72,8 +75,8 @@ class Bodies:
         return result
 
     def _hold(self, size: int) -> None:
-        if self.held + size > _BODIES * self._limit:
-            raise Refusal(429, "overloaded", _HELD, {**_CLOSE, "Retry-After": "1"})
+        if self.held + size > _MOST_HELD * self._limit:
+            raise Refusal(429, "overloaded", _TOO_MANY, {**_CLOSE, "Retry-After": "1"})
         self.held += size
 
     async def _read_in_time(self, receive: Receive, body: bytearray) -> None:
@@ -93,7 +96,7 @@ class Bodies:
             part = message.get("body", b"")
             size += len(part)
             more = message.get("more_body", False)
-            if size > _PATIENCE * self._limit:
+            if size > _READ * self._limit:
                 raise _too_large(self._limit)
             if size <= self._limit:
                 self._hold(len(part))

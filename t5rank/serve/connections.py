@@ -1,4 +1,4 @@
-"""What an answer leaves behind: a connection for the next request, or one that is said to close."""
+"""Every answer leaves a usable connection, or says that the connection closes."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,14 +11,13 @@ _LINGER = 2.0  # seconds in which it is thrown away after the answer, so that th
 
 
 class Connections:
-    """Reads what is left of a request before its answer, or says `Connection: close`.
+    """Reads the rest of a request before it is answered, or says `Connection: close`.
 
-    A client or a proxy that sends its next request on the connection of an answered one would
-    otherwise write it behind a body that nobody reads.
+    Otherwise a client or a proxy would write its next request behind a body that nobody reads.
 
     Args:
       app: what answers.
-      is_ending: whether the server takes no requests soon; every answer closes then.
+      is_ending: whether the server is shutting down, so that every answer closes.
     """
 
     def __init__(self, app: ASGIApp, is_ending: Callable[[], bool]):
@@ -26,7 +25,6 @@ class Connections:
         self._is_ending = is_ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -50,10 +48,10 @@ class Connections:
 
 
 class _Body:
-    """A request's body, and whether all of it has come.
+    """A request's body.
 
     Attributes:
-      is_whole: it has, or the client has left.
+      is_whole: whether all of it has come, or the client has left.
     """
 
     def __init__(self, scope: Scope, receive: Receive):
@@ -64,14 +62,13 @@ class _Body:
         self.is_whole = "transfer-encoding" not in headers and not length.strip("0")
 
     async def receive(self) -> Message:
-        """The next part."""
         self._waits_for_us = False
         message = await self._receive()
         self.is_whole = self.is_whole or not message.get("more_body")
         return message
 
     async def read_rest(self, seconds: float) -> bool:
-        """Throws away what still comes; returns whether that was all."""
+        """Throws away what still comes; returns whether all of it came in time."""
         if self._waits_for_us:
             return False
         try:

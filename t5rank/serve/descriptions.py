@@ -1,7 +1,7 @@
-"""What clients ask before they rank: which models there are, and what this server is.
+"""What clients ask before they rank: which models are served, and by which server.
 
-Each answer is one that a peer gives, with its keys: `/v1/models` those of OpenAI and of Xinference,
-`/info` those of TEI, `/meta` Weaviate's.
+Each answer has the keys of a peer: `/v1/models` those of OpenAI and Xinference, `/info` those of
+TEI, `/meta` those of Weaviate.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ class Model(Struct):
 
 
 class ModelList(Struct):
-    """All of them."""
+    """All served models."""
 
     data: list[Model]
     object: str = "list"
@@ -70,7 +70,7 @@ class Info(Struct):
 
 
 class Version(Struct):
-    """Of t5rank."""
+    """The version of t5rank."""
 
     version: str
 
@@ -90,7 +90,7 @@ class Meta(Struct):
 
 
 def handlers(state: "State") -> dict[str, Handler]:
-    """Paths, and what answers GET on them."""
+    """What answers GET, by path."""
 
     async def models(request: Request) -> Response:
         state.keys.check(request.scope)
@@ -133,7 +133,7 @@ def handlers(state: "State") -> dict[str, Handler]:
 
 
 def _named(state: "State", name: str) -> ServedModel:
-    """The model of exactly this name: who asks wants to know whether it is there."""
+    """The model of exactly this name, as the client asks whether it is served."""
     model = state.models.by_name.get(name)
     if model is None:
         names = [*state.models.by_name]
@@ -163,7 +163,7 @@ def _info(model: ServedModel, settings: ServerSettings) -> Info:
 
 
 def _dtype(scorer: Any) -> str:
-    """Of the activations; ONNX Runtime's are float32."""
+    """The type of the activations; ONNX Runtime's are float32."""
     if not isinstance(scorer, ModelScorer):
         return "float32"
     return np.dtype(scorer.model.module.config.dtype).name

@@ -1,4 +1,4 @@
-"""Bodies that came compressed."""
+"""Compressed bodies."""
 
 import zlib
 
@@ -9,16 +9,16 @@ from t5rank.serve.workers import Task
 
 _NONE = ("", "identity")
 _GZIP = ("gzip", "x-gzip")
-_PART = 1 << 18  # bytes that are made at once
-_TAKEN = 1 << 12  # bytes that are read at once
-_MEMBER = 1 << 10  # bytes that take as long as to begin anew
+_PART = 1 << 18  # bytes that are decoded without a break
+_TAKEN = 1 << 12  # bytes that are given to zlib at once
+_MEMBER = 1 << 10  # bytes that take as long as the start of a gzip member
 
 
 def encoding_of(headers: Headers) -> str:
     """The encoding of a body: gzip, deflate, or nothing.
 
     Raises:
-      Refusal: it is another one, or several.
+      Refusal: the body has another encoding, or several.
     """
     name = headers.get("content-encoding", "").strip().lower()
     if name in _NONE:
@@ -30,10 +30,10 @@ def encoding_of(headers: Headers) -> str:
 
 
 def decoded(data: bytes | bytearray, encoding: str, limit: int) -> Task[bytearray]:
-    """A task that makes the bytes, and stops at the first beyond the limit.
+    """A task that decodes a body, and stops once it has more bytes than the limit.
 
     Raises:
-      Refusal: the data are damaged or end early. More bytes than the limit are no error here.
+      Refusal: the data are damaged or end early. Too many bytes are no error here.
     """
     result, taken, done = bytearray(), 0, 0
     stream = zlib.decompressobj(_window(data, encoding))
@@ -60,7 +60,7 @@ def decoded(data: bytes | bytearray, encoding: str, limit: int) -> Task[bytearra
 
 
 def _window(data: bytes | bytearray, encoding: str) -> int:
-    """zlib's word for the format. What is called deflate has zlib's two bytes before it, or not."""
+    """zlib's number for the format. A deflate stream may begin with zlib's two bytes, or not."""
     if encoding == "gzip":
         return 16 + zlib.MAX_WBITS
     has_header = len(data) > 1 and data[0] & 15 == 8 and not (data[0] << 8 | data[1]) % 31

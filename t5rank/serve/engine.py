@@ -1,6 +1,6 @@
-"""One loaded model at work: its queue, and a thread for each of its replicas.
+"""A loaded model at work: its queue, and a thread for each of its replicas.
 
-Threads wait for nothing but work and the device; they never see the event loop.
+The threads wait for work and for the device alone, never for the event loop.
 """
 
 import dataclasses
@@ -12,24 +12,26 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from t5rank.inference.packing import PackedShapes
 from t5rank.inference.reranker import Reranker
 from t5rank.inference.scoring import run_batches
-from t5rank.serve.queue import Batch, Queue, Request
+from t5rank.serve.queue import Queue, Request, SharedBatch
 from t5rank.text.vocabulary import EOS_ID
 
-_AHEAD = 1  # batches given to the device beside the one that is waited for
-_MEMORY = 0.95  # weight of the batches before in the measured rate
+_AHEAD = 1  # batches that the device has beside the oldest one
+_DECAY = 0.95  # of the batches before in the measured rate, with every batch
+_SHORT = 64  # tokens of the input that measures a CPU
 
 
 @dataclasses.dataclass(frozen=True)
 class Computed:
-    """One batch that is done, for whoever counts.
+    """A computed batch, in numbers.
 
     Attributes:
-      rows: inputs in it.
-      used: tokens that are no padding.
+      rows: inputs.
+      used: tokens without padding.
       size: tokens with padding.
-      seconds: since the batch before, or since it was given to an idle device.
+      seconds: since the batch before; on an idle device, since the batch was given to it.
     """
 
     rows: int
@@ -44,7 +46,7 @@ class Engine:
     Args:
       replicas: the same model on different devices.
       max_wait: seconds of work that may wait.
-      observe: told of every batch.
+      observe: is told of every batch.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Engine:
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe
-        measured = [_one_batch(replica) for replica in replicas]
+        measured = [_measured(replica) for replica in replicas]
         self._computed, self._seconds = measured[0]
         self.queue = Queue(self.reranker.shapes, self._limit())
         self._compiled = self._compiles()
@@ -71,12 +73,12 @@ class Engine:
 
     @property
     def compiles(self) -> int:
-        """Programs compiled since the model was ready: 0, if all is well."""
+        """Programs compiled since the model was ready; 0 is what should be."""
         return self._compiles() - self._compiled
 
     @property
     def seconds_waiting(self) -> float:
-        """How long what waits will take."""
+        """How long the waiting work will take."""
         return self.queue.tokens / self.rate
 
     @property
@@ -85,7 +87,7 @@ class Engine:
         return len(self.replicas) * self._computed / self._seconds
 
     def close(self) -> None:
-        """Scores what waits, then ends the threads."""
+        """Scores what still waits, then ends the threads."""
         self.queue.close()
         for thread in self._threads:
             thread.join()
@@ -102,8 +104,8 @@ class Engine:
             self._count(batch, now - max(last, launch))
             last = now
 
-    def _launched(self, replica: Reranker, batch: Batch) -> tuple[object, float]:
-        """The batch's result, still being computed, or its error; and when it was launched."""
+    def _launched(self, replica: Reranker, batch: SharedBatch) -> tuple[object, float]:
+        """The result, still being computed, or the error; and when the batch was launched."""
         now = time.perf_counter()
         for request, _ in batch.parts:
             request.started = request.started or now
@@ -112,7 +114,7 @@ class Engine:
         except Exception as error:
             return error, time.perf_counter()
 
-    def _finish(self, batch: Batch, result: object) -> None:
+    def _finish(self, batch: SharedBatch, result: object) -> None:
         try:
             if isinstance(result, Exception):
                 raise result
@@ -144,11 +146,11 @@ class Engine:
         if is_first:
             request.done(request)
 
-    def _count(self, batch: Batch, seconds: float) -> None:
+    def _count(self, batch: SharedBatch, seconds: float) -> None:
         rows = sum(len(rows) for _, rows in batch.parts)
         with self._lock:
-            self._computed = _MEMORY * self._computed + batch.size
-            self._seconds = _MEMORY * self._seconds + seconds
+            self._computed = _DECAY * self._computed + batch.size
+            self._seconds = _DECAY * self._seconds + seconds
             self.queue.limit = self._limit()
         self._observe(Computed(rows, batch.used, batch.size, seconds))
 
@@ -156,14 +158,25 @@ class Engine:
         return int(self._max_wait * self.rate)
 
 
-def _one_batch(reranker: Reranker) -> tuple[float, float]:
-    """Tokens and seconds of a batch of the longest inputs, which needs most memory.
+def _measured(reranker: Reranker) -> tuple[float, float]:
+    """Tokens, padding included, and the seconds that they took.
+
+    A device computes the longest inputs, which need most memory. A CPU computes one short input: it
+    has memory to spare, and would be ready a second later. The first run of a program takes longer
+    than the second, which is the one that counts.
 
     Raises:
-      ValueError: its scores are not finite.
+      ValueError: the scores are not finite.
     """
-    length = reranker.shapes.length(reranker.encoder.max_length)
-    rows = reranker.shapes.rows(length, rest=1 << 30)
+    if isinstance(reranker.shapes, PackedShapes):
+        _one_batch(reranker, min(_SHORT, reranker.encoder.max_length), rest=1)
+        return _one_batch(reranker, min(_SHORT, reranker.encoder.max_length), rest=1)
+    return _one_batch(reranker, reranker.encoder.max_length, rest=1 << 30)
+
+
+def _one_batch(reranker: Reranker, longest: int, rest: int) -> tuple[float, float]:
+    length = reranker.shapes.length(longest)
+    rows = reranker.shapes.rows(length, rest)
     tokens = _some_tokens(reranker, rows * length).reshape(rows, length)
     start = time.perf_counter()
     scores = np.asarray(reranker.score_tokens(tokens))

@@ -1,4 +1,4 @@
-"""Refusals: what a client is told when it does not get scores."""
+"""Refusals: answers without scores, and their messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,14 +6,16 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+_LETTERS = 1000  # of a message
+
 
 class Refusal(Exception):
     """An answer other than 200.
 
     Attributes:
-      status: of HTTP. What asking again cannot mend is never 5xx: clients would ask again.
+      status: of HTTP. An error of the request is never 5xx: clients would send it again.
       kind: one or two words for programs.
-      message: for people.
+      message: for people. A long one repeats what a client sent, and is cut.
       headers: of the answer.
     """
 
@@ -23,11 +25,10 @@ class Refusal(Exception):
         super().__init__(message)
         self.status = status
         self.kind = kind
-        self.message = message
+        self.message = message if len(message) <= _LETTERS else f"{message[:_LETTERS]}..."
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """The answer."""
         body = msgspec.json.encode(self.body())
         return Response(body, self.status, self.headers, media_type="application/json")
 
@@ -42,17 +43,17 @@ class Refusal(Exception):
 
 
 def invalid(message: str) -> Refusal:
-    """The request is wrong."""
+    """The refusal of a wrong request."""
     return Refusal(400, "validation", message)
 
 
 def not_ready(name: str) -> Refusal:
-    """The model is still being loaded or compiled."""
-    message = f"Model '{name}' has not been loaded yet; expected soon."
+    """The refusal while a model is being loaded or compiled."""
+    message = f"Model '{name}' is still being loaded; expected a loaded one. Try again in a second."
     return Refusal(503, "unready", message, {"Retry-After": "1"})
 
 
 def overloaded(seconds: float) -> Refusal:
-    """More work waits than the server may let wait."""
+    """The refusal while too much work waits."""
     message = f"Server has work for {seconds:.0f} s waiting; expected less. Try again later."
     return Refusal(429, "overloaded", message, {"Retry-After": str(max(1, round(seconds)))})

@@ -4,12 +4,14 @@ A packet's start tag is the larger of the virtual time at which it came and the 
 flow's packet before; its finish tag is the start tag plus its length (all weights are one). The
 lowest start tag is served next, and is the virtual time while it is being served.
 
-What a flow is, the paper leaves open. Here it is the requests of one client that are of about one
-size, within a factor of `_BAND`. So few documents never wait behind many: they are another flow.
-Many small requests, from however many connections, are one flow beside the large ones: as long as
-both wait, each flow gets the same share. Within a flow, first come is first served.
+The paper leaves open what a flow is. Here a flow is the requests of one client that have about one
+size, within a factor of `_BAND`. So a request of few documents never waits behind one of many: the
+two are in different flows. All small requests of a client are one flow, whatever their connections.
+As long as small and large ones wait, each flow gets the same share. Within a flow, the first that
+came is served first.
 
-A job is served piece by piece, each a packet: pieces follow each other without a gap in the tags.
+A job is served in pieces. Each piece is a packet, and its start tag is the finish tag of the piece
+before.
 """
 
 import dataclasses
@@ -21,14 +23,14 @@ _BAND = 4
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """What waits.
+    """What waits to be served.
 
     Attributes:
-      client: whose it is.
+      client: the client that it belongs to.
       flow: see above.
-      came: the virtual time at which it came.
-      tag: start tag of its next piece.
-      order: how many came before it.
+      came: the virtual time at which the job came.
+      tag: the start tag of its next piece.
+      order: how many jobs came before.
     """
 
     client: Hashable = dataclasses.field(default="", kw_only=True)
@@ -39,7 +41,7 @@ class Job:
 
 
 class FairOrder:
-    """The tags of what waits for one server, or for several alike. Its owner has the lock.
+    """The tags of the jobs that wait for one server, or for several alike. The owner has the lock.
 
     Attributes:
       now: the virtual time.
@@ -54,8 +56,8 @@ class FairOrder:
         """Gives a job its first start tag.
 
         Args:
-          job: what comes.
-          length: of all of its pieces.
+          job: the job that came.
+          length: of all its pieces.
         """
         self._finish = {flow: tag for flow, tag in self._finish.items() if tag > self.now}
         job.flow = (job.client, int(math.log(max(1.0, length), _BAND)))
@@ -65,11 +67,11 @@ class FairOrder:
         self._count += 1
 
     def serve(self, job: Job) -> None:
-        """Moves virtual time on to a job that is being served."""
+        """Moves virtual time on to the job that is served now."""
         self.now = max(self.now, job.tag)
 
     def drop(self, job: Job, length: float, others: Iterable[Job]) -> None:
-        """Lets those behind a job move up by the length of it that will not be served."""
+        """Lets the jobs behind one move up by the length that will not be served."""
         if job.flow in self._finish:
             self._finish[job.flow] -= length
         for other in others:
@@ -77,7 +79,7 @@ class FairOrder:
                 other.tag = max(other.came, other.tag - length)
 
     def rest(self) -> None:
-        """Nothing waits: virtual time moves on to the last finish tag."""
+        """Moves virtual time on to the last finish tag, as nothing waits."""
         self.now = max([self.now, *self._finish.values()])
 
 

@@ -1,4 +1,4 @@
-"""What a model folder holds, told without reading its weights."""
+"""The state of a model folder, found without reading its weights."""
 
 import hashlib
 import os
@@ -10,12 +10,12 @@ from t5rank.checkpoints.paths import path
 
 
 def folder_state(folder: str) -> object:
-    """Differs from the one before whenever the model that would be loaded may be another one.
+    """A value that changes whenever the folder may hold another model.
 
-    It has what is in the configuration and the vocabulary. Weights on a disk are told by the inode,
-    the size and the times (in nanoseconds) of every file, and where links lead: files of one
-    second, copies that keep their times, and links that were turned all differ. On an object store
-    it is the time of the weights.
+    It has the contents of the configuration and of the vocabulary. For weights on a disk it has the
+    inode, the size and the times (in nanoseconds) of every file, and the targets of links. So it
+    differs for files of the same second, for copies that keep their times, and for links that lead
+    elsewhere. On an object store it has the time of the weights.
 
     Raises:
       ValueError: the folder has no weights.

@@ -1,7 +1,7 @@
-"""How much a JSON text has in it, seen without reading it.
+"""How many values a JSON text has, counted without parsing it.
 
-A parser of JSON keeps all other threads waiting: a text of 8 MB with millions of empty objects, or
-with thousands of long numbers, takes it a second or more, one with as many letters a hundredth.
+A parser of JSON lets all other threads wait. It takes a second or more for a text of 8 MB with
+millions of empty objects or thousands of long numbers, and a hundredth of that for one long string.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ _IN_NUMBER = np.isin(np.arange(256), list(b"0123456789+-.eE"))
 
 
 def most_values(text: bytes | bytearray) -> int:
-    """Values and keys that a parser can find: one more than commas, colons and brackets that open.
+    """The most values and keys that a parser can find before it ends, or meets an error.
 
-    Where the text is no JSON, those before the first error.
+    They are at most one more than the commas, colons and opening brackets.
     """
     return 1 + sum(
         int(np.count_nonzero(_structure(letters) & outside)) for letters, outside in _parts(text)
@@ -33,7 +33,7 @@ def longest_number(text: bytes | bytearray) -> int:
 
 
 def large_exponents(text: bytes | bytearray) -> int:
-    """About how many numbers have an exponent of three digits, as 1e300: each is read slowly."""
+    """About how many numbers have an exponent of three digits, as 1e300: each takes long."""
     return sum(_exponents(letters, outside) for letters, outside in _parts(text))
 
 
@@ -47,7 +47,7 @@ def _exponents(letters: np.ndarray, outside: np.ndarray) -> int:
 
 
 def _parts(text: bytes | bytearray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The bytes without what is escaped, and whether each is outside of strings."""
+    """The bytes without escapes, and whether each byte is outside of strings."""
     start, inside = 0, False
     while start < len(text):
         part = text[start : start + _PART]

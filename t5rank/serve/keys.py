@@ -45,7 +45,7 @@ class Key:
         """Counts a request.
 
         Raises:
-          Refusal: it is more than the key may ask for in a minute.
+          Refusal: the key has no requests or tokens left in this minute.
         """
         if self.tokens is not None:
             self.tokens.take(0, "tokens")
@@ -53,7 +53,7 @@ class Key:
             self.requests.take(1, "requests")
 
     def spend(self, tokens: int) -> None:
-        """Counts what a request has cost, which is known when it is done."""
+        """Counts the tokens of a request, which are known when it is done."""
         if self.tokens is not None:
             self.tokens.spend(tokens)
 
@@ -73,11 +73,11 @@ NOBODY = Key(b"")
 
 
 class ApiKeys:
-    """Keys, of which a request needs one; every comparison takes as long as any other.
+    """The keys that are accepted. Every comparison takes as long as any other.
 
     Args:
       lines: keys as `parse_keys` takes them.
-      file: where they are instead, one a line; it may change.
+      file: has them instead, one a line; it may change.
 
     Raises:
       ValueError: as `read_api_keys` and `parse_keys`.
@@ -95,16 +95,16 @@ class ApiKeys:
         return bool(self._keys)
 
     def read_anew(self) -> None:
-        """Reads the file; where it is missing or wrong the keys before go on, which is logged.
+        """Reads the file. Where it is missing or wrong, that is logged, and the keys stay.
 
-        A key that is still there goes on with what it has left of its minute.
+        A key that is still there keeps what it has left of its minute.
         """
         try:
             lines = read_api_keys(self.file)
             keys = self._keys if lines == self._lines else parse_keys(lines)
         except ValueError as error:
             if str(error) != self._complaint:
-                _LOG.error("%s The keys before go on.", error)
+                _LOG.error("%s The keys stay as they were.", error)
             self._complaint = str(error)
             return
         self._complaint = ""
@@ -112,7 +112,7 @@ class ApiKeys:
             before = {key.digest: key for key in self._keys}
             self._lines = lines
             self._keys = tuple(key.continued(before.get(key.digest)) for key in keys)
-            _LOG.info("API keys have been read anew: there are %d.", len(keys))
+            _LOG.info("API keys have been read again; %d are accepted.", len(keys))
 
     def check(self, scope: Scope) -> Key:
         """The key of a request; any of `HEADERS` may have it, with or without `Bearer`.

@@ -1,4 +1,4 @@
-"""Loads a model on the server's devices and compiles it, for as long as that is of use."""
+"""Loads a model on the server's devices and compiles it, until the server ends."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,14 +18,14 @@ class Stopped(BaseException):
 
 
 class Progress(tqdm):
-    """A progress bar that ends the work which it shows, once that is of no use."""
+    """A progress bar that ends its work once the server is ending."""
 
     def __init__(self, stopped: Callable[[], bool], **options: Any):
         super().__init__(**options)
         self._stopped = stopped
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Shows one shape more.
+        """Shows one more shape.
 
         Raises:
           Stopped: the server is ending.
@@ -42,9 +42,9 @@ def load_replicas(
 
     Args:
       folder: the model folder.
-      settings: say how many replicas, and of how many devices.
+      settings: have the number of replicas, and of devices for each.
       like: the replicas before, whose programs may serve these too; see `Reranker`.
-      progress: told of every compiled shape.
+      progress: is told of every compiled shape.
 
     Raises:
       ValueError: the model cannot be loaded, or there are too few devices.
@@ -65,7 +65,7 @@ def load_replicas(
 
 
 def _meshes(opened: ModelFolder, settings: ServerSettings) -> list[partitioning.Mesh | None]:
-    """Devices of each replica; None is the one of a backend that is not JAX."""
+    """The devices of each replica; None for a backend other than JAX."""
     if opened.is_exported:
         return [None] * (settings.replicas or 1)
     devices, parts = jax.local_devices(), settings.model_parallel

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics for Prometheus."""
 
 from collections.abc import Sequence
 
@@ -47,7 +47,9 @@ class Metrics:
         self.request_tokens = self._histogram("request_tokens", "Tokens of a request.", _TOKENS)
         self.documents = self._counter("documents", "Scored documents.")
         self.cut_documents = self._counter("cut_documents", "Documents that were cut.")
-        self.abandoned = self._counter("abandoned_requests", "Clients that left before the end.")
+        self.abandoned = self._counter(
+            "abandoned_requests", "Whole requests whose clients left before the answer."
+        )
         self.inputs = self._counter("inputs", "Scored inputs: documents, or their chunks.")
         self.tokens = self._counter("tokens", "Scored tokens, without padding.")
         self.padding = self._counter("padding_tokens", "Computed padding.")
@@ -74,7 +76,6 @@ class Metrics:
         return Histogram(f"t5rank_{name}", text, ["model"], buckets=buckets, registry=self.registry)
 
     def observe(self, model: str, batch: Computed) -> None:
-        """Counts a batch."""
         self.batch_seconds.labels(model).observe(batch.seconds)
         self.batch_inputs.labels(model).observe(batch.rows)
         self.batch_tokens.labels(model).observe(batch.size)
@@ -83,11 +84,11 @@ class Metrics:
         self.padding.labels(model).inc(batch.size - batch.used)
 
     def watch(self, models: Models) -> None:
-        """Adds what the models themselves know."""
+        """Adds the metrics that are read from the models."""
         self.registry.register(_ModelMetrics(models))
 
     def text(self) -> bytes:
-        """All of it, in Prometheus's text format."""
+        """All metrics, in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
@@ -96,7 +97,6 @@ class _ModelMetrics(Collector):
         self._models = models
 
     def collect(self) -> list[Metric]:
-        """Reads the models."""
         ready = GaugeMetricFamily("t5rank_ready", "1 for a model that scores.", labels=["model"])
         tokens = GaugeMetricFamily("t5rank_queue_tokens", "Tokens that wait.", labels=["model"])
         waiting = GaugeMetricFamily("t5rank_queue_requests", "Requests waiting.", labels=["model"])

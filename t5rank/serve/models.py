@@ -1,4 +1,4 @@
-"""The models that are served: loaded in the background, and anew when there is a new one."""
+"""The served models: they are loaded in the background, and again when a folder has changed."""
 
 import contextlib
 import gc
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from t5rank.process.collector import resting_collector
 from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
@@ -21,10 +22,10 @@ class Models:
     """All models of a server.
 
     Args:
-      settings: which, and on what.
+      settings: have the models' folders, and the devices.
       workers: tokenize.
-      observe: told of every batch, with the model's name.
-      failed: called when a model cannot be loaded at the start.
+      observe: is told of every batch, with the model's name.
+      failed: is called when a model cannot be loaded at the start.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Models:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the threads, once what was accepted is scored."""
+        """Ends the threads, once the accepted requests are scored."""
         self._closed = True
         self._wake.set()
         self._thread.join()
@@ -59,7 +60,7 @@ class Models:
                 model.engine.close()
 
     def reload(self) -> None:
-        """Loads all models anew, in the background."""
+        """Loads all models again, in the background."""
         self._reload = True
         self._wake.set()
 
@@ -71,7 +72,7 @@ class Models:
         """The model that a request means.
 
         Raises:
-          Refusal: there are several, and none of this name.
+          Refusal: several models are served, and none has this name.
         """
         if name is None or len(self.by_name) == 1:
             return next(iter(self.by_name.values()))
@@ -83,12 +84,12 @@ class Models:
     def _run(self) -> None:
         with contextlib.suppress(Stopped):
             try:
-                self._load_all()
+                with resting_collector():
+                    self._load_all()
+                    gc.collect()
             except Exception as error:
                 self._failed(error)
                 return
-            gc.collect()
-            gc.freeze()  # what stays need not be looked at again, which takes a tenth of a second
             while not self._closed:
                 self._wake.wait(self._settings.watch or None)
                 self._wake.clear()
@@ -107,7 +108,7 @@ class Models:
             _LOG.info("Model '%s' is ready: %.1f s.", model.name, time.monotonic() - start)
 
     def _has_changed(self, model: ServedModel) -> bool:
-        """Whether a folder has a new model, all of it: files may still be on their way."""
+        """Whether a folder has a new model, and its files have stopped changing."""
         seen = model.change()
         if seen is None:
             return False

@@ -1,4 +1,4 @@
-"""`/openapi.json`, made from the Structs that parse requests and make answers."""
+"""`/openapi.json`, made from the Structs of requests and answers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,7 @@ from t5rank.serve.times import Times
 
 
 class Error(Struct):
-    """Why there is no answer: one message, under the names that different clients look for."""
+    """Why a request is refused: one message under the names that different clients read."""
 
     error: str
     error_type: str
@@ -31,7 +31,7 @@ class Status(Struct):
 
 
 class Readiness(Struct):
-    """Whether every model scores, and which does not."""
+    """Whether every model is ready, and which is not."""
 
     status: str
     unready: list[str]
@@ -43,11 +43,11 @@ _OTHERS = (Error, Status, Readiness, Model, ModelList, Info, Meta, Version, Clus
 _REFUSALS = {
     "400": "The request is wrong; the message says what.",
     "401": "An API key is needed.",
-    "404": "There is no such model.",
+    "404": "No model has this name.",
     "408": "The request did not come in time.",
     "413": "The body or the number of documents is too large.",
     "415": "The body's encoding is another than gzip or deflate.",
-    "429": "Too much waits, or the key has asked too much: come again after Retry-After seconds.",
+    "429": "Too much work waits, or the key has no more left: try again after Retry-After seconds.",
     "503": "The model is not ready yet.",
 }
 
@@ -84,7 +84,7 @@ def document(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _described(dialect: Dialect) -> dict[str, Any]:
-    """What no schema says: how a body shows its dialect, and a body to try."""
+    """What no schema has: the keys that tell a dialect, and a body to try."""
     return {
         "title": dialect.title,
         "keys": sorted(dialect.keys),

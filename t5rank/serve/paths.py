@@ -1,15 +1,15 @@
-"""The path of a request, as the routes know it."""
+"""Requests get the paths that the routes know."""
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Paths:
-    """Takes away the prefix of a proxy, and slashes that are one too many.
+    """Removes the prefix of a proxy, and superfluous slashes.
 
     Args:
       app: what answers.
-      root: the prefix, as `/t5rank`. A path without it is taken as it is: the proxy cut it off.
+      root: the prefix, as `/t5rank`. A path without it stays: the proxy has removed it.
     """
 
     def __init__(self, app: ASGIApp, root: str = ""):
@@ -17,11 +17,10 @@ class Paths:
         self._root = root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
         if scope["type"] == "http":
             path = scope["path"]
             if self._root and path == self._root and scope["method"] in ("GET", "HEAD"):
-                # The pages name each other by relative addresses.
+                # The pages link to each other by relative addresses.
                 await RedirectResponse(f"{self._root}/")(scope, receive, send)
                 return
             scope["path"] = self._inner(path)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1, with limits on time and on work that it does not have."""
+"""uvicorn's HTTP/1.1 with limits on time and on work."""
 
 import asyncio
 import http
@@ -10,16 +10,16 @@ from t5rank.serve.errors import Refusal
 
 _LINGER = 1.0  # seconds
 _BEFORE_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
-_SOME = 4096  # bytes that are read at once where each may be the head of a chunk, which takes long
-_WASTE = 65_536  # bytes around the chunks of a body that may come, beside a quarter of the body
-_BUFFER = memoryview(bytearray(65_536))  # of all connections: what is read is taken at once
+_SOME = 4096  # bytes that are read at once, where all may be heads of chunks, which take long
+_WASTE = 65_536  # bytes around chunks that a body may have, beside a quarter of its size
+_BUFFER = memoryview(bytearray(65_536))  # of all connections: it is copied at once
 _TOO_MANY_CHUNKS = "Body has chunks of very few bytes; expected larger ones."
 
 
 def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Protocol]:
-    """HTTP/1.1 in which headers must come, and answers be read, within a time.
+    """HTTP/1.1 with a time limit for headers to come and for answers to be read.
 
-    The event loop reads so little at once that no connection keeps it from the others.
+    The event loop reads little at once, so no connection keeps it from the others.
     """
 
     class Protocol(H11Protocol, asyncio.BufferedProtocol):
@@ -81,7 +81,7 @@ def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Pro
                 self._unread.cancel()
 
         def _watch_headers(self) -> None:
-            """Sets the deadline while a request has begun and its headers are not there."""
+            """Sets a deadline while headers are missing, and cancels it once they are there."""
             if self._refused:
                 return
             begun = self.cycle is None or self.conn.trailing_data[0]
@@ -103,7 +103,7 @@ def limited_protocol(header_timeout: float, write_timeout: float) -> type[H11Pro
             self._refuse(Refusal(400, "validation", f"Request has no valid HTTP: {msg}"))
 
         def _refuse(self, refusal: Refusal) -> None:
-            """Answers in the application's place, and reads for a moment what still comes."""
+            """Answers instead of the application, and reads for a moment what still comes."""
             if self.transport.is_closing() or self.conn.our_state not in _BEFORE_ANSWER:
                 self.transport.close()
                 return

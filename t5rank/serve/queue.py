@@ -1,8 +1,8 @@
-"""Requests that wait for their scores, and which of their inputs are computed next.
+"""Requests that wait for their scores, and the batches that are made of them.
 
-Requests are admitted whole, by tokens, and served in fair order (see `fair`): a batch is filled
-with inputs of the same length of the requests that are next, and the inputs of one request in one
-batch are a piece of it.
+A request is admitted as a whole, while fewer tokens wait than may. Requests are served in fair
+order (see `fair`): a batch has inputs of about one length, of the next requests. The inputs of one
+request in one batch are a piece of that request.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import Results
 from t5rank.serve.fair import FairOrder, Job, rank
 
-_POOL = 32  # batches' worth of tokens among which inputs of one length are looked for
+_POOL = 32  # batches of tokens, from which a batch of inputs of one length is chosen
 
 Done = Callable[["Request"], None]
 
 
 class Full(Exception):
-    """More tokens wait than may."""
+    """As many tokens wait as may."""
 
 
 class Closed(Exception):
@@ -35,11 +35,11 @@ class Request(Job):
 
     Attributes:
       rows: token rows.
-      done: called once, by the scoring thread, when all `results` or the `error` is there.
+      done: is called once, by the scoring thread, when all `results` are there, or the `error`.
       pending: the rows that wait, the longest first.
-      results: of the rows.
-      error: why there are none.
-      started: when the first batch was taken; by the scoring thread's clock.
+      results: the scores of the rows.
+      error: what went wrong.
+      started: when the first batch was taken, in seconds of `time.perf_counter`.
     """
 
     rows: Sequence[np.ndarray]
@@ -55,14 +55,14 @@ class Request(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
-    """Inputs that are computed together.
+class SharedBatch:
+    """Inputs of one or several requests that are computed together.
 
     Attributes:
       tokens: `[rows, length]`, padded.
       parts: requests, and which of their rows are here, in the order of `tokens`.
-      used: tokens that are no padding.
-      size: tokens that are computed.
+      used: tokens without padding.
+      size: tokens with padding.
     """
 
     tokens: np.ndarray
@@ -72,11 +72,11 @@ class Batch:
 
 
 class Queue:
-    """What waits for one model. Every method may be called by any thread.
+    """The requests that wait for one model. Any thread may call any method.
 
     Args:
       shapes: of the batches.
-      limit: tokens that may wait. A request that finds fewer is admitted whatever its size, so that
+      limit: tokens that may wait. While fewer wait, a request of any size is admitted, so that
         large requests are not refused more often than small ones.
     """
 
@@ -91,19 +91,19 @@ class Queue:
 
     @property
     def tokens(self) -> int:
-        """Tokens that wait or are promised room."""
+        """Tokens that wait, or for which room is reserved."""
         return self._reserved
 
     @property
     def requests(self) -> int:
-        """Requests of which something waits."""
+        """How many requests have inputs that wait."""
         return len(self._waiting)
 
     def reserve(self, tokens: int) -> None:
-        """Promises room to a request of about so many tokens.
+        """Reserves room for a request of about so many tokens.
 
         Raises:
-          Full: there is none.
+          Full: no room is left.
           Closed: `close` has been called.
         """
         with self._changed:
@@ -114,13 +114,13 @@ class Queue:
             self._reserved += tokens
 
     def release(self, tokens: int) -> None:
-        """Gives back room that was reserved."""
+        """Gives reserved room back."""
         with self._changed:
             self._reserved -= tokens
             self._changed.notify_all()
 
     def put(self, request: Request, reserved: int) -> None:
-        """Adds a request for which room was reserved."""
+        """Adds a request, in the room that was reserved for it."""
         size = int(request.lengths.sum())
         with self._changed:
             self._reserved += size - reserved
@@ -129,19 +129,19 @@ class Queue:
             self._changed.notify_all()
 
     def drop(self, request: Request) -> None:
-        """Forgets what waits of a request; what is being computed is ignored."""
+        """Removes what waits of a request; its computed scores are ignored."""
         with self._changed:
             self._remove(request)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Lets `take` return None, once all that was promised room is scored or has gone."""
+        """Lets `take` return None, once every admitted request is scored or dropped."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def take(self, wait: bool) -> Batch | None:
-        """The next batch; None if there is none and never will be, or if it should not wait."""
+    def take(self, wait: bool) -> SharedBatch | None:
+        """The next batch. None where nothing waits and `wait` is false, or the queue is closed."""
         with self._changed:
             while not self._waiting:
                 if not wait or (self._closed and not self._reserved):
@@ -149,13 +149,13 @@ class Queue:
                 self._changed.wait()
             return self._next_batch()
 
-    def _next_batch(self) -> Batch:
+    def _next_batch(self) -> SharedBatch:
         pool = self._pool()
         self._order.serve(pool[0])
         rows = np.concatenate([request.pending for request in pool])
         lengths = np.concatenate([request.lengths[request.pending] for request in pool])
         owners = np.repeat(np.arange(len(pool)), [len(request.pending) for request in pool])
-        # The request whose turn it is has its longest input in the batch; none is longer.
+        # The batch has the longest input of the first request, and none that is longer.
         fitting = np.flatnonzero(lengths <= lengths[0])
         chosen, shape = next(self._shapes.batches(lengths[fitting].tolist()))
         chosen = fitting[chosen]
@@ -170,10 +170,10 @@ class Queue:
             self._order.rest()
         texts = [request.rows[i] for request, taken in parts for i in taken]
         size = self._shapes.size([len(text) for text in texts], shape)
-        return Batch(padded(texts, shape), parts, used, size)
+        return SharedBatch(padded(texts, shape), parts, used, size)
 
     def _pool(self) -> list[Request]:
-        """The requests that are next, with enough inputs to choose from."""
+        """The next requests, with enough inputs to choose a batch from."""
         pool, tokens = [], 0
         self._waiting.sort(key=rank)
         for request in self._waiting:

@@ -1,4 +1,4 @@
-"""One model by its name: scores requests, and is replaced when there is a new one."""
+"""A served model: it scores requests, and is replaced when its folder has a new one."""
 
 import asyncio
 import contextlib
@@ -10,19 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from t5rank.serve.departure import unless_gone
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
 from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
 from t5rank.serve.queue import Closed, Full, Request
 from t5rank.serve.settings import ServerSettings
-from t5rank.serve.work import Inputs, Work, best, encoding, letters
-from t5rank.serve.workers import Task, Workers, unless_gone
+from t5rank.serve.work import Inputs, Work, best, check_queries, encoding, letters
+from t5rank.serve.workers import Task, Workers
 
 Observe = Callable[[str, Computed], None]
 
-_CHUNKS = 10  # times the documents of a request, as many inputs may it have
-_TOKENS_A_LETTER = 0.3  # a guess at what a text will take, until it is tokenized
+_CHUNKS = 10  # inputs that a request may have, for each document that it may have
+_TOKENS_A_LETTER = 0.3  # a guess, until a text is tokenized
 _SECONDS_A_LETTER = 4e-7  # of tokenizing, by one of two shared cores
 _LOG = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Scored(NamedTuple):
     Attributes:
       scores: `[documents]` float32.
       probabilities: the same from 0 to 1.
-      inputs: what was scored.
+      inputs: the scored inputs.
       waited: seconds in the queue.
       computed: seconds from the first batch to the last.
     """
@@ -46,14 +47,14 @@ class Scored(NamedTuple):
 
 
 class ServedModel:
-    """One model by its name.
+    """A model with the name by which requests choose it.
 
     Attributes:
-      name: of requests.
+      name: the name in requests.
       folder: the model folder.
-      engine: what scores now, or None before the first is ready.
+      engine: scores; None until the first model is ready.
       created: when the engine was ready, in seconds since 1970.
-      reloads: how often a new model has taken over, and how often one could not.
+      reloads: how many new models have taken over, and how many could not be loaded.
     """
 
     def __init__(
@@ -67,23 +68,23 @@ class ServedModel:
         self._settings = settings
         self._workers = workers
         self._observe = observe
-        self._tried: object = None  # state of the folder when it was last loaded, or tried in vain
-        self._trouble = ""  # of the last look at it
+        self._tried: object = None  # the state of the folder at the last try to load it
+        self._trouble = ""  # at the last look at it
         self._compiles = 0
 
     @property
     def compiles(self) -> int:
-        """Programs compiled after the model was ready, by this engine and those before."""
+        """Programs compiled after the model was ready, by this engine and its predecessors."""
         return self._compiles + (self.engine.compiles if self.engine else 0)
 
     def load(self, progress: Progress) -> None:
-        """Loads and compiles the folder's model; then it takes over.
+        """Loads and compiles the folder's model, which then takes over.
 
         Args:
-          progress: told of every compiled shape.
+          progress: is told of every compiled shape.
 
         Raises:
-          ValueError: as `Reranker.from_pretrained`, or scores are not finite.
+          ValueError: as `Reranker.from_pretrained`; or the scores are not finite.
         """
         self._tried = folder_state(self.folder)
         like = self.engine.replicas if self.engine else ()
@@ -96,22 +97,22 @@ class ServedModel:
             self._compiles += old.compiles
 
     def reload(self, progress: Progress) -> None:
-        """Loads the folder anew; what is served stays if that fails."""
+        """Loads the folder again. If that fails, the served model stays."""
         try:
             self.load(progress)
         except Exception as error:
             self.reloads["failed"] += 1
             _LOG.error(
-                "Model '%s' could not be loaded anew, and the one before goes on: %s",
+                "Model '%s' could not be loaded again, and the one before stays: %s",
                 self.name,
                 error,
             )
         else:
             self.reloads["succeeded"] += 1
-            _LOG.info("Model '%s' has been loaded anew from %s.", self.name, self.folder)
+            _LOG.info("Model '%s' has been loaded again from %s.", self.name, self.folder)
 
     def change(self) -> object | None:
-        """The folder's state, if it is another than when it was last loaded, or tried in vain."""
+        """The folder's state, if it has changed since the last try to load it."""
         try:
             state = folder_state(self.folder)
         except (OSError, ValueError) as error:
@@ -129,9 +130,9 @@ class ServedModel:
 
         Args:
           work: the request.
-          gone: set when the client has left; what waits of its work is dropped then.
-          client: whose it is.
-          size: bytes of the request, which say where it waits for being tokenized.
+          gone: is set when the client has left; what still waits is dropped then.
+          client: the client.
+          size: bytes of the request, which decide when it is tokenized.
 
         Raises:
           Refusal: the model is not ready or has too much to do, or the request is wrong.
@@ -144,7 +145,7 @@ class ServedModel:
         return await unless_gone(_scored(queued, work.documents()), gone)
 
     def _queued(self, work: Work, client: Hashable) -> Task["_Queued"]:
-        """A task that admits a request, tokenizes it, and lets it wait for its scores."""
+        """A task that admits a request, tokenizes it, and puts it into the queue."""
         engine, reserved = self._reserve(work)
         most = _CHUNKS * self._settings.max_documents
         try:
@@ -165,6 +166,7 @@ class ServedModel:
             if engine is None:
                 raise not_ready(self.name)
             encoder = engine.reranker.encoder
+            check_queries(encoder, work)
             tokens = _guess(work, encoder.max_length)
             tokens += int(engine.rate * _SECONDS_A_LETTER * letters(encoder, work))
             try:
@@ -174,7 +176,7 @@ class ServedModel:
             except Closed:
                 if self.engine is engine:
                     raise not_ready(self.name) from None
-                continue  # its successor is there
+                continue  # the next engine has taken over
             return engine, tokens
 
     def _count(self, batch: Computed) -> None:
@@ -185,10 +187,10 @@ class _Queued:
     """A request in the queue of an engine.
 
     Attributes:
-      engine: what scores it.
-      inputs: what is scored.
-      request: in the queue.
-      put: when it was put there.
+      engine: scores the request.
+      inputs: the inputs.
+      request: the entry in the queue.
+      put: when it was put there, in seconds of `time.perf_counter`.
     """
 
     def __init__(self, engine: Engine, inputs: Inputs, client: Hashable):
@@ -207,7 +209,7 @@ class _Queued:
             waiter()
 
     async def wait(self) -> None:
-        """Until it is scored; whoever is cancelled here drops what still waits."""
+        """Waits until the request is scored; drops it if the waiting task is cancelled."""
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         with self._lock:
             self._waiter = lambda: _call(loop, done.set)
@@ -220,7 +222,6 @@ class _Queued:
             raise
 
     def drop(self) -> None:
-        """Forgets what still waits."""
         self.engine.queue.drop(self.request)
 
 
@@ -240,7 +241,7 @@ async def _scored(queued: _Queued, documents: int) -> Scored:
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and so nobody waits
         loop.call_soon_threadsafe(function)
 
 

@@ -1,9 +1,11 @@
-"""Runs the application with uvicorn: signals, timeouts, the log."""
+"""Runs the application with uvicorn, its signals and its timeouts."""
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +19,17 @@ from t5rank.serve.settings import ServerSettings
 from t5rank.serve.tls import check_certificate
 
 _DRAIN = 18.0  # seconds from SIGTERM to the last answer; Kubernetes kills after 30
-_LEAST_DRAIN = 5.0  # of them, after a long `drain_delay`
+_LEAST_DRAIN = 5.0  # seconds that are left of it after a long `drain_delay`
+_ACCEPTED = 32  # connections at once: meanwhile the event loop does nothing else
+_WAITING = 2048  # connections that the kernel keeps until they are accepted
 _LOG = logging.getLogger(__name__)
 
 
 def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit status.
 
-    SIGTERM turns `/ready` to 503, lets what was accepted end, for at most 18 s, and returns 0.
-    SIGHUP loads the models anew.
+    At SIGTERM `/ready` answers 503, the accepted requests are answered, for at most 18 s, and the
+    status is 0. SIGHUP loads the models again.
 
     Raises:
       ValueError: a model cannot be loaded.
@@ -40,7 +44,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
 
     check_certificate(settings)
     for folder in settings.models.values():
-        model_folder.open_folder(folder)  # what is none is told before anything starts
+        _check(folder)
     app = make_app(settings, failed)
     state = app.state.t5rank
     config = uvicorn.Config(
@@ -48,7 +52,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
         host=host,
         port=port,
         http=limited_protocol(settings.header_timeout, settings.body_timeout),
-        loop="asyncio",  # the one whose reads `limited_protocol` can limit
+        loop="asyncio",  # `limited_protocol` can limit the reads of this one
         ws="none",
         lifespan="on",
         log_config=None,
@@ -58,7 +62,7 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
         uds=settings.uds,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=settings.ssl_keyfile,
-        backlog=2048,
+        backlog=_ACCEPTED,  # asyncio accepts so many at once
         timeout_graceful_shutdown=int(max(_LEAST_DRAIN, _DRAIN - settings.drain_delay)),
     )
     server = _Server(config, state)
@@ -66,6 +70,18 @@ def serve(settings: ServerSettings, host: str = "127.0.0.1", port: int = 8000) -
     if errors:
         raise errors[0]
     return 0
+
+
+def _check(folder: str) -> None:
+    """Refuses a wrong folder before anything starts; the vocabulary is read later, and once.
+
+    Raises:
+      ValueError: it is no model folder, or has no checkpoint.
+    """
+    if model_folder.is_model_folder(folder):
+        model_folder.weights_path(folder)
+    else:
+        model_folder.open_folder(folder)  # its error says what the folder is
 
 
 class _Server(uvicorn.Server):
@@ -77,7 +93,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Sets the handlers; uvicorn's own would end the process by the signal once it is done."""
+        """Sets the handlers. uvicorn's own would end the process by the signal in the end."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain)
@@ -90,12 +106,20 @@ class _Server(uvicorn.Server):
         self._state.draining = True
         loop = asyncio.get_running_loop()
         loop.call_later(self._state.settings.drain_delay, setattr, self, "should_exit", True)
-        _LOG.info("Draining: what was accepted will be answered.")
+        _LOG.info("Draining: the accepted requests will be answered.")
 
     def _log_started_message(self, listeners: Any) -> None:
+        for listener in listeners:
+            _keep_waiting(listener.fileno(), _WAITING)
         address = listeners[0].getsockname()
         scheme = "https" if self.config.is_ssl else "http"
         if isinstance(address, str):
             _LOG.info("Listening on %s+unix:%s", scheme, address)
         else:
             _LOG.info("Listening on %s://%s:%d", scheme, *address[:2])
+
+
+def _keep_waiting(listener: int, connections: int) -> None:
+    """Lets the kernel keep so many connections for a socket that listens already."""
+    with socket.socket(fileno=os.dup(listener)) as same:
+        same.listen(connections)

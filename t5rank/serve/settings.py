@@ -1,4 +1,4 @@
-"""What can be set of the server."""
+"""The settings of a server."""
 
 import dataclasses
 import os
@@ -11,21 +11,20 @@ KEYS_VARIABLE = "T5RANK_API_KEYS"
 
 @dataclasses.dataclass(frozen=True)
 class ServerSettings:
-    """Settings of one server; every one is an option of `t5rank serve`.
+    """The settings of a server. Each is an option of `t5rank serve`.
 
     Attributes:
       models: folders by the names that requests give; the first is the default.
-      api_keys: a request needs one of them (see `t5rank.serve.keys`); none is needed where this is
-        empty.
-      api_keys_file: where they are instead, one a line; it is read anew when it changes.
+      api_keys: a request needs one of these (see `t5rank.serve.keys`), unless this is empty.
+      api_keys_file: has the keys instead, one a line; it is read again when it changes.
       cors_origins: web pages that may call the server, `*` for all.
       max_body_bytes: of a request.
       max_documents: of a request.
       header_timeout: seconds in which a request's headers must have come.
       body_timeout: seconds in which its body must have come.
-      max_wait: seconds of work that may wait; a request beyond it is told to come again.
-      batch_tokens: tokens scored at once; by the device where None.
-      replicas: copies of each model, each on devices of its own; as many as fit where None.
+      max_wait: seconds of work that may wait; beyond it the answer is 429.
+      batch_tokens: tokens scored at once; None: what suits the device.
+      replicas: copies of each model, each on devices of its own; None: as many as fit.
       model_parallel: devices that share one copy.
       watch: seconds between looks for a new checkpoint; 0 looks on SIGHUP only.
       drain_delay: seconds between SIGTERM, when `/ready` turns 503, and no longer accepting.
@@ -38,7 +37,7 @@ class ServerSettings:
       ssl_keyfile: its key, where the certificate's file does not have it.
 
     Raises:
-      ValueError: a value makes no sense.
+      ValueError: a value has no meaning.
     """
 
     models: Mapping[str, str]
@@ -105,7 +104,8 @@ class ServerSettings:
 def named_models(arguments: list[str]) -> dict[str, str]:
     """`NAME=DIR`, or `DIR` for a model named like its folder.
 
-    A folder may have = in its path, and a name / within: what is a folder as a whole is taken so.
+    A folder may have = in its path, and a name may have /. If the whole argument is a folder, it is
+    taken as one.
 
     >>> named_models(["models/small", "large=models/large_v2", "org/base=models/base"])
     {'small': 'models/small', 'large': 'models/large_v2', 'org/base': 'models/base'}
@@ -127,12 +127,12 @@ def named_models(arguments: list[str]) -> dict[str, str]:
 
 
 def read_api_keys(file: str | None) -> tuple[str, ...]:
-    """Lines of a file, or else of the environment variable, where commas part them.
+    """The lines of a file, or the environment variable's, which are separated by commas.
 
-    Empty lines, and those that begin with #, are left out. `t5rank.serve.keys` reads the others.
+    Empty lines and those that begin with # are left out. `t5rank.serve.keys` parses the others.
 
     Raises:
-      ValueError: there is a file or a variable without a key.
+      ValueError: the file or the variable has no key.
     """
     if file is None and KEYS_VARIABLE not in os.environ:
         return ()

@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry, exported by OTLP where its standard variables ask for that."""
+"""Spans for OpenTelemetry. They are exported by OTLP where its standard variables say so."""
 
 import contextlib
 import importlib
@@ -15,14 +15,14 @@ _EXPORTERS = {
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
 }
 _FIRST_SERVER_ERROR = 500
-_PATIENCE = 3.0  # seconds for the last export
+_LAST_EXPORT = 3.0  # seconds
 _LOG = logging.getLogger(__name__)
 
 
 def spans_of_environment() -> "Spans | None":
-    """What exports spans, if the `OTEL_...` variables ask for it.
+    """Exports spans, if the `OTEL_...` variables say so.
 
-    A missing package or an unknown protocol is logged: no server should stay down for its traces.
+    A missing package or an unknown protocol is logged, and the server starts without traces.
     """
     asked = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
     exporters = os.environ.get("OTEL_TRACES_EXPORTER", "otlp" if asked else "none")
@@ -56,7 +56,7 @@ class Spans:
     """Makes spans, and exports them in the background.
 
     Args:
-      exporter: the module of the exporter.
+      exporter: the exporter's module.
 
     Raises:
       ModuleNotFoundError: OpenTelemetry's SDK or the exporter is not installed.
@@ -83,7 +83,7 @@ class Spans:
         Args:
           name: of the span.
           headers: of the request; they may name a parent.
-          entry: what the log will have of the request, which become attributes.
+          entry: the request's fields in the log, which become attributes.
         """
         api = self._api
         kind = api.SpanKind.SERVER
@@ -105,10 +105,10 @@ class Spans:
             span.end()
 
     def close(self) -> None:
-        """Exports what is left, if that can be done soon."""
+        """Exports the last spans, if that takes no more than a few seconds."""
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
-        thread.join(_PATIENCE)
+        thread.join(_LAST_EXPORT)
 
 
 def _service_name() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How long the parts of a request took."""
+"""The times of a request's parts."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ class Times(NamedTuple):
 
     Attributes:
       total: from the parsed body to the scores.
-      queue: until the first batch was begun.
-      score: from then until the last was done.
+      queue: in the queue, until the first batch.
+      score: from the first batch to the last.
     """
 
     total: float
@@ -18,11 +18,11 @@ class Times(NamedTuple):
 
     @property
     def tokenize(self) -> float:
-        """What is left: until there were tokens to put into the queue."""
+        """The rest of the time: until the tokens were put into the queue."""
         return max(0.0, self.total - self.queue - self.score)
 
     def logged(self) -> dict[str, float]:
-        """For the log."""
+        """The fields of the log, in seconds."""
         parts = {"tokenize": self.tokenize, "queue": self.queue, "score": self.score}
         return {f"{name}_seconds": round(seconds, 4) for name, seconds in parts.items()}
 

@@ -9,7 +9,7 @@ def check_certificate(settings: ServerSettings) -> None:
     """Reads the certificate and its key as the server will.
 
     Raises:
-      ValueError: a file holds no certificate or no key, or they do not belong together.
+      ValueError: a file has no certificate or no key, or the two do not belong together.
     """
     if settings.ssl_certfile is None:
         return

@@ -1,7 +1,7 @@
-"""W3C Trace Context: a request's place in the trace of who sent it.
+"""W3C Trace Context: a request continues the trace of its client.
 
-A valid `traceparent` gives the log its `trace_id` and the answer a `traceresponse`, as drafts of
-Level 2 have it. Spans are exported where OpenTelemetry is set up (see `spans`).
+For a valid `traceparent` the log has the `trace_id`, and the answer has a `traceresponse`, as the
+drafts of Level 2 say. Spans are exported where OpenTelemetry is set up (see `spans`).
 """
 
 import re
@@ -33,8 +33,8 @@ class Tracing:
 
     Args:
       app: what answers.
-      spans: makes spans, if anything does.
-      paths: that name a span; others do not.
+      spans: exports spans; None where nothing does.
+      paths: give their names to spans; other paths do not.
     """
 
     def __init__(self, app: ASGIApp, spans: Spans | None, paths: Sequence[str]):
@@ -43,7 +43,6 @@ class Tracing:
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
         elif self._spans is not None:

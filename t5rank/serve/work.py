@@ -1,16 +1,18 @@
-"""What every dialect asks of a model, and what it gets."""
+"""What a request asks of a model, in every dialect, and the inputs that are made of it."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from t5rank.serve.errors import invalid
 from t5rank.serve.workers import Task, run_here
 from t5rank.text.chunks import Chunking
 from t5rank.text.cutting import Cutter
 from t5rank.text.prompts import PairEncoder
 
 _PORTION = 1 << 16  # letters that are tokenized without a break
+_QUERY_LETTERS = 64  # for each token of an input; T5's longest token has 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +21,9 @@ class Work:
 
     Attributes:
       lists: queries, each with its documents.
-      max_document_tokens: documents are cut to so many tokens, or to what the model takes.
-      max_chunks: a longer document is scored in so many chunks, and gets the best one's score.
-      keep_end: what is cut is the beginning of a document.
+      max_document_tokens: documents are cut to so many tokens; None: to what the model takes.
+      max_chunks: a longer document is scored in so many chunks, and has the best chunk's score.
+      keep_end: the beginning of a document is cut, not its end.
       may_cut: whether documents may be cut at all.
     """
 
@@ -32,11 +34,11 @@ class Work:
     may_cut: bool = True
 
     def documents(self) -> int:
-        """How many there are."""
+        """The number of documents."""
         return sum(len(documents) for _, documents in self.lists)
 
     def chunking(self, most: int | None = None) -> Chunking:
-        """What is read of each document, in at most so many chunks."""
+        """How each document becomes chunks, at most so many."""
         chunks = self.max_chunks if most is None else min(self.max_chunks, most)
         return Chunking(self.max_document_tokens, chunks, self.keep_end)
 
@@ -48,8 +50,8 @@ class Inputs:
     Attributes:
       rows: int32 tokens, one array an input.
       owners: the document of each row, counted over all lists.
-      cut: the documents of which some tokens are in no row.
-      tokens: in all rows.
+      cut: the documents that have tokens in no row.
+      tokens: the number in all rows.
     """
 
     rows: list[np.ndarray]
@@ -63,8 +65,23 @@ def encode(encoder: PairEncoder, work: Work, most: int) -> Inputs:
     return run_here(encoding(encoder, work, most))
 
 
+def check_queries(encoder: PairEncoder, work: Work) -> None:
+    """Refuses what is too long for a query, whatever its tokens are.
+
+    Raises:
+      Refusal: a query has far more letters than a query of the longest input can have.
+    """
+    most = _QUERY_LETTERS * encoder.max_length
+    for query, _ in work.lists:
+        if len(query) > most:
+            raise invalid(
+                f"Query '{query[:80]}' has {len(query):,} letters; expected at most {most:,}. Only "
+                "documents are cut: shorten the query."
+            )
+
+
 def letters(encoder: PairEncoder, work: Work) -> int:
-    """About how many letters are tokenized for some work."""
+    """About how many letters are tokenized."""
     want = work.chunking().wanted(encoder.max_length)
     count = encoder.cutter.letters
     return sum(
@@ -74,22 +91,22 @@ def letters(encoder: PairEncoder, work: Work) -> int:
 
 
 def encoding(encoder: PairEncoder, work: Work, most: int) -> Task[Inputs]:
-    """Tokenizes piece by piece, yielding the letters of the next one; see `PairEncoder`.
+    """Tokenizes in pieces, and yields the letters of each before it; see `PairEncoder`.
 
     Args:
       encoder: the model's.
-      work: what to tokenize.
-      most: rows that are taken.
+      work: is tokenized.
+      most: rows that are allowed.
 
     Raises:
-      ValueError: a query leaves no room, a document is too long and must not be cut, or there are
-        too many chunks.
+      ValueError: a query leaves no room, a document is too long and must not be cut, or the
+        chunks are too many.
     """
     rows: list[np.ndarray] = []
     owners: list[int] = []
     cut: list[int] = []
     count = 0
-    chunking = work.chunking(most + 1)  # one more than may be, to know that there are too many
+    chunking = work.chunking(most + 1)  # one more shows that they are too many
     for query, documents in work.lists:
         yield encoder.cutter.letters(query, encoder.max_length)
         pieces = encoder.pieces(query)
@@ -112,7 +129,7 @@ def encoding(encoder: PairEncoder, work: Work, most: int) -> Task[Inputs]:
 def _portions(
     documents: Sequence[str], cutter: Cutter, want: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Documents that are tokenized together, and about how many letters."""
+    """Documents that are tokenized together, and about how many letters they have."""
     some: list[str] = []
     size = 0
     for document in documents:
@@ -127,7 +144,7 @@ def _portions(
 
 
 def best(scores: np.ndarray, inputs: Inputs, documents: int) -> np.ndarray:
-    """The best of each document's chunks: `[documents]` of `[rows]`."""
+    """The best score of each document's chunks: `[documents]` from `[rows]`."""
     result = np.full(documents, -np.inf, np.float32)
     np.maximum.at(result, inputs.owners, scores)
     return result

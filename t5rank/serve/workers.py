@@ -1,14 +1,14 @@
-"""Threads for what a request needs beside scores: it is read, tokenized, and its answer written.
+"""Threads that read requests, tokenize them, and write the answers.
 
-A task is a generator. It runs from one `yield` to the next without a break, and yields the length
-of the piece that comes next; what it returns is the result. Pieces are served in fair order. One
-thread takes no long pieces, so that short ones never wait for those.
+A task is a generator, which returns its result. What it does between two `yield`s is a piece. It
+yields the length of the next piece. Pieces are served in fair order. One thread takes no long
+pieces, so that short ones never wait for long ones.
 """
 
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Callable, Coroutine, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from typing import Any, TypeVar
 
 from t5rank.process.cores import core_count
@@ -22,39 +22,19 @@ _LONG = 1 << 18  # letters or bytes; tokenizing so many takes about 0.1 s
 
 @dataclasses.dataclass(eq=False)
 class _Piece(Job):
-    """A task that waits for its next piece to be done.
+    """A task that waits for its next piece to be served.
 
     Attributes:
       task: the generator.
       length: of the next piece.
-      done: called once, by a worker, with the result and the error.
+      done: is called once, by a worker, with the result and the error.
+      is_dropped: whether nobody waits for the result.
     """
 
     task: Task[Any]
     length: float
     done: Callable[[Any, BaseException | None], None]
     is_dropped: bool = False
-
-
-class ClientGone(Exception):
-    """The client did not wait for its answer."""
-
-
-async def unless_gone(running: Coroutine[Any, Any, T], gone: asyncio.Event) -> T:
-    """What a coroutine gives; it is cancelled when the client leaves.
-
-    Raises:
-      ClientGone: the client has left.
-    """
-    task, left = asyncio.ensure_future(running), asyncio.ensure_future(gone.wait())
-    try:
-        await asyncio.wait([task, left], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
-    finally:
-        task.cancel()
-        left.cancel()
 
 
 def once(function: Callable[[], T]) -> Task[T]:
@@ -64,7 +44,7 @@ def once(function: Callable[[], T]) -> Task[T]:
 
 
 def run_here(task: Task[T]) -> T:
-    """The result of a task, at once."""
+    """The result of a task, which runs without breaks."""
     while True:
         try:
             next(task)
@@ -76,7 +56,7 @@ class Workers:
     """Threads that serve tasks in fair order.
 
     Args:
-      threads: how many, at least two; by default one a core, and at most eight.
+      threads: at least two; by default one for each core, from two to eight.
     """
 
     def __init__(self, threads: int | None = None):
@@ -98,13 +78,13 @@ class Workers:
         """The result of a task.
 
         Args:
-          task: see above; closed at its next `yield` if whoever waits is cancelled.
-          length: of its first piece, about as large as the request.
-          client: whose it is.
-          unclaimed: takes the result where whoever waited was cancelled when it came.
+          task: see above. It is closed at its next `yield` if the caller is cancelled.
+          length: of its first piece, about the size of the request.
+          client: the client.
+          unclaimed: takes the result if the caller has been cancelled.
 
         Raises:
-          Exception: as the task.
+          Exception: what the task raises.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

@@ -10,10 +10,13 @@ import flax
 from clu import metrics as clu_metrics
 from flax import linen as nn
 
-from t5rank.checks import check_integer
+from t5rank.checks import check_choice, check_integer
 from t5rank.models.ranking import Batch, RankingModel, Sums
+from t5rank.models.retrieval import RetrievalModel
 from t5rank.tasks.feature_converters import RankingFeatureConverter, converter_of
 from t5rank.types import Array, PyTree
+
+PREDICTS = ("scores", "vectors")
 
 
 class T5XModel:
@@ -26,9 +29,10 @@ class T5XModel:
       optimizer_def: how the parameters are trained, see `t5rank.train.optimizers`.
       batch_size: lists of a training batch, if it is to be checked: T5X's own microbatches
         (`Trainer.num_microbatches`) hide the batch from the model.
+      predicts: what `predict_batch` gives: "scores", or of a dual encoder "vectors".
 
     Raises:
-      ValueError: the model's microbatches do not divide the batch.
+      ValueError: the model's microbatches do not divide the batch, or it has no vectors to predict.
     """
 
     def __init__(
@@ -38,8 +42,15 @@ class T5XModel:
         output_vocabulary: Any = None,
         optimizer_def: Any = None,
         batch_size: int | None = None,
+        predicts: str = "scores",
     ):
         check_integer("BATCH_SIZE", batch_size, optional=True)
+        check_choice("T5XModel 'predicts'", predicts, PREDICTS)
+        if predicts == "vectors" and not isinstance(model, RetrievalModel):
+            raise ValueError(
+                f"T5XModel 'predicts' has 'vectors' for {model!r}; expected a dual encoder, as in "
+                "t5rank/configs/models/dual_encoder.gin."
+            )
         if (batch_size or 0) % model.num_microbatches:
             raise ValueError(
                 f"NUM_MICROBATCHES has {model.num_microbatches} for {batch_size} lists; expected a "
@@ -50,6 +61,7 @@ class T5XModel:
         self.output_vocabulary = output_vocabulary
         self.optimizer_def = optimizer_def
         self.batch_size = batch_size
+        self.predicts = predicts
 
     @property
     def FEATURE_CONVERTER_CLS(self) -> type[RankingFeatureConverter]:  # noqa: N802 (T5X's name)
@@ -111,8 +123,14 @@ class T5XModel:
         return (scores, {}) if return_intermediates else scores
 
     def predict_batch(self, params: PyTree, batch: Batch, rng: Array | None = None) -> Array:
-        """Scores `[lists, list_size]`; there is nothing to decode."""
+        """Scores `[lists, list_size]`, as there is nothing to decode.
+
+        With `predicts` "vectors" they are those of each query and its documents,
+        `[lists, 1 + list_size, dim]`.
+        """
         del rng
+        if self.predicts == "vectors":
+            return self.model.results(params, batch)
         return self.model.batch_scores(params, batch)
 
     def predict_batch_with_aux(

@@ -3,6 +3,7 @@
 These are functions of T5X's own interfaces, called by T5X; nothing of T5X is imported.
 """
 
+import json
 import logging
 import os
 import re
@@ -20,7 +21,8 @@ from t5rank.checkpoints import AssignmentMap
 from t5rank.data import trec
 from t5rank.data.errors import GIN_OPTIONS, DataError
 from t5rank.models.network import T5Config
-from t5rank.tasks import checks, registry
+from t5rank.tasks import checks, mixtures, registry
+from t5rank.tasks.batches import batches_by_dataset
 from t5rank.tasks.preprocessors import input_length
 from t5rank.text.encoders import make_encoder
 from t5rank.text.vocabulary import Vocabulary
@@ -82,9 +84,17 @@ def resumed_dataset(
         document.
     """
     _check_lists(cfg)
-    data = get_dataset_fn(
-        cfg, shard_id, num_shards, feature_converter_cls, num_epochs, continue_from_last_checkpoint
-    )
+    if mixtures.datasets_per_batch(cfg.mixture_or_task_name) is not None:
+        lengths, size, seed = cfg.task_feature_lengths, cfg.batch_size, cfg.seed
+        data = batches_by_dataset(
+            *(cfg.mixture_or_task_name, lengths, size, seed, feature_converter_cls(pack=cfg.pack)),
+            *(cfg.use_cached, seqio.ShardInfo(shard_id, num_shards)),
+        )
+    else:
+        data = get_dataset_fn(
+            *(cfg, shard_id, num_shards, feature_converter_cls, num_epochs),
+            continue_from_last_checkpoint,
+        )
     steps = checkpoints.steps(model_dir)
     if steps:
         _log.info("Reading past the %d batches that have been trained on.", steps[-1])
@@ -106,7 +116,7 @@ def _check_lists(cfg: Any) -> None:
         try:
             found = checks.check_lists(name, cfg.split, encoder, cfg.use_cached)
         except DataError as error:
-            raise ValueError(error.said(GIN_OPTIONS)) from None
+            raise ValueError(error.message_for(GIN_OPTIONS)) from None
         warning = found and checks.label_warning(found)
         if found and warning:
             _log.warning("LITTLE TO LEARN: %s %s.", found.which, warning)
@@ -237,6 +247,44 @@ def check_restored(
         ", ".join(sorted(has - needs)) or "none",
     )
     return state
+
+
+def write_vectors(
+    path: str,
+    inferences: tuple[Sequence[Any], Mapping[str, Any]],
+    task_ds: tf.data.Dataset,
+    mode: str,
+    vocabulary: seqio.Vocabulary | None = None,
+) -> None:
+    """T5X's `write_fn` of `t5x.infer`: the vectors of a chunk of lists as JSON lines.
+
+    A line is `{"id", "text": "query" | "document", "vector"}`. A document of several lists comes
+    several times.
+
+    Args:
+      path: the chunk's file.
+      inferences: vectors `[1 + list_size, dim]` of every list, its query's first.
+      task_ds: the lists.
+      mode: of `t5x.infer`: "predict".
+      vocabulary: not used.
+
+    Raises:
+      ValueError: a vector is not finite.
+    """
+    del mode, vocabulary
+    with tf.io.gfile.GFile(path, "w") as file:
+        for example, found in zip(task_ds.as_numpy_iterator(), inferences[0], strict=True):
+            vectors = np.asarray(found, np.float32)
+            texts = [(example["query_id"], "query")]
+            texts += [(doc_id, "document") for doc_id in example["doc_ids"]]
+            if not np.isfinite(vectors[: len(texts)]).all():
+                raise ValueError(
+                    f"Vectors of query '{example['query_id'].decode()}' and its documents are not "
+                    "finite; expected all to be. Is the checkpoint from a diverged run?"
+                )
+            for (name, text), vector in zip(texts, vectors.tolist(), strict=False):
+                line = {"id": name.decode(), "text": text, "vector": vector}
+                file.write(json.dumps(line) + "\n")
 
 
 def write_run(

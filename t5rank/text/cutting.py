@@ -16,6 +16,7 @@ from t5rank.text.vocabulary import Vocabulary
 
 _LETTERS = 6  # looked at first for each token that is wanted; English has four or five
 _UNSURE = 64  # letters; one letter becomes at most 18, and few come together into one
+_HUGE = 1 << 16  # letters; the end of such a text is looked at alone where no space is near
 _MORE = 4  # times as many, where these were too few
 
 
@@ -61,7 +62,8 @@ class Cutter:
     def ends(self, texts: Sequence[str], want: int) -> list[list[int]]:
         """The last tokens of each text: at least `want` of them, or all.
 
-        Where two ways to cut a run such as "?????" tie, it may be cut in the other one.
+        Where two ways to cut a run such as "?????" tie, it may be cut in the other one. The tokens
+        of a text of more than 65,536 letters without spaces are those that are nearly certain.
         """
         return [self._end(text, want) for text in texts]
 
@@ -79,9 +81,12 @@ class Cutter:
 
     def _end(self, text: str, want: int) -> list[int]:
         size = _LETTERS * want
-        while 2 * size < len(text) and self._keeps_words:
-            place = text.find(" ", len(text) - size, len(text) - size // 2)
-            if place >= 0 and len(tokens := self._vocabulary.encode(text[place:])) >= want:
+        while 2 * size < len(text):
+            words = self._last_words(text, size)
+            if not words and len(text) > _HUGE:
+                words = self._last_normalized_words(text, size)
+            tokens = self._vocabulary.encode(words) if words else self._likely_end(text, size)
+            if len(tokens) >= want:
                 return tokens
             size *= _MORE
         return self._vocabulary.encode(text)
@@ -100,6 +105,19 @@ class Cutter:
         normalized = self._vocabulary.normalized(text[:size])
         return normalized[: max(0, normalized.rfind(" ", 0, len(normalized) - _UNSURE))]
 
+    def _last_words(self, text: str, size: int) -> str:
+        start = len(text) - size
+        place = text.find(" ", start, start + size // 2) if self._keeps_words else -1
+        return text[place:] if place >= 0 else ""
+
+    def _last_normalized_words(self, text: str, size: int) -> str:
+        """Whole words of the normalized last letters; none where they hold no space."""
+        if not self._keeps_words:
+            return ""
+        normalized = self._vocabulary.normalized(text[-size:])
+        place = normalized.find(" ", _UNSURE)
+        return normalized[place:] if place >= 0 else ""
+
     def _space_before(self, text: str, size: int) -> int:
         return max(0, text.rfind(" ", size // 2, size)) if self._keeps_words else 0
 
@@ -111,6 +129,20 @@ class Cutter:
             return []
         ends = range(size - self._longest + 1, size + 1)
         tokens = self._vocabulary.encode_batch([text[:end] for end in ends])
-        common = min(map(len, tokens))
-        first, last = min(tokens), max(tokens)  # in the order of lists these differ first
-        return first[: next((i for i in range(common) if first[i] != last[i]), common)]
+        return _common_beginning(tokens)
+
+    def _likely_end(self, text: str, size: int) -> list[int]:
+        """Tokens at the end on which the texts from all of some neighbouring places agree."""
+        costly = 2 * self._longest * size > len(text)
+        if costly or len(text) <= _HUGE:
+            return []
+        start = len(text) - size
+        starts = range(start, start + self._longest)
+        tokens = self._vocabulary.encode_batch([text[first:] for first in starts])
+        return _common_beginning([each[::-1] for each in tokens])[::-1]
+
+
+def _common_beginning(lists: Sequence[list[int]]) -> list[int]:
+    first, last = min(lists), max(lists)  # in the order of lists these differ first
+    common = min(len(first), len(last))
+    return first[: next((i for i in range(common) if first[i] != last[i]), common)]

@@ -17,6 +17,7 @@ from sentencepiece import sentencepiece_model_pb2 as protos
 
 from t5rank.formats.json_files import read_object_if_any
 from t5rank.process.cores import core_count
+from t5rank.process.remote import check_remote
 from t5rank.text import added_tokens, tokenizer_json
 from t5rank.text.added_tokens import AddedToken
 from t5rank.text.strings import as_text, as_texts
@@ -53,6 +54,7 @@ class Vocabulary:
         tokenizer: str | os.PathLike[str] | None = None,
     ):
         self.file = os.fspath(file)
+        check_remote(self.file)
         folder = epath.Path(self.file).parent if tokenizer is None else epath.Path(tokenizer)
         config = read_object_if_any(folder / added_tokens.CONFIG)
         whole = added_tokens.is_read_whole(config)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from t5rank.data.errors import DataError
 from t5rank.data.ranked_list import RankedList
-from t5rank.tasks import irregular, registry
+from t5rank.tasks import irregular, mixtures, registry
+from t5rank.tasks.batches import batches_by_dataset
 from t5rank.tasks.errors import elements, placed
 from t5rank.tasks.examples import read_lists
 from t5rank.tasks.feature_converters import converter_of
@@ -54,18 +55,25 @@ def train_batches(
     """
 
     def make() -> tf.data.Dataset:
-        return seqio.get_dataset(
-            task,
-            task_feature_lengths=task_feature_lengths,
-            dataset_split=registry.TRAIN,
-            shuffle=True,
-            num_epochs=None,
-            feature_converter=converter_of(registry.text_settings(task)[1])(),
-            seed=seed,
-            use_cached=use_cached,
-            batch_size=batch_size,
-            verbose=False,
-        ).prefetch(tf.data.AUTOTUNE)
+        converter = converter_of(registry.text_settings(task)[1])()
+        if mixtures.datasets_per_batch(task) is not None:
+            data = batches_by_dataset(
+                task, task_feature_lengths, batch_size, seed, converter, use_cached
+            )
+        else:
+            data = seqio.get_dataset(
+                task,
+                task_feature_lengths=task_feature_lengths,
+                dataset_split=registry.TRAIN,
+                shuffle=True,
+                num_epochs=None,
+                feature_converter=converter,
+                seed=seed,
+                use_cached=use_cached,
+                batch_size=batch_size,
+                verbose=False,
+            )
+        return data.prefetch(tf.data.AUTOTUNE)
 
     count = 0
     for batch in elements(make, _where(task, registry.TRAIN, use_cached)):

@@ -27,7 +27,7 @@ from t5rank.tasks.preprocessors import (
 )
 from t5rank.text.encoders import make_encoder, written_form
 from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import data, optimizers, preflight, resuming, schedules, settings
+from t5rank.train import data, optimizers, preflight, resuming, retrieval, schedules, settings
 from t5rank.train.interrupt import Interrupt
 from t5rank.train.layouts import Layout, packed
 from t5rank.train.lock import locked
@@ -71,6 +71,9 @@ class Trainer:
       eval_qrels: a file of qrels, for figures as a run (`run/...`); by default that of the split,
         where it has one, as passage ranking's have.
       eval_measures: those figures, names of ir_measures.
+      eval_collection: a collection's file; a dual encoder's validation then searches it as well
+        (`retrieval/...`, see `t5rank.train.retrieval`).
+      eval_retrieval_measures: those figures, names of ir_measures.
       eval_batch_tokens: tokens scored at once in validation; what suits the device by default.
       checkpoint_period: save every so many steps; the end and a new best are saved besides.
       keep_checkpoints: how many of the latest checkpoints stay.
@@ -111,6 +114,8 @@ class Trainer:
     eval_topn: int | None = None
     eval_qrels: str | None = None
     eval_measures: str = DEFAULT_MEASURES
+    eval_collection: str | None = None
+    eval_retrieval_measures: str = retrieval.MEASURES
     eval_batch_tokens: int | None = None
     checkpoint_period: int = 1000
     keep_checkpoints: int = 1
@@ -156,7 +161,9 @@ class Trainer:
             check_text(name.upper(), getattr(self, name))
         for name in ("initial_checkpoint_path", "eval_mixture_or_task_name", "eval_qrels"):
             check_text(name.upper(), getattr(self, name), optional=True)
-        check_text("EVAL_MEASURES", self.eval_measures)
+        check_text("EVAL_COLLECTION", self.eval_collection, optional=True)
+        for name in ("eval_measures", "eval_retrieval_measures"):
+            check_text(name.upper(), getattr(self, name))
         check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
         check_lengths(self.task_feature_lengths)
         preflight.check_teaches(self.model.loss_fn, list_size(self.task_feature_lengths))
@@ -194,11 +201,17 @@ class Trainer:
             self.eval_queries,
             self.eval_topn,
             self.use_cached_tasks,
+            None
+            if self.eval_collection is None
+            else retrieval.CollectionRetrieval(
+                self.eval_collection, self.encoder, self.eval_retrieval_measures
+            ),
         )
         if self.best_metric.removeprefix("-") not in validation.names():
             raise ValueError(
                 f"BEST_METRIC has '{self.best_metric}'; expected one of {validation.names()}. "
-                "Those of 'run/' need qrels: the split's own, or EVAL_QRELS."
+                "Those of 'run/' need qrels: the split's own, or EVAL_QRELS. Those of 'retrieval/' "
+                "need EVAL_COLLECTION, too."
             )
         return validation
 

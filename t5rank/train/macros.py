@@ -21,6 +21,8 @@ from t5rank.checks import (
     check_text,
 )
 from t5rank.models.config import DTYPES, REMAT_POLICIES
+from t5rank.models.dual_encoder import SIMILARITIES
+from t5rank.models.retrieval import CANDIDATES
 
 MACRO = "gin.macro"
 Check = Callable[[str, Any], None]
@@ -89,6 +91,11 @@ def _answer(name: str, value: Any) -> None:
         check_text(name, value, "a word or a token's id")
 
 
+def _prefix(name: str, value: Any) -> None:
+    if value != "":
+        check_text(name, value, "a text, or '' for none")
+
+
 def _lengths(name: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} has {value!r:.80}; expected lengths by feature.")
@@ -99,6 +106,7 @@ _OR_NONE = functools.partial(check_integer, optional=True)
 _FROM_0 = functools.partial(check_integer, at_least=0)
 _PATH = functools.partial(check_text, what="a path")
 _MAY_BE_PATH = functools.partial(check_text, what="a path", optional=True)
+_MEASURES = functools.partial(check_text, what="names of measures")
 _NAME = functools.partial(check_text, what="a name")
 
 CHECKS: Mapping[str, Check] = {
@@ -106,16 +114,21 @@ CHECKS: Mapping[str, Check] = {
     "ASSIGNMENT_MAP": _assignment_map,
     "BATCH_SIZE": _INTEGER,
     "BEST_METRIC": _NAME,
+    "CANDIDATES": functools.partial(check_choice, choices=CANDIDATES),
     "CHECKPOINT_PERIOD": _INTEGER,
+    "DATASETS_PER_BATCH": _OR_NONE,
     "DATA_DIR": _PATH,
     "DROPOUT_RATE": functools.partial(check_number, at_least=0, below=1),
+    "DOCUMENT_PROMPT": _prefix,
     "EARLY_STOPPING_PATIENCE": _OR_NONE,
     "EVAL_BATCH_TOKENS": _OR_NONE,
-    "EVAL_MEASURES": functools.partial(check_text, what="names of measures"),
+    "EVAL_COLLECTION": _MAY_BE_PATH,
+    "EVAL_MEASURES": _MEASURES,
     "EVAL_MIXTURE_OR_TASK_NAME": functools.partial(check_text, what="a task", optional=True),
     "EVAL_PERIOD": _FROM_0,
     "EVAL_QRELS": _MAY_BE_PATH,
     "EVAL_QUERIES": _OR_NONE,
+    "EVAL_RETRIEVAL_MEASURES": _MEASURES,
     "EVAL_STEPS": _OR_NONE,
     "EVAL_TOPN": _OR_NONE,
     "FALSE_TOKEN": _answer,
@@ -127,9 +140,11 @@ CHECKS: Mapping[str, Check] = {
     "LABEL": functools.partial(check_choice, choices=("label", "teacher_score")),
     "LABELLED": check_boolean,
     "LEARNING_RATE": functools.partial(check_number, at_least=0),
+    "LEARN_TEMPERATURE": check_boolean,
     "LIST_SIZE": _INTEGER,
     "LOG_PERIOD": _INTEGER,
     "LOSS_NORMALIZING_FACTOR": functools.partial(check_number, above=0, optional=True),
+    "MASK_FALSE_NEGATIVES": check_boolean,
     "MIXTURE_OR_TASK_NAME": functools.partial(check_text, what="a task"),
     "MODEL_DIR": _PATH,
     "MODEL_PARALLEL": _INTEGER,
@@ -137,7 +152,10 @@ CHECKS: Mapping[str, Check] = {
     "ONE_POSITIVE": check_boolean,
     "PARAMETER_PARTITIONING_DIMS": functools.partial(check_choice, choices=(1, 2)),
     "POOLING": functools.partial(check_choice, choices=("first", "mean")),
+    "PROJECTION_DIM": _OR_NONE,
     "PROMPT": functools.partial(check_text, what="a prompt"),
+    "QUERY_LENGTH": _OR_NONE,
+    "QUERY_PROMPT": _prefix,
     "RANDOM_SEED": _seed,
     "RATES": _rates,
     "REMAT_POLICY": functools.partial(check_choice, choices=REMAT_POLICIES),
@@ -145,9 +163,11 @@ CHECKS: Mapping[str, Check] = {
     "ROWS_PER_LIST": _OR_NONE,
     "SCAN_LAYERS": check_boolean,
     "SHUFFLE_BUFFER": _INTEGER,
+    "SIMILARITY": functools.partial(check_choice, choices=SIMILARITIES),
     "SPLITS": _splits,
     "STRICT": check_boolean,
     "TASK_FEATURE_LENGTHS": _lengths,
+    "TEMPERATURE": functools.partial(check_number, above=0),
     "TOPN": _OR_NONE,
     "TRAIN_STEPS": _INTEGER,
     "TRUE_TOKEN": _answer,
@@ -157,8 +177,8 @@ CHECKS: Mapping[str, Check] = {
     "WARMUP_STEPS": _FROM_0,
 }
 PATHS = (
-    *("DATA_DIR", "EVAL_QRELS", "INITIAL_CHECKPOINT_PATH", "MODEL_DIR", "VOCABULARY_FILE"),
-    *("CHECKPOINT_PATH", "EVAL_OUTPUT_DIR", "INFER_OUTPUT_DIR"),
+    *("DATA_DIR", "EVAL_COLLECTION", "EVAL_QRELS", "INITIAL_CHECKPOINT_PATH", "MODEL_DIR"),
+    *("VOCABULARY_FILE", "CHECKPOINT_PATH", "EVAL_OUTPUT_DIR", "INFER_OUTPUT_DIR"),
 )
 # What must be called, or must not be.
 _FUNCTIONS = {

@@ -14,6 +14,7 @@ from t5rank.checkpoints.paths import path
 from t5rank.losses.combinations import takes
 from t5rank.process.packages import require
 from t5rank.tasks import checks, registry
+from t5rank.tasks.batches import check_batch_size
 from t5rank.tasks.checks import CheckedLists
 from t5rank.tasks.preprocessors import list_size
 from t5rank.types import LossFn
@@ -36,6 +37,7 @@ def check_run(trainer: Trainer) -> None:
     """
     check_writable(trainer.model_dir)
     require("train", "matplotlib")  # the picture is drawn at the end
+    check_batch_size(trainer.mixture_or_task_name, trainer.batch_size)
     trained = [
         checks.check_lists(task, registry.TRAIN, trainer.encoder, trainer.use_cached_tasks)
         for task in registry.task_names(trainer.mixture_or_task_name)
@@ -95,7 +97,8 @@ def _has_gradient(loss_fn: LossFn, labels: list[np.ndarray]) -> bool:
     padded = np.stack([np.pad(part, (0, width - len(part))) for part in labels]).astype(np.float32)
     where = np.arange(width) < np.array([len(part) for part in labels])[:, None]
     scores = np.random.default_rng(0).normal(size=padded.shape).astype(np.float32)
-    optional = {"key": jax.random.key(0)} if takes(loss_fn, "key") else {}
+    given = {"key": jax.random.key(0), "positive_scores": scores, "scale": 1.0}
+    optional = {name: value for name, value in given.items() if takes(loss_fn, name)}
 
     def loss(scores: jnp.ndarray) -> jnp.ndarray:
         return jnp.sum(loss_fn(scores, padded, where=where, **optional))

@@ -133,7 +133,9 @@ class Reporter:
 def _figures(metrics: Mapping[str, float], prefix: str) -> str:
     """The figures of all lists, or of a task, whose names begin with `prefix`."""
     own = {n.removeprefix(prefix): value for n, value in metrics.items() if n.startswith(prefix)}
-    parts = ("", "run/") if own["answerable/lists"] == own["lists"] else ("", "answerable/", "run/")
+    parts = ["", "run/", "retrieval/"]
+    if own["answerable/lists"] != own["lists"]:
+        parts.append("answerable/")
     figures = [
         f"{name} {shown(value)}"
         for name, value in own.items()

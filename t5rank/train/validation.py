@@ -26,6 +26,7 @@ from t5rank.tasks.examples import read_lists
 from t5rank.text.encoders import Encoder
 from t5rank.train import data
 from t5rank.train.data import ValidationList
+from t5rank.train.retrieval import CollectionRetrieval
 from t5rank.types import MetricFn, PyTree
 
 CHUNK = 256  # lists scored together: enough to sort by length, few enough to hold in memory
@@ -47,9 +48,11 @@ class Validation:
         qrels or else of its lists. Their lists stay in memory. None takes all.
       topn: so many documents of each list, the first ones; None takes all.
       use_cached: read the output of seqio_cache_tasks.
+      retrieval: searches a whole collection for the queries of the lists, see
+        `t5rank.train.retrieval`; None does not.
 
     Raises:
-      ValueError: bad measures or qrels.
+      ValueError: bad measures or qrels, or a collection to search and no qrels, or several tasks.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Validation:
         queries: int | None = None,
         topn: int | None = None,
         use_cached: bool = False,
+        retrieval: CollectionRetrieval | None = None,
     ):
         self.tasks = tasks
         self._split = split
@@ -79,11 +83,19 @@ class Validation:
             task: _of_queries(read_qrels(file), queries)
             for task, file in (qrels_files or {}).items()
         }
+        if retrieval is not None and (len(tasks) > 1 or not self.qrels):
+            raise ValueError(
+                f"EVAL_COLLECTION has a collection to search for the tasks {[*tasks]}, of which "
+                f"{[*self.qrels]} have qrels; expected one task with qrels. Set EVAL_QRELS."
+            )
+        self._retrieval = retrieval
 
     def names(self) -> list[str]:
         """The figures that it can give."""
         per_list = [*self._metric_fns, *(f"answerable/{name}" for name in self._metric_fns)]
         as_run = [f"run/{name}" for name in self._measures.split()]
+        if self._retrieval is not None:
+            as_run += self._retrieval.names()
         if len(self.tasks) == 1:
             return per_list + (as_run if self.qrels else [])
         return per_list + [
@@ -114,32 +126,38 @@ class Validation:
         """One pass: the figures per list, and those as a run."""
         means = MeanMetrics(self._metric_fns)
         qrels, run = self.qrels.get(task), Run()
-        for item, scored in self._scored(self._lists(task), params):
+        queries: dict[str, np.ndarray] = {}
+        for chunk, results in self._results(self._lists(task), params):
+            scores = [self._scorer.model.list_scores(part) for part in results]
+            scored = [
+                ScoredList(item.doc_ids, item.labels, part)
+                for item, part in zip(chunk, scores, strict=True)
+            ]
             means.add(scored)
             if qrels is not None:
-                pairs = zip(item, scored, strict=True)
+                pairs = zip(chunk, scored, strict=True)
                 run |= {i.query_id: dict(zip(s.doc_ids, s.scores, strict=True)) for i, s in pairs}
+            if self._retrieval is not None:
+                first = (part[0] for part in results)
+                queries |= dict(zip((item.query_id for item in chunk), first, strict=True))
         if qrels is None:
             return means, {}
         found = evaluate(run, qrels, self._measures).aggregate
-        return means, {f"run/{name}": value for name, value in found.items()}
+        figures = {f"run/{name}": value for name, value in found.items()}
+        if self._retrieval is not None:
+            figures |= self._retrieval(self._scorer.with_params(params), queries, qrels)
+        return means, figures
 
-    def _scored(
+    def _results(
         self, lists: Iterable[ValidationList], params: PyTree
-    ) -> Iterator[tuple[list[ValidationList], list[ScoredList]]]:
+    ) -> Iterator[tuple[list[ValidationList], list[np.ndarray]]]:
+        """Some lists, and what the model gives of the inputs of each."""
         with tqdm(desc="validation", unit=" documents", leave=False, disable=None) as progress:
             for chunk in _chunks(lists):
                 rows = [row for item in chunk for row in item.rows]
                 results = self._scorer.with_params(params).score(rows, progress)
-                parts = np.split(results, np.cumsum([len(item.rows) for item in chunk])[:-1])
-                score = self._scorer.model.list_scores
-                yield (
-                    chunk,
-                    [
-                        ScoredList(item.doc_ids, item.labels, score(part))
-                        for item, part in zip(chunk, parts, strict=True)
-                    ],
-                )
+                ends = np.cumsum([len(item.rows) for item in chunk])
+                yield chunk, np.split(results, ends[:-1])
 
     def _lists(self, task: str) -> Iterable[ValidationList]:
         if self._queries is None:

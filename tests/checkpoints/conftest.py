@@ -23,3 +23,17 @@ def bucket(tmp_path_factory):
         for name, value in environment.items():
             patch.setenv(name, value)
         yield "gs://bucket"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a model of transformers; `config.json` says "untied", as the published ones do."""
+    from transformers_t5 import VERSIONS, edit, torch_model
+
+    def save(version: str = "1.0", **settings):
+        folder = tmp_path / f"theirs {version}"
+        torch_model(version).save_pretrained(folder, **settings)
+        edit(folder / "config.json", **VERSIONS[version][1])
+        return folder
+
+    return save

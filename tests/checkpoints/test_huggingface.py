@@ -1,161 +1,28 @@
-"""Hugging Face folders in and out; transformers, safetensors and PyTorch are the oracles."""
+"""What is read of Hugging Face folders; transformers, safetensors and PyTorch are the oracles."""
 
 import json
-import math
 import pickle
-import shutil
 
-import flax
 import jax
 import numpy as np
 import pytest
+from transformers_t5 import (
+    edit,
+    load,
+    our_logits,
+    safetensors,
+    their_logits,
+    torch,
+    torch_model,
+    transformers,
+    values,
+)
 
-from t5rank import Reranker, checkpoints, model_folder
-from t5rank.checkpoints import huggingface
+from t5rank import checkpoints
 from t5rank.checkpoints.paths import path
-from t5rank.model_folder.convert import Settings, convert
-from t5rank.models import network, ranking
-from t5rank.models.rankt5_encoder import POOLINGS, EncoderHead, EncoderScorer
-from t5rank.text.prompts import PairEncoder, Prompt
-from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import optimizers
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-safetensors = pytest.importorskip("safetensors.numpy")
 safetensors_torch = pytest.importorskip("safetensors.torch")
-
-SIZES = {"vocab_size": 1152, "d_model": 16, "d_kv": 6, "d_ff": 24, "num_heads": 2}
-LAYERS = {"num_layers": 3, "num_decoder_layers": 2, "decoder_start_token_id": 0}
-V1_0 = {"feed_forward_proj": "relu", "tie_word_embeddings": True}
-V1_1 = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
-VERSIONS = {
-    "1.0": ("T5", V1_0),
-    "1.1": ("T5", V1_1),
-    "mt5": ("MT5", V1_1),
-    "relu, gated": ("T5", V1_0 | {"feed_forward_proj": "gated-relu"}),
-}
-QUERY = "what is a list"
-DOCUMENTS = ["A list is mutable.", "The tuple is not", "raise an exception, or return the value"]
-
-
-def torch_model(version: str = "1.0", seed: int = 0):
-    """A random model of transformers in which every part matters to the scores."""
-    kind, settings = VERSIONS[version]
-    config = getattr(transformers, f"{kind}Config")(**SIZES, **LAYERS, **settings)
-    torch.manual_seed(seed)
-    model = getattr(transformers, f"{kind}ForConditionalGeneration")(config).eval()
-    if not settings["tie_word_embeddings"]:
-        rows = torch.randn(SIZES["vocab_size"], SIZES["d_model"])
-        model.lm_head.weight = torch.nn.Parameter(rows)
-    for name, parameter in model.named_parameters():
-        if "layer_norm" in name:
-            parameter.data = 1 + 0.3 * torch.randn_like(parameter)
-        elif "relative_attention_bias" in name:
-            parameter.data = torch.randn_like(parameter)
-        elif "block" in name:
-            parameter.data *= 1.5
-    return model
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """Saves a model of transformers; `config.json` says "untied", as the published ones do."""
-
-    def save(version: str = "1.0", **settings):
-        folder = tmp_path / f"theirs {version}"
-        torch_model(version).save_pretrained(folder, **settings)
-        edit(folder / "config.json", **VERSIONS[version][1])
-        return folder
-
-    return save
-
-
-def edit(file, **changes) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-def tensors(folder) -> dict:
-    return {k: v for file in folder.glob("model*.safetensors") for k, v in load(file).items()}
-
-
-def load(file) -> dict:
-    return safetensors.load_file(file)
-
-
-def values(folder) -> dict:
-    source = checkpoints.open_checkpoint(folder)
-    return {name: array.read() for name, array in source.arrays.items()}
-
-
-def logits(model, rows) -> np.ndarray:
-    start = torch.zeros((1, 1), dtype=torch.long)
-    with torch.no_grad():
-        ids = [torch.tensor(np.asarray(row)[None].astype(np.int64)) for row in rows]
-        return np.stack(
-            [model(input_ids=i, decoder_input_ids=start).logits[0, 0].numpy() for i in ids]
-        )
-
-
-def run_model_card(folder):
-    """The function `score` of the example in a folder's README.md."""
-    example = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    names: dict = {}
-    exec(example.replace('folder = "."', f"folder = {str(folder)!r}"), names)
-    return names["score"]
-
-
-@pytest.mark.parametrize("head", ["rankt5", "monot5"])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_scores_are_those_of_transformers_and_the_way_back_is_exact(
-    saved, tmp_path, vocabulary_file, version, head
-):
-    theirs, ours, back = saved(version), tmp_path / "ours", tmp_path / "back"
-    report = convert(theirs, ours, "t5rank", Settings(head=head, vocabulary=vocabulary_file))
-    assert not report.new and not report.left_over
-    reranker = Reranker.from_pretrained(ours)
-    rows = [pair.tokens for pair in reranker.encoder.encode(QUERY, DOCUMENTS)]
-    expected = logits(torch_model(version), rows)
-    if head == "rankt5":
-        expected = expected[:, reranker.encoder.vocabulary.token_id("<extra_id_10>")]
-    else:
-        ids = [reranker.encoder.vocabulary.token_id(token) for token in ("true", "false")]
-        expected = np.asarray(jax.nn.log_softmax(expected[:, ids]))[:, 0]
-    scores = reranker.score(QUERY, DOCUMENTS)
-    assert np.std(expected) > 1e-3
-    np.testing.assert_allclose(scores, expected, atol=1e-4, rtol=0)
-
-    convert(ours, back, "huggingface")
-    before, after = tensors(theirs), tensors(back)
-    assert set(before) == set(after)
-    for name, value in before.items():
-        np.testing.assert_array_equal(after[name], value)
-    np.testing.assert_allclose(run_model_card(back)(QUERY, DOCUMENTS), scores, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_encoder_head_is_exported_with_its_tensors(tmp_path, vocabulary_file, pooling):
-    config = network.T5Config(
-        vocab_size=1152, emb_dim=16, num_heads=2, num_encoder_layers=2, head_dim=6, mlp_dim=24
-    )
-    model = ranking.RankingModel(EncoderScorer(config, pooling=pooling), EncoderHead())
-    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(), 48)
-    shapes = {"encoder_input_tokens": (1, 1, 8)}
-    params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
-    params["score_head"]["bias"] += 0.3
-    model_folder.save_config(tmp_path / "ours", model, encoder)
-    with checkpoints.Checkpointer(tmp_path / "ours") as saver:
-        saver.save(5, optimizers.adamw().create(params))
-    convert(tmp_path / "ours", tmp_path / "theirs", "huggingface")
-    scores = Reranker.from_pretrained(tmp_path / "ours").score(QUERY, DOCUMENTS)
-    found = run_model_card(tmp_path / "theirs")(QUERY, DOCUMENTS)
-    assert np.std(scores) > 1e-3
-    np.testing.assert_allclose(found, scores, atol=1e-4, rtol=0)
-
-    convert(tmp_path / "theirs", tmp_path / "back", "t5rank")
-    back = model_folder.open_folder(tmp_path / "back")
-    assert back.model.module.pooling == pooling and back.encoder.max_length == 48
-    jax.tree.map(np.testing.assert_array_equal, back.params(), params)
+ROWS = [np.arange(2, 20, dtype=np.int32)]
 
 
 def test_shards_are_read(saved):
@@ -164,16 +31,6 @@ def test_shards_are_read(saved):
     (folder / "model.safetensors").unlink()
     assert len([*folder.glob("model-*.safetensors")]) > 2
     jax.tree.map(np.testing.assert_array_equal, values(folder), expected)
-
-
-def test_shards_are_written_as_transformers_reads_them(saved, tmp_path):
-    source = checkpoints.open_checkpoint(saved("1.1"))
-    folder = tmp_path / "shards"
-    huggingface.write_weights(path(folder), source.config, source.arrays, shard_bytes=30_000)
-    assert len([*folder.glob("model-*.safetensors")]) > 2
-    model = transformers.T5ForConditionalGeneration.from_pretrained(folder)
-    rows = [np.arange(2, 20)]
-    np.testing.assert_array_equal(logits(model, rows), logits(torch_model("1.1"), rows))
 
 
 def test_bfloat16_is_read_exactly(tmp_path):
@@ -280,65 +137,6 @@ def test_what_is_no_parameter_of_t5_is_left_over(saved):
     assert checkpoints.open_checkpoint(folder).others == ("classifier.weight",)
 
 
-@pytest.fixture
-def exported(saved, tmp_path, vocabulary_file):
-    """A monoT5 model folder and what became of it."""
-
-    def export(version: str):
-        ours, theirs = tmp_path / "ours", tmp_path / "exported"
-        convert(saved(version), ours, "t5rank", Settings(head="monot5", vocabulary=vocabulary_file))
-        convert(ours, theirs, "huggingface")
-        return Reranker.from_pretrained(ours), theirs
-
-    return export
-
-
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_rerankers_scores_as_we_do(exported, version):
-    rerankers = pytest.importorskip("rerankers", reason="needs the package rerankers")
-    reranker, folder = exported(version)
-    theirs = rerankers.Reranker(
-        str(folder), model_type="t5", device="cpu", dtype="float32", verbose=0
-    )
-    probabilities = [theirs.score(QUERY, document) for document in DOCUMENTS]
-    scores = reranker.score(QUERY, DOCUMENTS)
-    np.testing.assert_allclose(np.log(probabilities), scores, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_ctranslate2_scores_as_we_do(exported, tmp_path, version):
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="needs the package ctranslate2")
-    reranker, folder = exported(version)
-
-    class Converter(ctranslate2.converters.TransformersConverter):
-        def load_model(self, *args, **kwargs):
-            model = super().load_model(*args, **kwargs)
-            # transformers 5 calls every T5 tied, which CTranslate2 takes for T5 1.0's scaling.
-            model.config.tie_word_embeddings = model.config.scale_decoder_outputs
-            return model
-
-    Converter(str(folder)).convert(str(tmp_path / "ct2"))
-    translator = ctranslate2.Translator(str(tmp_path / "ct2"))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    pairs = reranker.encoder.encode(QUERY, DOCUMENTS)
-    texts = [tokenizer.convert_ids_to_tokens(pair.tokens.tolist()) for pair in pairs]
-    log_p = {
-        token: [s.log_probs[0] for s in translator.score_batch(texts, [[f"▁{token}"]] * 3)]
-        for token in ("true", "false")
-    }
-    found = [t - math.log(math.exp(t) + math.exp(f)) for t, f in zip(*log_p.values(), strict=True)]
-    np.testing.assert_allclose(found, reranker.score(QUERY, DOCUMENTS), atol=1e-4, rtol=0)
-
-
-def test_settings_of_an_export_come_back(exported, tmp_path):
-    reranker, folder = exported("1.0")
-    shutil.copytree(folder, tmp_path / "copy")
-    convert(tmp_path / "copy", tmp_path / "again", "t5rank")
-    model, encoder = model_folder.load_config(tmp_path / "again")
-    assert model.head == model_folder.load_config(tmp_path / "ours")[0].head
-    assert (encoder.prompt, encoder.max_length) == (reranker.encoder.prompt, 512)
-
-
 EMBEDDINGS = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
 
 
@@ -346,23 +144,6 @@ def renamed(folder, name):
     state = load(folder / "model.safetensors")
     state[name] = state.pop("shared.weight")
     safetensors.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def their_logits(folder, rows):
-    kind = json.loads((folder / "config.json").read_text()).get("model_type", "t5").upper()
-    kind = getattr(transformers, f"{kind}ForConditionalGeneration")
-    return logits(kind.from_pretrained(folder, dtype="float32").eval(), rows)
-
-
-def our_logits(folder, rows):
-    source = checkpoints.open_checkpoint(folder)
-    arrays = {name: array.as_float32().read() for name, array in source.arrays.items()}
-    params = {"params": flax.traverse_util.unflatten_dict(arrays, sep="/")}
-    module, ids = network.Transformer(source.config), np.arange(source.config.vocab_size)
-    return np.stack([module.apply(params, row[None], ids)[0, 0] for row in rows])
-
-
-ROWS = [np.arange(2, 20, dtype=np.int32)]
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "mt5"])

@@ -80,19 +80,17 @@ def test_a_document_may_have_no_text(tmp_path, raw, strict):
 
 
 def test_of_an_id_that_comes_again_the_first_text_is_kept_when_not_strict(tmp_path):
-    counts = Counter()
     path = written(tmp_path, b"d2\ttwo\nd1\tone\nd2\tthree\nd2\tfour\n")
-    with Collection(path, strict=False, counts=counts) as collection:
+    with Collection(path, strict=False) as collection:
         assert (len(collection), collection["d1"], collection["d2"]) == (2, "one", "two")
-    assert counts == {"duplicate_documents_merged": 2}
+    assert collection.repaired == {"duplicate_documents_merged": 2}
 
 
 def test_a_broken_id_is_found_by_what_replaces_it_when_not_strict(tmp_path):
-    counts = Counter()
     path = written(tmp_path, b"d\xff\tone\n")
-    with Collection(path, strict=False, counts=counts) as collection:
+    with Collection(path, strict=False) as collection:
         assert collection["d\ufffd"] == "one"
-    assert counts == {"broken_utf8_lines_replaced": 1}
+    assert collection.repaired == {"broken_utf8_lines_replaced": 1}
 
 
 def test_broken_utf8_is_an_error_on_access_that_names_the_line(tmp_path):
@@ -105,8 +103,8 @@ def test_broken_utf8_is_an_error_on_access_that_names_the_line(tmp_path):
 def test_broken_utf8_is_replaced_and_counted_when_not_strict(tmp_path):
     counts = Counter()
     path = written(tmp_path, b"d1\ta\xffb\n")
-    with Collection(path, strict=False, counts=counts) as collection:
-        assert collection["d1"] == "a\ufffdb"
+    with Collection(path, strict=False) as collection:
+        assert collection.text("d1", counts) == "a\ufffdb"
     assert counts["broken_utf8_lines_replaced"] == 1
 
 

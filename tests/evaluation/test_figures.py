@@ -1,4 +1,4 @@
-"""What ir_measures' libraries cannot take: large grades, strange ids, meaningless parameters."""
+"""Inputs that ir_measures' libraries cannot take: large grades, odd ids, meaningless parameters."""
 
 import functools
 import math
@@ -98,7 +98,9 @@ def test_relevance_may_be_of_numpy_or_a_bool():
 
 
 def test_grades_that_gdeval_refuses_are_an_error():
-    with pytest.raises(ValueError, match=r"Measure 'ERR@5' meets the relevance 5; expected at mo"):
+    with pytest.raises(
+        ValueError, match=r"Measure 'ERR@5' has the relevance 5 to score; expected at mo"
+    ):
         evaluate(RUN, {"q": {"d2": 5}}, "ERR@5")
 
 

@@ -158,7 +158,7 @@ def test_figures_without_ties_are_those_of_ir_measures(order, judged):
     ],
 )
 def test_measures_together_are_what_each_is_alone(names):
-    """ir_measures itself loses some of these when they are computed together."""
+    """ir_measures itself loses some of these if it computes them together."""
     run = {"q": {"d3": 4.0, "d1": 3.0, "d9": 2.0, "d2": 1.0}}
     qrels = {"q": {"d1": 1, "d2": 3, "d3": 0, "d4": 2}}
     together = evaluate(run, qrels, names).aggregate

@@ -1,8 +1,8 @@
 """MRR@10 is that of the official `ms_marco_eval.py` (github.com/microsoft/MSMARCO-Passage-Ranking).
 
-The figures named OFFICIAL are what that script printed for these files; it is not part of this
-repository. Where it prints a warning and goes on (duplicates), or fails with another message
-(nothing to evaluate), the tests say what we do instead.
+That script, which is not part of this repository, printed the figures named OFFICIAL for these
+files. It prints a warning and goes on for duplicates, and has another message if there is nothing
+to evaluate. The tests state what t5rank does instead.
 """
 
 import ir_measures
@@ -16,7 +16,7 @@ QRELS = "1 0 11 1\n2 0 21 1\n2 0 22 1\n3 0 31 1\n4 0 41 1\n5 0 51 1\n".replace("
 
 
 def run_of(**ranked):
-    """MS MARCO's format: of each query, its documents in their order."""
+    """A run from MS MARCO's format, which has each query's documents in order."""
     return "".join(
         f"{query[1:]}\t{doc_id}\t{rank}\n"
         for query, doc_ids in ranked.items()
@@ -57,7 +57,7 @@ def test_figures_are_the_official_ones(files, text, official, arithmetic):
 
 
 def test_ties_count_by_the_ranks_that_we_write(files):
-    """Tied scores have ranks only once a run is written: the script reads the ranks we evaluate."""
+    """Tied scores get ranks when a run is written. The script reads the ranks that we evaluate."""
     qrels, run = files
     tied = {"1": {"11": 0.5, "901": 0.5, "12": 0.5}, "5": {"51": 1.0, "500": 1.0}}
     trec.write_msmarco_run(run, tied)
@@ -86,7 +86,7 @@ def test_what_it_warns_of_or_takes_as_it_is_written_is_an_error(files, text, mes
 
 @pytest.mark.parametrize("text", ["", run_of(q9=[901])], ids=["empty", "no query of the qrels"])
 def test_run_without_a_query_of_the_qrels_is_an_error(files, text):
-    """It stops with "No matching QIDs found"."""
+    """The script stops with "No matching QIDs found"."""
     qrels, run = files
     run.write_text(text)
     with pytest.raises(ValueError, match="expected some of the qrels' queries '1', '2', '3'"):
@@ -94,7 +94,7 @@ def test_run_without_a_query_of_the_qrels_is_an_error(files, text):
 
 
 def test_judged_grade_0_is_not_relevant(files):
-    """It takes every line of the qrels for relevant; MS MARCO's own have no 0. Here: 1.0."""
+    """The script takes every line of the qrels as relevant, and prints 1.0. MS MARCO has no 0."""
     figures = evaluate({"1": {"11": 2.0, "12": 1.0}}, {"1": {"11": 0, "12": 1}}, "RR@10")
     assert figures.aggregate["RR@10"] == 1 / 2
 

@@ -58,7 +58,7 @@ def test_p_values_of_equal_systems_are_uniform():
 
 
 def test_interval_over_queries_is_that_of_scipy():
-    """The same draws, for both take them from numpy's generator in one way."""
+    """Both take the same draws from numpy's generator."""
     one, two = resampled_queries(FIGURES).T
     for means, figures in ((one, FIGURES[0]), (two, FIGURES[1])):
         theirs = stats.bootstrap(

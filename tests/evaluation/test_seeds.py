@@ -64,7 +64,7 @@ def test_clear_difference_is_clear_by_all_three():
 
 
 def test_interval_of_a_difference_is_paired_by_query():
-    """The same run a constant better on all queries differs by a constant, whatever the queries."""
+    """A run that is better by a constant on all queries has a difference without variance."""
     better = {query_id: {"d1": 9.0, "d2": 1.0} for query_id in QRELS}
     worse = {query_id: {"d1": 1.0, "d2": 9.0} for query_id in QRELS}
     found = compare(evaluate_seeds({"worse": [worse], "better": [better]}, QRELS, "RR@10"))

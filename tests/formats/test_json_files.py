@@ -1,4 +1,4 @@
-"""Damaged files that t5rank wrote are named."""
+"""Errors name damaged files that t5rank wrote."""
 
 import logging
 

@@ -5,27 +5,13 @@ import os
 import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from t5rank import Reranker, checkpoints, model_folder
+from t5rank import Reranker
 from t5rank.model_folder.convert import convert
-from t5rank.models import network, ranking, rankt5
-from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
-from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import optimizers
 
 DOCUMENTS = ["a list of numbers", "the string is returned", ""]
-CONFIG = network.T5Config(
-    vocab_size=1152,
-    emb_dim=16,
-    num_heads=2,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    head_dim=8,
-    mlp_dim=32,
-)
 
 
 def as_in_the_cache(folder: Path, cache: Path) -> Path:
@@ -40,19 +26,6 @@ def as_in_the_cache(folder: Path, cache: Path) -> Path:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(blob, link.parent))
     return snapshot
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory, vocabulary_file) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    model = ranking.RankingModel(network.Transformer(CONFIG), rankt5.RankT5Head(40))
-    shapes = {"encoder_input_tokens": (1, 1, 8)}
-    params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
-    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(MONOT5), 64)
-    model_folder.save_config(folder, model, encoder)
-    with checkpoints.Checkpointer(folder) as saver:
-        saver.save(1, optimizers.adamw().create(params))
-    return folder
 
 
 def same(model_dir: Path, folder: Path) -> None:

@@ -8,30 +8,17 @@ import sys
 import jax
 import numpy as np
 import pytest
+import small_models
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
+from small_models import HEADS, make_model
 
 from t5rank.inference import program_files
 from t5rank.inference.compilation_cache import keep_programs, program_folder
 from t5rank.inference.programs import Programs
 from t5rank.inference.scoring import ModelScorer
-from t5rank.models import monot5, network, ranking, rankt5
-from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
+from t5rank.models import ranking
 from t5rank.process import cores
 
-CONFIG = network.T5Config(
-    vocab_size=64,
-    emb_dim=16,
-    num_heads=2,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    head_dim=8,
-    mlp_dim=32,
-)
-KINDS = {
-    "rankt5": (network.Transformer(CONFIG), rankt5.RankT5Head(40)),
-    "monot5": (network.Transformer(CONFIG), monot5.MonoT5Head(40, 41)),
-    "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
-}
 TOKENS = np.arange(1, 33, dtype=np.int32).reshape(1, 32)
 SHAPE = (1, 2, 64)  # in which they are scored
 
@@ -45,10 +32,7 @@ def folder(tmp_path):
 
 
 def make_scorer(kind: str = "rankt5", seed: int = 0) -> ModelScorer:
-    model = ranking.RankingModel(*KINDS[kind])
-    shapes = {"encoder_input_tokens": (1, 1, 8)}
-    params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
-    return ModelScorer(model, params)
+    return ModelScorer(*make_model(kind, seed))
 
 
 @pytest.fixture
@@ -64,7 +48,7 @@ def compiled(monkeypatch):
     return shapes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HEADS)
 def test_a_kept_program_gives_the_scores_of_a_fresh_one_to_the_bit(folder, compiled, kind):
     fresh = np.asarray(make_scorer(kind)(TOKENS))
     kept = np.asarray(make_scorer(kind)(TOKENS))
@@ -270,7 +254,7 @@ import jax, numpy as np
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 from t5rank.inference.compilation_cache import keep_programs
 keep_programs()
-sys.path.insert(0, sys.argv[2])
+sys.path += sys.argv[2:]
 import test_programs
 scorer = test_programs.make_scorer()
 print(jax.device_count(), np.asarray(scorer(test_programs.TOKENS))[0].item().hex())
@@ -278,7 +262,8 @@ print(jax.device_count(), np.asarray(scorer(test_programs.TOKENS))[0].item().hex
 
 
 def test_processes_that_start_at_once_share_a_folder(tmp_path):
-    command = [sys.executable, "-c", PROCESS, str(tmp_path), os.path.dirname(__file__)]
+    folders = [os.path.dirname(file) for file in (__file__, small_models.__file__)]
+    command = [sys.executable, "-c", PROCESS, str(tmp_path), *folders]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

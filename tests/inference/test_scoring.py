@@ -153,7 +153,7 @@ def test_prefetched_items_are_made_in_another_thread_ahead_of_use():
 
     iterator = prefetched(items())
     assert next(iterator) == 0
-    assert made.wait(timeout=10)  # nobody has asked for the second one
+    assert made.wait(timeout=60)  # nobody has asked for the second one
     assert list(iterator) == [1]
 
 

@@ -1,14 +1,18 @@
+import errno
 import hashlib
 import importlib.util
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from t5rank.data import trec
 from t5rank.data.folder import read_manifest
-from t5rank.data.jsonl import read_jsonl
+from t5rank.data.jsonl import index_jsonl, read_jsonl
+from t5rank.formats import text_files
+from t5rank.lists import shards
 from t5rank.lists.shards import Writer
 
 OPTIONS = "--negatives 4 --lists_per_shard 2"
@@ -57,6 +61,13 @@ def test_what_is_written_is_not_written_again(build, monkeypatch):
     monkeypatch.setattr(Writer, "write", None)
     build("out", OPTIONS)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_lists_are_read_by_their_number(build):
+    folder = build("out", OPTIONS)
+    indexed = index_jsonl(folder)
+    order = [*range(len(indexed))][::-1]
+    assert [*indexed.lists(order)] == [*read_jsonl(folder)][::-1]
 
 
 def test_two_processes_write_the_same_bytes(build, world):
@@ -153,3 +164,15 @@ def test_a_folder_that_lost_a_shard_is_refused(build):
     next(folder.glob("lists-00001-*")).unlink()
     with pytest.raises(ValueError, match=r"lists-00001-of-.* has no bytes; expected"):
         next(read_jsonl(folder))
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(build, world, monkeypatch, capsys):
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shards.os, "fsync", fail)
+    monkeypatch.setattr(text_files, "_write_to_disk", Path.write_text)
+    folder = build("out", OPTIONS, status=1)
+    message = "File 'out/unfinished/00000.jsonl.gz' cannot be written: No space left on the disk."
+    assert message in capsys.readouterr().err
+    assert [path.name for path in folder.rglob("*")] == ["unfinished", "made_of.json"]

@@ -93,11 +93,11 @@ def test_dl19_has_its_judged_queries_and_grades(msmarco):
 def test_worker_processes_get_the_id_and_read_for_themselves(msmarco):
     dataset = CatalogueDataset("msmarco-passage/trec-dl-2019/judged")
     candidates = dataset.candidates()
-    expected = dataset.texts["3"], dataset.qrels, candidates.read("19", candidates.place("19"))
+    expected = dataset.texts.text("3"), dataset.qrels, candidates.read("19", candidates.place("19"))
     sent = pickle.dumps((dataset, candidates))
     assert len(sent) < 500
     dataset, candidates = pickle.loads(sent)
-    found = dataset.texts["3"], dataset.qrels, candidates.read("19", candidates.place("19"))
+    found = dataset.texts.text("3"), dataset.qrels, candidates.read("19", candidates.place("19"))
     assert found == expected
 
 

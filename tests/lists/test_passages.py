@@ -5,7 +5,7 @@ import pytest
 from t5rank.data import trec
 from t5rank.data.folder import read_manifest
 from t5rank.data.jsonl import read_jsonl
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 
 TRAINING = "--negatives 6 --near_duplicates 0.6"
 TWO_RUNS = "--run run0.txt:2-10 --run run1.txt:1-5"
@@ -134,4 +134,6 @@ def test_what_makes_no_sense_is_refused(build, capsys, options, runs, message):
 def test_a_candidate_without_text_is_an_error(build, world, capsys):
     trec.write_run(world["folder"] / "run0.txt", {"q0": {"d99": 1.0}})
     build("out", status=1)
-    assert "Document 'd99' is not in file 'collection.tsv'" in capsys.readouterr().err
+    assert (
+        "of file 'run0.txt', query 'q0' is not in file 'collection.tsv'" in capsys.readouterr().err
+    )

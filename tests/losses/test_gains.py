@@ -42,7 +42,7 @@ def lambdaweight(function, **options):
     return logistic(functools.partial(function, **options))
 
 
-# Of these, gains that are all multiplied by a number change nothing.
+# A common factor of all gains does not change these.
 QUOTIENTS = {
     "ndcg": metrics.ndcg_metric,
     "approx ndcg": t.approx_t12n(metrics.ndcg_metric),
@@ -67,11 +67,11 @@ SUMS = {
 
 
 def gains(labels):
-    """2^label - 1 over the largest of them, of labels with quarters."""
+    """2^label - 1 divided by the largest gain, for labels that are multiples of 1/4."""
     top = max(labels)
 
     def gain(label):
-        if max(label, top) < 1e-3:  # 2^x - 1 is x log 2, but for x^2
+        if max(label, top) < 1e-3:  # 2^x - 1 is nearly x log 2
             return label / top
         whole = {fourth: Fraction(2 ** (fourth / 4)) for fourth in range(4)}
         power = lambda x: whole[int(x * 4) % 4] * Fraction(2) ** max(math.floor(x), -2000)  # noqa: E731
@@ -82,7 +82,7 @@ def gains(labels):
 
 @functools.cache
 def compiled(function, gain_fn=None):
-    """The sum over a list's pairs, if there are any, and its gradient; compiled once."""
+    """The value, summed over pairs if there are any, and its gradient; compiled once."""
     options = {"reduce_fn": jnp.sum} | ({} if gain_fn is None else {"gain_fn": gain_fn})
     return jax.jit(jax.value_and_grad(functools.partial(function, **options)))
 

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import gin
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from t5rank import losses
+from t5rank.losses.combinations import takes
 from t5rank.models import monot5, network, ranking
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 GIN = Path(__file__).parents[2] / "gin"
 FILES = sorted((GIN / "losses").glob("*.gin"))
+# A reranker has not what these ask for.
+OF_RETRIEVAL = ("adaptive_margin", "adaptive_softmax", "softmax_hardness", "softmax_symmetric")
 PLAIN = re.findall(r"@losses\.(\w+),", (GIN / "runs/losses.gin").read_text())
 CONFIG = network.T5Config(
     vocab_size=50,
@@ -42,7 +46,7 @@ def model_of(name):
     )
     if name == "lambda_precision":  # at a rank that the short lists below have
         gin.parse_config("losses.precision_lambdaweight.topn = 1")
-    # The loss of log probabilities needs scores that are such.
+    # The loss of log probabilities needs scores that are log probabilities.
     parts = MONOT5 if name == "log_probability_loss" else ENCODER
     return gin.get_configurable("ranking.RankingModel")(*parts), params_of(parts)
 
@@ -60,7 +64,17 @@ def params_of(network_and_head):
     return model.get_initial_variables(jax.random.key(0), shapes)["params"]
 
 
-@pytest.mark.parametrize("name", [*PLAIN, *(file.stem for file in FILES)])
+@pytest.mark.parametrize("name", OF_RETRIEVAL)
+def test_loss_of_retrieval_asks_for_what_only_it_has(name):
+    gin.parse_config(RECIPE.format(f"include 't5rank/configs/losses/{name}.gin'"))
+    loss_fn = gin.get_configurable("ranking.RankingModel")(*ENCODER).loss_fn
+    asked = {"positive_scores": jnp.eye(2, 3), "scale": 20.0}
+    own = {argument: x for argument, x in asked.items() if takes(loss_fn, argument)}
+    gradient = jax.grad(lambda s: loss_fn(s, jnp.eye(2, 3), **own))(jnp.eye(2, 3) / 3)
+    assert own and np.any(gradient != 0) and np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *(f.stem for f in FILES if f.stem not in OF_RETRIEVAL)])
 def test_loss_has_a_gradient(name):
     model, params = model_of(name)
     gradient_of = jax.jit(jax.value_and_grad(lambda p, b: model.loss_and_sums(p, b, None)[0]))
@@ -72,7 +86,7 @@ def test_loss_has_a_gradient(name):
 
 @pytest.mark.parametrize("name", ["softmax_loss", "sigmoid_loss", "pairwise_logistic_loss"])
 def test_microbatches_add_up(name):
-    """Of means over lists, over documents and over pairs."""
+    """Means over lists, over documents and over pairs."""
     model, params = model_of(name)
     normalizer = model.loss_normalizer(BATCH)
     loss = jax.jit(lambda batch: model.loss_and_sums(params, batch, None, normalizer)[0])
@@ -84,4 +98,5 @@ def test_a_recipe_can_have_every_loss():
     texts = " ".join(file.read_text() for file in FILES) + "".join(f"losses.{n} " for n in PLAIN)
     names = [n for n in losses.__all__ if n.endswith(("_loss", "_lambdaweight"))]
     missing = {n for n in names if f"losses.{n}" not in texts}
-    assert missing == {"pairwise_loss", "metric_lambdaweight"}  # they need a function to be given
+    # Two need a function to be given, one takes matrices of tokens.
+    assert missing == {"pairwise_loss", "metric_lambdaweight", "attention_loss"}

@@ -1,4 +1,4 @@
-"""What losses are to each other, and rows of values by hand."""
+"""Losses that equal others, and values computed by hand."""
 
 import itertools
 from math import exp, log
@@ -82,7 +82,7 @@ def test_rank_distil_without_a_key_is_listmle():
 
 
 def test_rank_distil_draws_rankings_from_the_teacher():
-    """Of two documents the teacher ranks the first one first with the odds of its score."""
+    """The teacher ranks the first of two documents first with the softmax of its score."""
     scores, labels = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.0])
     teacher, student = exp(0.5) / (exp(0.5) + 1), exp(1) / (exp(1) + 1)
     expected = -teacher * log(student) - (1 - teacher) * log(1 - student)
@@ -100,10 +100,26 @@ def test_kl_is_that_of_the_distributions():
     )
 
 
+@pytest.mark.parametrize("labels", [[0.0, 1e38, 3e38], [-3e38, 3e38, 1.0]])
+@pytest.mark.parametrize(
+    "loss_fn",
+    [losses.pairwise_mse_loss, losses.margin_mse_loss, losses.arp1_loss, losses.arp2_loss],
+)
+def test_sums_of_large_labels_overflow_to_infinity_and_have_a_gradient(loss_fn, labels):
+    loss, gradient = jax.value_and_grad(loss_fn)(jnp.array([0.5, -jnp.inf, 1.0]), jnp.array(labels))
+    assert loss == jnp.inf
+    assert not np.isnan(gradient).any()
+
+
+def test_margin_mse_has_the_gradient_of_a_square_that_overflows():
+    scores, labels = jnp.array([0.5, 0.0, 1.0]), jnp.array([1e20, 0.0, 2e20])
+    gradient = jax.grad(losses.margin_mse_loss)(scores, labels)
+    np.testing.assert_allclose(gradient, [1e20, 2e20, -3e20], rtol=1e-6)  # 2 (e_i - e_j) / 2
+
+
 @pytest.mark.parametrize("loss_fn", [losses.pairwise_mse_loss, losses.margin_mse_loss])
-def test_squares_of_differences_overflow_to_infinity_and_equal_labels_have_none(loss_fn):
+def test_equal_labels_have_no_difference(loss_fn):
     scores = jnp.array([0.5, 0.0, 1.0])
-    assert loss_fn(scores, jnp.array([0.0, 1e38, 3e38])) == jnp.inf
     same = loss_fn(scores, jnp.full(3, 1e38))
     assert same == pytest.approx(float(loss_fn(scores, jnp.zeros(3))))
 
@@ -186,7 +202,7 @@ def test_a_function_of_ones_own_reduces_pairs():
 
 @pytest.mark.parametrize("name", ["hinge", "logistic", "soft_zero_one", "quantile"])
 def test_many_blocks_of_rows_give_the_same(name, monkeypatch):
-    """Lists of 100 in blocks of 8 rows, of which the last one is not full."""
+    """Lists of 100 in blocks of 8 rows. The last block is not full."""
     from t5rank.ops import pairs
 
     rng = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """LightGBM's lambdarank has the gradients of the logistic loss with DCG weights.
 
-LightGBM does not show its gradients, but a tree does, if every document is a leaf of its own and is
-refitted with the objective: the leaf's value is -G / (H + L2), with the first and second derivative
-at the document's score. With an L2 that dwarfs H it is -G / L2.
+LightGBM does not show its gradients. They follow from a tree in which every document has its own
+leaf, and which is refitted with the objective. The leaf's value is -G / (H + L2), where G and H are
+the derivatives at the document's score. With a large L2 it is -G / L2.
 """
 
 import dataclasses

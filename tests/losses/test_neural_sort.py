@@ -19,7 +19,7 @@ LISTS = [
 @pytest.mark.parametrize("loss_fn", [neural_ndcg_loss, neural_sort_loss])
 @pytest.mark.parametrize("scale", [10.0])
 class TestSpreadScores:
-    """Pairs that are no pairs have entries far above 1: they must not reach a gradient."""
+    """Pairs that do not count have entries far above 1, which must not reach a gradient."""
 
     def alone(self, loss_fn, scale):
         compiled = jax.jit(jax.value_and_grad(loss_fn))

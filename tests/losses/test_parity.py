@@ -1,4 +1,4 @@
-"""Losses against what others compute: Rax where it is right, formulas of TF-Ranking and of papers.
+"""Losses against other sources: Rax where it is right, formulas of TF-Ranking and of papers.
 
 The formulas are written out with loops or whole matrices, in float64.
 """
@@ -46,7 +46,7 @@ LAMBDAS = {
 
 
 def batch(seed, lists=3, size=7):
-    """Every list has a relevant document; without one Rax's poly1 adds a constant."""
+    """Every list has a relevant document, because Rax's poly1 adds a constant without one."""
     rng = np.random.default_rng(seed)
     scores = rng.permutation(lists * size).reshape(lists, size) / 7.3 - 1.03
     labels = rng.integers(0, 4, (lists, size))
@@ -58,12 +58,14 @@ def batch(seed, lists=3, size=7):
 
 
 def value_and_gradient(function, **options):
-    """Compiled: of `(scores, labels, ...)`."""
+    """The compiled value and gradient of `(scores, labels, ...)`."""
     return jax.jit(jax.value_and_grad(partial(function, **options)))
 
 
-@pytest.mark.parametrize("reduce_fn", [jnp.mean, jnp.sum])
-@pytest.mark.parametrize("name", RAX)
+@pytest.mark.parametrize(
+    ("name", "reduce_fn"),
+    [*((name, jnp.mean) for name in RAX), *((n, jnp.sum) for n in ("softmax", "sigmoid", "hinge"))],
+)
 def test_value_and_gradient_are_those_of_rax(name, reduce_fn):
     ours, theirs = (value_and_gradient(f, reduce_fn=reduce_fn) for f in RAX[name])
     for seed in range(3):
@@ -76,14 +78,14 @@ def test_value_and_gradient_are_those_of_rax(name, reduce_fn):
 
 @pytest.mark.parametrize("name", LAMBDAS)
 def test_lambda_weights_are_those_of_rax(name):
-    scores, labels, _, _ = batch(0)  # Rax's grow with padding
+    scores, labels, _, _ = batch(0)  # Rax's weights grow with padding
     ours, theirs = (
         value_and_gradient(losses.pairwise_logistic_loss, lambdaweight_fn=w)(scores, labels)
         for w in LAMBDAS[name]
     )
     raxs = jax.jit(partial(rax.pairwise_logistic_loss, lambdaweight_fn=LAMBDAS[name][1]))
     np.testing.assert_allclose(ours[0], raxs(scores, labels), rtol=1e-5)
-    for a, b in zip(ours, theirs, strict=True):  # Rax's own function is taken, too
+    for a, b in zip(ours, theirs, strict=True):  # a loss takes Rax's function, too
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 

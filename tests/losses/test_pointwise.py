@@ -55,10 +55,12 @@ def test_small_loss_of_a_bfloat16_score_does_not_round_to_zero():
 
 
 @pytest.mark.parametrize("score", [1e30, 3e38, float("inf")])
-def test_certain_and_right_is_free(score):
-    scores, labels = jnp.array([score, -score]), jnp.array([1.0, 0.0])
-    loss, gradient = jax.value_and_grad(sigmoid_loss)(scores, labels)
-    assert (loss, gradient.tolist()) == (0.0, [0.0, 0.0])
+@pytest.mark.parametrize(("loss_fn", "slope"), [(sigmoid_loss, 0.0), (log_probability_loss, -0.5)])
+def test_certain_and_right_is_free(loss_fn, slope, score):
+    best = score if loss_fn is sigmoid_loss else 0.0  # a log probability is at most 0
+    scores, labels = jnp.array([best, -score]), jnp.array([3e38, 0.0])
+    loss, gradient = jax.value_and_grad(loss_fn)(scores, labels)
+    assert (loss, gradient.tolist()) == (0.0, [slope, 0.0])
 
 
 def test_list_without_a_relevant_document_has_a_gradient():

@@ -1,4 +1,4 @@
-"""Equal to trec_eval on runs with ties, graded judgments, and judged documents that are missing."""
+"""Metrics equal trec_eval's on runs with ties, graded judgments and missing judged documents."""
 
 import functools
 import shutil
@@ -25,7 +25,7 @@ CUT = ("ndcg_cut", "map_cut", "P", "recall", "success")
 
 
 def run_and_qrels(seed, threshold):
-    """A run with ties and qrels; not every judged document is retrieved, nor the other way."""
+    """A run with ties, and qrels. Some judged documents are missing, others are not judged."""
     rng = np.random.default_rng(seed)
     names = [f"d{i:02}" for i in rng.permutation(30)]
     labels = rng.choice([-1, 0, 1, 2, 3], 30, p=[0.3, 0.3, 0.2, 0.1, 0.1])
@@ -62,7 +62,7 @@ def test_err_equals_gdeval(seed):
     if not shutil.which("perl"):
         pytest.skip("ir_measures runs gdeval with perl")
     scores, labels, _, _ = run_and_qrels(seed, 1)
-    scores = np.where(scores > -INF, np.arange(30) / 10, -INF)  # gdeval has an order of its own
+    scores = np.where(scores > -INF, np.arange(30) / 10, -INF)  # gdeval orders ties differently
     names = [f"d{i:02}" for i in range(30)]
     run = [measures.ScoredDoc("1", n, s) for n, s in zip(names, scores, strict=True) if s > -INF]
     qrels = [measures.Qrel("1", n, max(int(y), 0)) for n, y in zip(names, labels, strict=True)]

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from torch_t5 import SIZES, VOCAB, hugging_face_t5, our_config, our_params
 
+from t5rank import losses
 from t5rank.models import retrieval
 from t5rank.models.dual_encoder import DualEncoder, VectorHead
+from t5rank.models.ranking import RankingModel
+from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.models.retrieval import RetrievalModel
 from t5rank.train import layouts
 
@@ -116,6 +119,15 @@ def test_packed_rows_and_a_gradient_cache_change_nothing(candidates):
         np.testing.assert_allclose(g, h, rtol=0, atol=2e-5 * max(np.abs(h).max(), 1e-3))
 
 
+def test_the_mean_similarity_of_documents_is_logged():
+    batch, params = make_batch(), weights()[2]
+    batch["mask"][0, 2] = False
+    total, count = gradient(make_model(), params, batch)[1]["document_similarity"]
+    vectors = make_model().score(params, batch["encoder_input_tokens"])[batch["mask"].astype(bool)]
+    cosines = np.asarray(vectors @ vectors.T)[~np.eye(len(vectors), dtype=bool)]
+    np.testing.assert_allclose(total / count, cosines.mean(), rtol=1e-5)
+
+
 def test_candidates():
     """How many documents each query is compared with."""
     batch, params = make_batch(), weights()[2]
@@ -144,6 +156,28 @@ def test_a_learned_temperature_starts_where_it_is_set_and_is_bounded():
     loss, _, grads = gradient(model, params | {"log_scale": jnp.zeros(1)}, batch)
     assert loss == fixed and grads["log_scale"] != 0
     assert model.scale({"log_scale": jnp.full(1, 9.0)}) == retrieval.LARGEST_SCALE
+
+
+def test_losses_that_ask_for_more_than_a_model_gives_are_errors():
+    make_model(loss_fn=losses.adaptive_margin_loss)
+    with pytest.raises(ValueError, match="SIMILARITY has 'dot'"):
+        make_model("dot", loss_fn=losses.adaptive_margin_loss)
+    with pytest.raises(ValueError, match="takes positive_scores, scale, which this RetrievalModel"):
+        make_model(candidates="list", loss_fn=losses.adaptive_softmax_loss)
+    with pytest.raises(ValueError, match="takes scale, which this RankingModel does not give"):
+        RankingModel(
+            EncoderScorer(CONFIG), EncoderHead(), loss_fn=losses.symmetric(losses.softmax_loss)
+        )
+
+
+def test_an_adaptive_loss_is_given_cosines():
+    """Of one list with one negative, by hand (Li et al. 2023, as read in the docstring)."""
+    batch, params = make_batch(1), weights()[2]
+    batch = {name: array[:1] for name, array in batch.items()}
+    loss_fn = functools.partial(losses.adaptive_margin_loss, symmetric_weight=0.0)
+    loss, _, _ = gradient(make_model(loss_fn=loss_fn), params, batch)
+    q, v, n = np.asarray(make_model().score(params, batch["encoder_input_tokens"])[0])
+    np.testing.assert_allclose(loss, max(0, 0.5 * (1 - v @ n) + 0.01 - q @ v + q @ n), rtol=1e-5)
 
 
 def test_microbatches_are_an_error_that_names_the_cache():

@@ -1,4 +1,4 @@
-"""Nothing here where ONNX Runtime is absent; models of the tests' own."""
+"""Skips these tests without ONNX Runtime; puts the tests' own models on the path."""
 
 import sys
 from pathlib import Path

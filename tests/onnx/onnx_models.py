@@ -1,9 +1,10 @@
-"""Random models whose every part matters to the score."""
+"""Random models in which every part changes the score."""
 
 import jax
 import numpy as np
 
 from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models.dual_encoder import DualEncoder, VectorHead
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 MODULES = {
@@ -11,6 +12,8 @@ MODULES = {
     "monot5": (network.Transformer, {}, monot5.MonoT5Head(40, 41)),
     "first": (EncoderScorer, {"pooling": "first"}, EncoderHead()),
     "mean": (EncoderScorer, {"pooling": "mean"}, EncoderHead()),
+    "cosine": (DualEncoder, {"dim": 24}, VectorHead("cosine")),
+    "dot": (DualEncoder, {"dim": None}, VectorHead("dot")),
 }
 ACTIVATIONS = {"1.0": ("relu",), "1.1": ("gelu", "linear")}
 
@@ -24,7 +27,7 @@ def random_model(head: str, version: str, **config) -> tuple[ranking.RankingMode
     }
     kind, settings, chosen = MODULES[head]
     architecture = network.T5Config(**{**sizes, **layers, **versions, **config})
-    model = ranking.RankingModel(kind(architecture, **settings), chosen)
+    model = ranking.model_of(kind(architecture, **settings), chosen)
     shapes = {"encoder_input_tokens": (1, 1, 8)}
     shaped = jax.eval_shape(lambda: model.get_initial_variables(jax.random.key(0), shapes))
     rng = np.random.default_rng(0)
@@ -40,7 +43,7 @@ def random_model(head: str, version: str, **config) -> tuple[ranking.RankingMode
 
 
 def random_tokens(vocabulary: int = 130) -> np.ndarray:
-    """Rows of many lengths, the longest beyond T5's farthest distance; one is all padding."""
+    """Rows of many lengths. The longest exceeds T5's farthest distance, and one is all padding."""
     tokens = np.random.default_rng(0).integers(3, vocabulary, (6, 150)).astype(np.int32)
     for row, length in enumerate((150, 149, 60, 2, 1, 0)):
         tokens[row, length:] = 0

@@ -69,7 +69,7 @@ def test_int8_comes_with_its_figures(model_dir, files, tmp_path, capsys):
     assert export(model_dir, folder, "--int8", *pairs_of(files), f"--qrels={qrels}") == 0
     printed = capsys.readouterr().out
     figures = json.loads((folder / "int8.json").read_text())
-    # One of four queries is for calibration.
+    # One of the four queries is for calibration.
     assert (figures["queries"], figures["pairs"]) == (3, 21)
     one, other = (
         np.concatenate(

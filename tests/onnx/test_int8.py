@@ -1,4 +1,4 @@
-"""int8: the product against numpy's integers, smoothing against JAX, neighbours."""
+"""int8: products against numpy's integers, smoothing against JAX, scores in other batches."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The graph against JAX, whose network is held against transformers, and against transformers."""
+"""The graph against JAX and against transformers."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,12 @@ from t5rank.inference.onnx_session import OnnxScorer
 from t5rank.model_folder.convert import Settings, convert
 from t5rank.onnx.export import export
 from t5rank.onnx.graph import Graph
-from t5rank.onnx.network import TOKENS, score_graph
+from t5rank.onnx.network import add_model
 
 
 def onnx_scorer(folder, model, params) -> OnnxScorer:
     graph = Graph(folder)
-    scores = score_graph(graph, model, params)
-    shapes = {TOKENS: ("int32", ["batch", "length"])}
-    return OnnxScorer(graph.save(shapes, {scores: ("float32", ["batch"])}))
+    return OnnxScorer(graph.save(*add_model(graph, model, params)))
 
 
 CASES = [(head, version, False) for head in MODULES for version in ACTIVATIONS]

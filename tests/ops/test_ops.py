@@ -9,7 +9,7 @@ SCORES, LABELS = jnp.array([[3.0, 1.0, 2.0]]), jnp.array([[0.0, 1.0, 0.0]])
 WHERE = jnp.array([[True, True, False]])
 
 
-def test_masked_slots_hold_zeros():
+def test_masked_entries_are_zero():
     scores, labels, weights, lists = ops.as_lists(SCORES, LABELS, WHERE, weights=jnp.full(3, 2.0))
     assert scores.tolist() == [[3.0, 1.0, 0.0]]
     assert labels.tolist() == [[0.0, 1.0, 0.0]]

@@ -1,4 +1,4 @@
-"""Cores of the process, not of the machine."""
+"""The cores of the process, not those of the machine."""
 
 import os
 import subprocess

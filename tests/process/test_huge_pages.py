@@ -10,7 +10,7 @@ ASKED = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 @pytest.fixture
 def kernel(monkeypatch, tmp_path):
-    """Sets the kernel's rule, on a machine with glibc and no tunables."""
+    """Sets the kernel's rule on a machine that has glibc and no tunables."""
     file = tmp_path / "enabled"
     monkeypatch.setattr(huge_pages, "_KERNEL", file)
     monkeypatch.setattr(huge_pages.platform, "libc_ver", lambda: ("glibc", "2.39"))

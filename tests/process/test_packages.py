@@ -1,4 +1,4 @@
-"""Every extra is named where a package of it is missing."""
+"""An error names the extra if one of its packages is missing."""
 
 import importlib.metadata
 import re

@@ -3,7 +3,7 @@
 import pytest
 
 from t5rank.data import trec
-from t5rank.data.passages import read_passage_lists
+from t5rank.lists.passages import read_passage_lists
 from t5rank.quickstart import corpus, demo
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train.run import TrainResult
@@ -77,5 +77,5 @@ def test_a_signal_ends_the_quickstart_and_not_one_of_its_trainings(tmp_path, mon
     assert demo.quickstart(tmp_path) is None
     assert ran == ["sigmoid"]
     said = capsys.readouterr().out
-    assert f"What is there: {tmp_path / 'sigmoid'}, interrupted at step 7." in said
+    assert f"Saved so far: {tmp_path / 'sigmoid'}, interrupted at step 7." in said
     assert said.endswith("The same command goes on from here.\n")

@@ -30,7 +30,7 @@ def reported(tmp_path_factory):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pictures cost most of a report's time: leaves them blank."""
+    """Leaves pictures blank, because they take most of a report's time."""
     from t5rank.report import drawing
     from t5rank.report.blocks import Picture
 

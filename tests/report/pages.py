@@ -40,7 +40,7 @@ class Page(HTMLParser):
 
 
 def markdown_page(text):
-    """What CommonMark with tables makes of the text."""
+    """The page that CommonMark with tables makes of the text."""
     from markdown_it import MarkdownIt
 
     return Page(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))

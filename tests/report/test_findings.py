@@ -1,4 +1,4 @@
-"""Words claim no more than both tests allow."""
+"""The words claim no more than both tests allow."""
 
 import pytest
 

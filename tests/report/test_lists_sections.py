@@ -1,4 +1,4 @@
-"""What the manifests of lists say."""
+"""The section on the lists' manifests."""
 
 from t5rank.report.blocks import Paragraph, Table
 from t5rank.report.lists_sections import lists_section
@@ -24,6 +24,6 @@ def test_cleanness_is_said_only_where_it_was_looked_for():
         blocks = lists_section({"train": manifest})
         return next(block.text for block in blocks if isinstance(block, Paragraph))
 
-    assert said(CLEAN).startswith("No query and no relevant")
+    assert said(CLEAN).startswith("No common query")
     unchecked = {**CLEAN, "options": {"evaluation": []}}
     assert said(unchecked) == "These lists were not compared with any evaluation set."

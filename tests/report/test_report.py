@@ -157,7 +157,7 @@ def test_other_candidates_are_an_error(experiment):
 
 def test_no_run_is_an_error(experiment):
     shutil.rmtree(experiment / "runs")
-    with pytest.raises(ValueError, match=r"no whole run.*'softmax' on set 'dev', seeds 0 and 1"):
+    with pytest.raises(ValueError, match=r"no complete run.*'softmax' on set 'dev', seeds 0 and 1"):
         write_report(experiment)
 
 

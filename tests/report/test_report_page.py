@@ -1,4 +1,4 @@
-"""The page, in a real browser of a phone's width."""
+"""The page in a real browser that is as wide as a phone."""
 
 import shutil
 

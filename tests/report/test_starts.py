@@ -1,4 +1,4 @@
-"""What a report says of where the models started is what their run.json says."""
+"""The report's sentence on the checkpoints that the models started from."""
 
 import pytest
 from experiments import EXPERIMENT, write_experiment

@@ -1,4 +1,4 @@
-"""A tiny model, and a server of it in a process of its own."""
+"""A server in a process of its own."""
 
 import importlib.util
 import sys
@@ -15,15 +15,17 @@ if MISSING:
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory, vocabulary_file) -> Path:
-    from servers import save_model
+def server(model_dir):
+    """A ready server without keys; tests must leave it as it was."""
+    from servers import running
 
-    return save_model(tmp_path_factory.mktemp("served") / "tiny", vocabulary_file)
+    with running(f"--model={model_dir}") as process:
+        yield process
 
 
 @pytest.fixture(scope="session")
-def server(model_dir):
-    """A ready server without keys; tests must leave it as it was."""
+def impatient(model_dir):
+    """Another, which waits for headers a second, and two for a body or for an answer to be read."""
     from servers import running
 
     with running(f"--model={model_dir}", "--header_timeout=1", "--body_timeout=2") as process:

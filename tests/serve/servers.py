@@ -1,4 +1,4 @@
-"""Tiny models, and servers of them in processes of their own."""
+"""Servers in processes of their own."""
 
 import contextlib
 import dataclasses
@@ -13,49 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import jax
-
-from t5rank import checkpoints, model_folder
-from t5rank.models import monot5, network, ranking, rankt5
-from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
-from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
-from t5rank.text.vocabulary import Vocabulary
-from t5rank.train import optimizers
-
-CONFIG = network.T5Config(
-    vocab_size=1152,
-    emb_dim=16,
-    num_heads=2,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    head_dim=8,
-    mlp_dim=32,
-)
-HEADS = {
-    "rankt5": (network.Transformer(CONFIG), rankt5.RankT5Head(40)),
-    "monot5": (network.Transformer(CONFIG), monot5.MonoT5Head(40, 41)),
-    "encoder": (EncoderScorer(CONFIG, pooling="mean"), EncoderHead()),
-}
-
-
-def save_model(
-    folder: Path,
-    vocabulary_file: str,
-    head: str = "rankt5",
-    seed: int = 0,
-    step: int = 1,
-    scale: float = 1.0,
-) -> Path:
-    """A model folder with random parameters, times `scale`; inputs of up to 64 tokens."""
-    model = ranking.RankingModel(*HEADS[head])
-    encoder = PairEncoder(Vocabulary(vocabulary_file), Prompt(MONOT5), 64)
-    shapes = {"encoder_input_tokens": (1, 1, 8)}
-    params = model.get_initial_variables(jax.random.key(seed), shapes)["params"].unfreeze()
-    params = jax.tree.map(lambda leaf: scale * leaf, params)
-    model_folder.save_config(folder, model, encoder)
-    with checkpoints.Checkpointer(folder, keep=9) as saver:
-        saver.save(step, optimizers.adamw().create(params))
-    return folder
 
 
 @dataclasses.dataclass
@@ -82,7 +39,7 @@ class Server:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series that have these labels."""
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", timeout=60).text.splitlines()
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         found = [line for line in lines if re.match(rf"{name}[{{ ]", line)]
         return sum(float(x.split()[-1]) for x in found if all(w in x for w in wanted))
@@ -90,7 +47,7 @@ class Server:
     def stop(self) -> int:
         """Ends it as an operator would; returns its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 @contextlib.contextmanager
@@ -115,14 +72,16 @@ def running(
             listening = wait_for(lambda: re.search(r"127\.0\.0\.1:(\d+)", server.log), server)
             server.port = int(listening[1])
             if ready:
-                wait_for(lambda: httpx.get(f"{server.url}/ready").status_code == 200, server)
+                wait_for(
+                    lambda: httpx.get(f"{server.url}/ready", timeout=60).status_code == 200, server
+                )
             yield server
         finally:
             process.kill()
             process.wait()
 
 
-def wait_for(condition, server: Server | None = None, seconds: float = 120):
+def wait_for(condition, server: Server | None = None, seconds: float = 300):
     """What `condition` gives, once that is true."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -1,16 +1,21 @@
 """Compressed bodies, beside what Python's gzip and zlib make."""
 
+import asyncio
 import gzip
 import json
+import threading
 import zlib
 
 import pytest
 from starlette.testclient import TestClient
 
+from t5rank.serve import body as body_module
 from t5rank.serve.app import make_app
+from t5rank.serve.body import Bodies
+from t5rank.serve.departure import ClientGone
 from t5rank.serve.encodings import decoded
 from t5rank.serve.settings import ServerSettings
-from t5rank.serve.workers import run_here
+from t5rank.serve.workers import Workers, run_here
 
 BODY = json.dumps({"query": "q", "documents": ["a list", "b" * 5000]}).encode()
 LIMIT = 10_000
@@ -68,3 +73,37 @@ def test_many_members_are_read_in_pieces():
     task = decoded(data, "gzip", LIMIT)
     assert len(list(task)) >= 4
     assert run_here(decoded(data, "gzip", LIMIT)) == b"{"
+
+
+def test_a_client_that_leaves_ends_the_decoding_of_its_body(monkeypatch):
+    begun, closed = asyncio.Event(), threading.Event()
+
+    def endless(data, encoding, limit):
+        loop.call_soon_threadsafe(begun.set)
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    async def receive():
+        if not received:
+            received.append(1)
+            return {"type": "http.request", "body": b"x", "more_body": False}
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def main():
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        bodies = Bodies(ServerSettings({"m": "nowhere"}), Workers(threads=2))
+        scope = {"type": "http", "headers": [(b"content-encoding", b"gzip")]}
+        with pytest.raises(ClientGone):
+            async with bodies.read(scope, receive):
+                pass
+        assert await asyncio.to_thread(closed.wait, 30)
+        assert bodies.held == 0
+
+    loop, received = None, []
+    monkeypatch.setattr(body_module, "decoded", endless)
+    asyncio.run(asyncio.wait_for(main(), 60))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from t5rank.inference.batching import BatchShapes
+from t5rank.inference.packing import PackedShapes
 from t5rank.inference.reranker import Reranker
 from t5rank.serve.engine import Engine
 from t5rank.serve.queue import Request
@@ -34,6 +35,20 @@ def rows(*values: int) -> list[np.ndarray]:
     return [np.full(20, value, np.int32) for value in values]
 
 
+@pytest.mark.parametrize(
+    ("shapes", "tokens"), [(PackedShapes(128), 2 * 32), (BatchShapes(128), 128)]
+)
+def test_a_cpu_is_measured_by_one_short_input_and_a_device_by_a_full_batch(shapes, tokens):
+    sizes = []
+
+    def score(tokens):
+        sizes.append(tokens.size)
+        return first_tokens(tokens)
+
+    Engine([Reranker(Encoder(), score, shapes)], max_wait=1.0).close()
+    assert sum(sizes) == tokens
+
+
 @pytest.fixture
 def finished():
     return queues.Queue()
@@ -52,7 +67,7 @@ def test_every_request_gets_its_own_scores(replicas, finished):
     engine = Engine([reranker(first_tokens)] * replicas, max_wait=1e6)
     for i in range(20):
         ask(engine, finished, *range(i, i + 10))
-    done = [finished.get(timeout=10) for _ in range(20)]
+    done = [finished.get(timeout=60) for _ in range(20)]
     engine.close()
     assert sorted(request.results.array[0] for request in done) == list(range(20))
     for request in done:
@@ -93,9 +108,9 @@ def test_a_batch_that_fails_fails_its_requests_only(when, finished):
 
     engine = Engine([reranker(scores)], max_wait=1e6)
     bad = ask(engine, finished, *[13] * 30)
-    assert finished.get(timeout=10) is bad and isinstance(bad.error, MemoryError)
+    assert finished.get(timeout=60) is bad and isinstance(bad.error, MemoryError)
     good = ask(engine, finished, 5)
-    assert finished.get(timeout=10) is good and good.error is None
+    assert finished.get(timeout=60) is good and good.error is None
     engine.close()
     assert engine.queue.tokens == 0 and finished.empty()
 
@@ -106,7 +121,7 @@ def test_scores_that_are_not_finite_are_an_error(finished):
 
     engine = Engine([reranker(scores)], max_wait=1e6)
     bad = ask(engine, finished, 13)
-    finished.get(timeout=10)
+    finished.get(timeout=60)
     engine.close()
     assert "not finite" in str(bad.error)
 
@@ -115,7 +130,7 @@ def test_batches_are_counted(finished):
     seen = []
     engine = Engine([reranker(first_tokens)], 1e6, seen.append)
     ask(engine, finished, 1, 2, 3)
-    finished.get(timeout=10)
+    finished.get(timeout=60)
     engine.close()
     assert [(batch.rows, batch.used, batch.size) for batch in seen] == [(3, 60, 128)]
 

@@ -1,5 +1,6 @@
 """What no client should send, over real sockets: a 4xx that helps, and then the next request."""
 
+import contextlib
 import json
 import socket
 import time
@@ -17,7 +18,7 @@ def request(body: bytes = GOOD, headers: bytes = b"", path: bytes = b"/rerank") 
     return start + headers + b"\r\n" + body
 
 
-def exchange(server, data: bytes, seconds: float = 10) -> bytes:
+def exchange(server, data: bytes, seconds: float = 60) -> bytes:
     """All that is answered to some bytes until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
         connection.sendall(data)
@@ -66,7 +67,7 @@ def test_wrong_bodies(server, name):
     body, status, message = BODIES[name]
     found, answer = answer_of(server, request(body, CLOSE))
     assert (found, message in answer["message"]) == (status, True), answer
-    assert httpx.post(f"{server.url}/rerank", content=GOOD).status_code == 200
+    assert httpx.post(f"{server.url}/rerank", content=GOOD, timeout=60).status_code == 200
 
 
 HTTP = {
@@ -100,7 +101,7 @@ def test_wrong_http(server, name):
     data, message = HTTP[name]
     status, answer = answer_of(server, data)  # one answer: what follows is no second request
     assert (status, message in answer["message"]) == (400, True), answer
-    assert httpx.get(f"{server.url}/health").status_code == 200
+    assert httpx.get(f"{server.url}/health", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -115,21 +116,18 @@ def test_wrong_http(server, name):
     ],
     ids=["nothing", "headers", "body"],
 )
-def test_slow_senders_are_cut_off(server, data, message):
-    status, answer = answer_of(server, data)
+def test_slow_senders_are_cut_off(impatient, data, message):
+    status, answer = answer_of(impatient, data)
     assert (status, message in answer["message"]) == (408, True), answer
 
 
-def test_slow_headers_do_not_win_time_by_coming_in_drops(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-        start = time.monotonic()
-        for letter in b"POST /rerank HTTP/1.1\r\nHost: x\r\nA: aaaaaaaaaaaaaaaaaaaaaaaaaaa":
-            try:
-                connection.sendall(bytes([letter]))
-            except OSError:
-                break
+def test_slow_headers_do_not_win_time_by_coming_in_drops(impatient):
+    address = ("127.0.0.1", impatient.port)
+    with socket.create_connection(address) as connection, pytest.raises(OSError):
+        connection.sendall(b"POST /rerank HTTP/1.1\r\nHost: x\r\nA: ")
+        for _ in range(600):  # a minute; the server gives it a second
+            connection.sendall(b"a")
             time.sleep(0.1)
-        assert time.monotonic() - start < 3
 
 
 def test_who_is_answered_before_his_body_has_come_is_cut_off(server):
@@ -150,7 +148,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refused_request_leaves_its_connection_usable(server, name, body):
     start, status = REFUSED[name]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         for _ in range(2):
             head = start + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
             connection.sendall(head)
@@ -192,16 +190,17 @@ def test_bodies_of_the_smallest_chunks_are_refused(server):
     assert (status, "chunks of very few bytes" in answer["message"]) == (400, True), answer
 
 
-def test_who_does_not_read_is_cut_off(server):
+def test_who_does_not_read_is_cut_off(impatient):
     texts = ["a list of int " * 500] * 1000
     body = json.dumps({"query": "q", "documents": texts, "return_documents": True}).encode()
+    before = impatient.metric("t5rank_requests_total", path="/rerank")
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(10)
-        connection.connect(("127.0.0.1", server.port))
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", impatient.port))
         connection.sendall(request(body))
-        wait_for(lambda: server.metric("t5rank_requests_in_progress") == 1, seconds=60)
-        time.sleep(2.5)  # longer than an answer may take to be read
+        wait_for(lambda: impatient.metric("t5rank_requests_total", path="/rerank") > before)
+        time.sleep(6)  # three times what an answer may take to be read
         received = 0
         try:
             while part := connection.recv(1 << 20):
@@ -211,11 +210,11 @@ def test_who_does_not_read_is_cut_off(server):
     assert 0 < received < len(body)
 
 
-def test_a_connection_is_used_again_after_its_first_request(server):
-    with httpx.Client(base_url=server.url) as client:
+def test_a_connection_is_used_again_after_its_first_request(impatient):
+    with httpx.Client(base_url=impatient.url, timeout=60) as client:
         client.get("/health")
         time.sleep(1.5)  # longer than headers may take
-        assert client.post("/rerank", content=GOOD).status_code == 200
+        assert client.get("/health").status_code == 200
 
 
 def test_pipelined_requests_are_answered_in_order(server):
@@ -233,15 +232,26 @@ def test_chunked_bodies_are_read(server):
 
 
 def test_clients_that_leave_free_their_work(server):
+    def counted(name: str, **labels: str) -> float:
+        return server.metric(f"t5rank_{name}_total", **labels)
+
+    def left() -> float:
+        return counted("requests", path="/rerank", status="499")
+
     body = json.dumps({"query": "q", "documents": ["a list of int " * 9] * 1000}).encode()
-    before = server.metric("t5rank_abandoned_requests_total")
-    for _ in range(20):
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(request(body))
+    asked, gone, abandoned = (
+        counted("requests", path="/rerank"),
+        left(),
+        counted("abandoned_requests"),
+    )
+    with contextlib.ExitStack() as clients:
+        for _ in range(20):
+            connection = socket.create_connection(("127.0.0.1", server.port))
+            clients.enter_context(connection).sendall(request(body))
+    wait_for(lambda: counted("requests", path="/rerank") == asked + 20)
     wait_for(lambda: server.metric("t5rank_queue_tokens") == 0)
-    wait_for(lambda: server.metric("t5rank_requests_in_progress") == 1)  # the question itself
-    assert server.metric("t5rank_abandoned_requests_total") > before
-    assert httpx.post(f"{server.url}/rerank", content=GOOD).status_code == 200
+    assert counted("abandoned_requests") - abandoned == left() - gone > 0
+    assert httpx.post(f"{server.url}/rerank", content=GOOD, timeout=60).status_code == 200
 
 
 def test_many_at_once_are_all_answered(server):
@@ -253,8 +263,10 @@ def test_many_at_once_are_all_answered(server):
         assert list(pool.map(ask, range(200))) == [i % 7 + 1 for i in range(200)]
 
 
-def test_none_of_this_was_an_error_of_the_server(server):
+@pytest.mark.parametrize("which", ["server", "impatient"])
+def test_none_of_this_was_an_error_of_the_server(which, request):
     """Runs last: whatever came before, nothing was a 5xx, and nothing was compiled."""
+    server = request.getfixturevalue(which)
     assert server.metric("t5rank_requests_total", status="500") == 0
     assert server.metric("t5rank_compiles_after_ready_total") == 0
     assert "Traceback" not in server.log

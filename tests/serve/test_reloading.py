@@ -6,7 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from servers import save_model, wait_for
+from servers import wait_for
+from small_models import save_model
 from starlette.testclient import TestClient
 
 from t5rank.serve.app import make_app

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from t5rank.serve import work as work_module
-from t5rank.serve.work import Work, best
+from t5rank.serve.errors import Refusal
+from t5rank.serve.work import Work, best, check_queries
 from t5rank.text.prompts import RANKT5, PairEncoder, Prompt
 from t5rank.text.vocabulary import Vocabulary
 
@@ -82,6 +83,12 @@ def test_documents_are_counted_over_all_lists(encoder):
 def test_a_query_that_leaves_no_room_is_refused(encoder):
     with pytest.raises(ValueError, match="Only documents are cut"):
         encode(encoder, work=Work([(LONG, ["a"])]))
+
+
+def test_a_query_of_far_too_many_letters_is_refused_before_it_is_tokenized(encoder):
+    check_queries(encoder, Work([("a" * 64 * 40, [LONG])]))
+    with pytest.raises(Refusal, match="2,561 letters; expected at most 2,560"):
+        check_queries(encoder, Work([("q", ["a"]), ("a" * (64 * 40 + 1), ["a"])]))
 
 
 def test_a_query_must_leave_a_document_one_token(encoder):

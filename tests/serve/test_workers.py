@@ -3,7 +3,8 @@ import threading
 
 import pytest
 
-from t5rank.serve.workers import ClientGone, Workers, once, unless_gone
+from t5rank.serve.departure import ClientGone, unless_gone
+from t5rank.serve.workers import Workers, once
 
 LONG = 1 << 20
 

@@ -6,6 +6,7 @@
 import dataclasses
 import inspect
 import re
+import types
 from pathlib import Path
 
 import flax
@@ -244,14 +245,16 @@ def unchecked(monkeypatch):
 
 
 def test_training_goes_on_after_the_steps_done(unchecked, tmp_path):
+    cfg = types.SimpleNamespace(mixture_or_task_name="a task")
+
     def get_dataset(*arguments):
-        assert arguments == ("cfg", 0, 1, "converter", None, False)
+        assert arguments == (cfg, 0, 1, "converter", None, False)
         return tf.data.Dataset.range(10)
 
     settings = {"get_dataset_fn": get_dataset, "model_dir": str(tmp_path)}
 
     def first():
-        return int(next(iter(plugin.resumed_dataset("cfg", 0, 1, "converter", **settings))))
+        return int(next(iter(plugin.resumed_dataset(cfg, 0, 1, "converter", **settings))))
 
     assert first() == 0
     (tmp_path / "checkpoint_4").mkdir()
@@ -273,7 +276,8 @@ def test_batches_may_be_packed_list_by_list(unchecked, task, tmp_path):
         )
 
     settings = {"get_dataset_fn": get_dataset, "model_dir": str(tmp_path)}
-    packed = plugin.resumed_dataset("cfg", 0, 1, "converter", rows_per_list=2, **settings)
+    cfg = types.SimpleNamespace(mixture_or_task_name=task)
+    packed = plugin.resumed_dataset(cfg, 0, 1, "converter", rows_per_list=2, **settings)
     batch = next(packed.as_numpy_iterator())
     assert batch["encoder_segment_ids"].shape == (3, 2, 256)
     assert sorted(batch["mask"].sum(axis=(1, 2)).tolist()) == [2, 3, 4]

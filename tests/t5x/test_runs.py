@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runs import RECIPES, RUNS, Reference, scalars, t5x
 
-from t5rank import Reranker
+from t5rank import Embedder, Reranker
 from t5rank.data import trec
 from t5rank.train.config import configured_trainer
 
@@ -247,7 +247,9 @@ def test_a_new_head_starts_from_a_t5_without_one(start, tmp_path):
     (checkpoint,) = (tmp_path / "t5x").glob("checkpoint_*")
     settings = {"qna": start["qna"], "INITIAL_CHECKPOINT_PATH": str(checkpoint)}
     again = train(tmp_path / "same", **settings)
-    np.testing.assert_allclose(again, train_ours(tmp_path / "ours", **settings), rtol=1e-5)
+    np.testing.assert_allclose(
+        again, train_ours(tmp_path / "ours", EVAL_PERIOD=3, **settings), rtol=1e-5
+    )
     head = "t5rank/configs/models/rankt5_encoder.gin"
     losses = train(tmp_path / "encoder", head, **settings)
     assert np.all(np.isfinite(losses))
@@ -345,3 +347,41 @@ def test_cached_tasks_train_both_trainers(start, qna, tmp_path):
     seqio.add_global_cache_dirs([cache])
     ours = train_ours(tmp_path / "ours", USE_CACHED_TASKS=True, **start)
     np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+
+
+def test_a_dual_encoder_is_that_of_our_trainer(shared_data, tmp_path):
+    """Losses over the batch, a mesh of two, packed rows, and both evaluations."""
+    vocabulary, dev = (
+        str(shared_data / "t5_vocab/spiece.model"),
+        shared_data / "msmarco_passage_dev",
+    )
+    data = {"DATA_DIR": str(shared_data), "VOCABULARY_FILE": vocabulary}
+    settings = {"recipe": f"{RECIPES}/msmarco_retrieval_tiny.gin", "qna": data, "BATCH_SIZE": 8}
+    train_ours(tmp_path / "start", TRAIN_STEPS=1, LEARNING_RATE=0.0, EVAL_PERIOD=0, **settings)
+    settings["INITIAL_CHECKPOINT_PATH"] = str(tmp_path / "start" / "checkpoint_1")
+    settings |= {"ASSIGNMENT_MAP": [("state/.*", None)], "TRAIN_STEPS": 3}
+    expected = train_ours(tmp_path / "ours", EVAL_PERIOD=3, **settings)
+    losses = train(tmp_path / "theirs", CHECKPOINT_PERIOD=3, EVAL_PERIOD=3, **settings)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert len(losses) == 3 and losses[0] != losses[1]
+    figures = records(tmp_path / "ours", "validation")[-1]
+    (file,) = (tmp_path / "theirs" / "inference_eval").glob("*-metrics.jsonl")
+    found = json.loads(file.read_text().splitlines()[-1])
+    assert found["mrr@10"] == pytest.approx(figures["mrr@10"], rel=1e-4)
+    packed = train(tmp_path / "packed", devices=2, ROWS_PER_LIST=2, EVAL_PERIOD=0, **settings)
+    np.testing.assert_allclose(packed, expected, rtol=1e-4)
+    vectors = tmp_path / "vectors"
+    t5x(
+        *("infer", f"{RUNS}/t5x_encode.gin", settings.pop("recipe")),
+        **data,
+        LIST_SIZE=20,
+        CHECKPOINT_PATH=str(tmp_path / "ours" / "checkpoint_3"),
+        INFER_OUTPUT_DIR=str(vectors),
+    )
+    lines = [json.loads(line) for file in vectors.glob("*.jsonl*") for line in file.open()]
+    assert len(lines) == 207 * 21
+    embedder = Embedder.from_pretrained(tmp_path / "ours", step=3)
+    queries = dict(line.split("\t") for line in (dev / "queries.tsv").read_text().splitlines())
+    found = {line["id"]: line["vector"] for line in lines if line["text"] == "query"}
+    ours = embedder.encode_queries([queries[query_id] for query_id in found])
+    np.testing.assert_allclose([*found.values()], ours, atol=1e-5)

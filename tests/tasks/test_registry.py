@@ -248,7 +248,7 @@ def test_what_a_strict_task_refuses_says_what_accepts_it(
     name = dirty_task(vocabulary_file, tmp_path, DIRTY[line : line + 1], strict=True)
     with pytest.raises(DataError) as error:
         read(name, "validation", WHOLE, shuffle=False)
-    advice = error.value.said({"strict": "--gin.STRICT=False"})
+    advice = error.value.message_for({"strict": "--gin.STRICT=False"})
     assert advice.startswith(start)
     assert advice.endswith(f", or give --gin.STRICT=False {end}")
 

@@ -97,6 +97,15 @@ def test_ends_are_those_of_the_whole(vocabulary):
     assert tokens == vocabulary.encode(text)[-len(tokens) :]
 
 
+@pytest.mark.parametrize("letters", ["\ufdfa", "\u4e2d\u6587\u3002\u5b57list"])
+def test_the_end_of_a_huge_text_without_spaces_is_looked_at_alone(vocabulary, letters):
+    counting = Counting(vocabulary)
+    text = letters * 100_000
+    (tokens,) = Cutter(counting).ends([text], 20)
+    assert len(tokens) >= 20 and counting.letters < len(text) / 4
+    assert tokens == vocabulary.encode(letters * 1000)[-len(tokens) :]
+
+
 @pytest.mark.parametrize("letter", ["\ufdfa", "\u4e2d\u3000", "\u2121 "])
 def test_a_text_that_normalization_lengthens_is_not_tokenized_whole(vocabulary, letter):
     text = letter * 50_000

@@ -117,7 +117,9 @@ def test_the_tokens_of_an_enormous_query_are_not_counted(vocabulary):
 def test_the_error_of_a_query_too_long_says_what_a_command_can_do(vocabulary):
     with pytest.raises(DataError) as error:
         tokens(vocabulary, RANKT5, "which word", ["b"], max_length=3)
-    assert error.value.said({"strict": "--lenient"}).endswith(", or give --lenient to cut it.")
+    assert error.value.message_for({"strict": "--lenient"}).endswith(
+        ", or give --lenient to cut it."
+    )
 
 
 def lenient(vocabulary, template, query, length):

@@ -11,6 +11,7 @@ from small_runs import records
 
 from t5rank import checkpoints
 from t5rank.train import data
+from t5rank.train.reporting import Reporter
 from t5rank.train.validation import Validation
 
 READ = data.train_batches
@@ -92,14 +93,32 @@ def test_a_validation_that_was_interrupted_is_the_first_thing_of_the_next_run(
     assert [record["step"] for record in records(resumed, "validation")] == [3, 6]
 
 
+@pytest.fixture
+def three_steps(monkeypatch):
+    """Set once three steps are done: before the first one, nobody takes signals."""
+    done, report = threading.Event(), Reporter.train
+
+    def reported(self, step, means):
+        report(self, step, means)
+        if step == 3:
+            done.set()
+
+    monkeypatch.setattr(Reporter, "train", reported)
+    return done
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_wait_for_an_input_that_never_comes(make_trainer, read, number):
+def test_a_signal_ends_the_wait_for_an_input_that_never_comes(
+    make_trainer, read, three_steps, number
+):
     never = threading.Event()
 
     def stuck(batches):
         for _ in range(3):
             yield next(batches)
-        threading.Timer(1, os.kill, (os.getpid(), number)).start()
+        three_steps.wait()
+        time.sleep(0.5)  # by now it waits; a signal that comes sooner ends it as well
+        os.kill(os.getpid(), number)
         never.wait()
 
     read(stuck)
@@ -110,23 +129,22 @@ def test_a_signal_ends_the_wait_for_an_input_that_never_comes(make_trainer, read
     assert checkpoints.steps(trainer.model_dir) == [3]
 
 
-def test_a_second_ctrl_c_is_no_wish_to_save(make_trainer, read):
-    def twice(batches):
+def test_a_second_ctrl_c_is_no_wish_to_save(make_trainer, read, three_steps, monkeypatch):
+    def pressed(batches):
         for _ in range(3):
             yield next(batches)
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
+        three_steps.wait()
+        os.kill(os.getpid(), signal.SIGINT)
         yield from batches
 
-    read(twice)
-    saver = ocp.CheckpointManager.save
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            ocp.CheckpointManager, "save", lambda *a, **k: (time.sleep(60), saver(*a, **k))
-        )
-        with pytest.raises(KeyboardInterrupt):
-            make_trainer(eval_period=0).train()
+    def save(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)  # a handler that raises ends it
+
+    read(pressed)
+    monkeypatch.setattr(ocp.CheckpointManager, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(eval_period=0).train()
 
 
 def test_a_full_disk_is_named(make_trainer, monkeypatch):

@@ -21,25 +21,24 @@ from t5rank.train.run import TrainingDivergedError
 @pytest.mark.parametrize("optimizer_def", [optimizers.adamw(), optimizers.adafactor()])
 def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, optimizer_def):
     settings = {"optimizer_def": optimizer_def, "eval_period": 0}
-    whole = make_trainer("whole", train_steps=20, **settings)  # 4 epochs
+    whole = make_trainer("whole", train_steps=12, **settings)  # more than 2 epochs
     whole.train()
-    make_trainer("parts", train_steps=11, **settings).train()
-    parts = make_trainer("parts", train_steps=20, **settings)
+    make_trainer("parts", train_steps=7, **settings).train()
+    parts = make_trainer("parts", train_steps=12, **settings)
     parts.train()
     assert curve(parts) == curve(whole)  # dropout and data order included: equal to the last bit
-    assert len(curve(whole)) == 20
-    assert_same_params(params_of(parts, 20), params_of(whole, 20))
+    assert len(curve(whole)) == 12
+    assert_same_params(params_of(parts, 12), params_of(whole, 12))
     counted = ("steps", "documents", "tokens", "operations")
     one, other = (load_run(trainer.model_dir) for trainer in (whole, parts))
     assert [one[name] for name in counted] == [other[name] for name in counted]
-    assert one["documents"] == 20 * 8 * 4
+    assert one["documents"] == 12 * 8 * 4
 
 
 def test_another_seed_gives_another_run(make_trainer, trained):
-    other = make_trainer("other", random_seed=1, eval_period=0)
+    other = make_trainer("other", random_seed=1, eval_period=0, train_steps=1)
     other.train()
-    assert len(curve(other)) == len(curve(trained[0])) == 6
-    assert curve(other) != curve(trained[0])
+    assert curve(other)[0] != curve(trained[0])[0]
 
 
 def test_an_interrupted_run_saves_and_goes_on_as_if_nothing_had_been(make_trainer, monkeypatch):
@@ -75,11 +74,14 @@ def test_sigterm_handlers_are_put_back(make_trainer):
 
 
 def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabulary_file):
+    """Of a pointwise loss, whose normalizer they share."""
+    settings = {"dropout": 0.0, "loss_fn": losses.sigmoid_loss}
     one, four = (
         make_trainer(
             f"{n}",
-            model=make_model(vocabulary_file, dropout=0.0, num_microbatches=n),
+            model=make_model(vocabulary_file, num_microbatches=n, **settings),
             eval_period=0,
+            train_steps=3,
         )
         for n in (1, 4)
     )
@@ -87,23 +89,9 @@ def test_microbatches_give_the_same_losses_and_parameters(make_trainer, vocabula
     np.testing.assert_allclose(curve(four), curve(one), rtol=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
-        params_of(four, 6),
-        params_of(one, 6),
+        params_of(four, 3),
+        params_of(one, 3),
     )
-
-
-def test_microbatches_of_a_pointwise_loss_share_one_normalizer(make_trainer, vocabulary_file):
-    settings = {"dropout": 0.0, "loss_fn": losses.sigmoid_loss}
-    one, two = (
-        make_trainer(
-            f"{n}",
-            model=make_model(vocabulary_file, num_microbatches=n, **settings),
-            eval_period=0,
-        )
-        for n in (1, 2)
-    )
-    one.train(), two.train()
-    np.testing.assert_allclose(curve(two), curve(one), rtol=1e-4)
 
 
 def test_training_can_learn_its_lists_by_heart(make_trainer, vocabulary_file):

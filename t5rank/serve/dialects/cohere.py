@@ -1,4 +1,4 @@
-"""Cohere's v1 and v2, and Jina's: what is neither of the others."""
+"""Cohere's v1 and v2, and Jina's; the dialect of bodies that no other dialect takes."""
 
 from typing import Any
 
@@ -43,7 +43,6 @@ class CohereRequest(Scaled, kw_only=True):
         )
 
     def answer(self, answer: Answer) -> "CohereResponse":
-        """Results, best first."""
         ranked = list(answer.ranked(self.top_n, self.is_raw))
         version = "2" if answer.path.startswith("/v2/") else "1"
         tokens = Tokens(answer.tokens)
@@ -103,7 +102,7 @@ class ApiVersion(Struct):
 
 
 class BilledUnits(Struct):
-    """Nothing is billed; clients read it."""
+    """Clients read this, though nothing is billed."""
 
     search_units: int = 1
 

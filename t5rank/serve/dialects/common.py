@@ -1,4 +1,4 @@
-"""What the dialects share."""
+"""Fields, answers and records that all dialects use."""
 
 import time
 import uuid
@@ -56,16 +56,16 @@ class RerankRequest(Protocol):
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """One API, and how its bodies are told from others'.
+    """One API, and the keys that tell its bodies from others.
 
     Attributes:
       name: for the log and the metrics.
       title: for people.
-      request: what a body becomes, a `RerankRequest`.
+      request: the type of its requests, a `RerankRequest`.
       answer: the type of its answers.
-      keys: any of them, unless it is null, tells that a body is of this dialect.
+      keys: a body that has any of these, and not as null, is of this dialect.
       example: a body.
-      paths: where it is spoken.
+      paths: take this dialect.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
 
 class Scaled(Struct, kw_only=True):
-    """A request that says which scores it wants; vLLM has had three names for that."""
+    """A request that may ask for the model's own scores; vLLM has had three names for that."""
 
     raw_scores: Raw | None = None
     use_activation: Activation | None = None
@@ -93,14 +93,14 @@ class Scaled(Struct, kw_only=True):
 
 
 class Answer(Struct):
-    """What was computed for a request.
+    """The scores of a request.
 
     Attributes:
       model: the name of the model.
       scores: `[documents]` float32, of all lists one after the other.
       probabilities: the same from 0 to 1, float64.
-      tokens: that were scored.
-      path: of the request.
+      tokens: how many were scored.
+      path: the request's.
     """
 
     model: str
@@ -116,7 +116,6 @@ class Answer(Struct):
             yield i, float(values[i])
 
     def usage(self) -> "Usage":
-        """The tokens."""
         return Usage(prompt_tokens=self.tokens, total_tokens=self.tokens)
 
 

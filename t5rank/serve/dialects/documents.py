@@ -28,7 +28,7 @@ def listed(documents: Documents) -> Sequence[Document]:
 
 
 def texts(documents: Documents, fields: Sequence[str] | None) -> list[str]:
-    """What is scored of each document: itself, or its fields with a space between.
+    """The text of each document: the document itself, or its fields with spaces between.
 
     Raises:
       Refusal: an object has no text in any of the fields.
@@ -38,7 +38,7 @@ def texts(documents: Documents, fields: Sequence[str] | None) -> list[str]:
 
 
 def _text(index: int, document: Document, places: dict[str, int]) -> str:
-    """The texts of a document in the order of the fields; it reads its own keys alone."""
+    """The texts of a document in the order of the fields. Its own keys alone are looked at."""
     if isinstance(document, str):
         return document
     found = sorted(
@@ -55,5 +55,5 @@ def _text(index: int, document: Document, places: dict[str, int]) -> str:
 
 
 def _some(names: Iterable[str]) -> list[str]:
-    """The first names, and not all of a long one."""
+    """The first names, the long ones cut."""
     return [name[:80] for name in itertools.islice(names, 9)]

@@ -18,11 +18,9 @@ class MixedbreadRequest(Struct, kw_only=True):
     return_input: bool | None = None
 
     def work(self) -> Work:
-        """One list."""
         return Work([(self.query, texts(self.input, self.rank_fields))])
 
     def answer(self, answer: Answer) -> "MixedbreadResponse":
-        """Results, best first."""
         inputs = listed(self.input)
         data = [
             MixedbreadResult(i, score, inputs[i] if self.return_input else UNSET)

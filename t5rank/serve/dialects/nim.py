@@ -17,7 +17,6 @@ class NimRequest(Struct, kw_only=True):
     model: Name | None = None
 
     def work(self) -> Work:
-        """One list."""
         texts = [passage.text for passage in self.passages]
         return Work([(self.query.text, texts)], may_cut=self.truncate != "NONE")
 

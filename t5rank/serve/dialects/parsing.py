@@ -1,4 +1,4 @@
-"""A body becomes the request of a dialect."""
+"""Parses a body into the request of its dialect."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ class Parsed(Struct):
 def parse(path: str, body: bytes | bytearray) -> Parsed:
     """The request in the body.
 
-    Numbers and booleans may be written as texts, and booleans as 0 and 1: some clients do.
+    Numbers and booleans may be strings, and booleans may be 0 and 1, as some clients send them.
 
     Raises:
-      Refusal: it is no JSON, or not what its dialect wants.
+      Refusal: the body is no JSON, or no request of its dialect.
     """
     fields = _json_object(body)
     dialect = dialect_of(path, {key for key, value in fields.items() if value is not None})
@@ -42,12 +42,12 @@ def _json_object(body: bytes | bytearray) -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise invalid(f"Body has no JSON: {error}; expected an object in UTF-8.") from error
     except RecursionError as error:
-        raise invalid("Body has too many brackets within brackets; expected few.") from error
+        raise invalid("Body has too many nested brackets; expected few.") from error
     if not isinstance(fields, dict):
         raise invalid(f"Body has a JSON {type(fields).__name__}; expected an object.")
     return fields
 
 
 def _as_integer(value: Any) -> Any:
-    """3.0 as 3, which JSON does not tell apart."""
+    """3 for 3.0, which are the same in JSON."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

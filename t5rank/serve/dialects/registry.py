@@ -1,10 +1,10 @@
-"""The dialects that are spoken, and how one is told from the others: here and nowhere else."""
+"""All dialects, and how a body's dialect is found."""
 
 from t5rank.serve.dialects import cohere, mixedbread, nim, pinecone, tei, vllm, voyage, weaviate
 from t5rank.serve.dialects.common import Dialect
 
-# The first whose keys a body has is its dialect. Where a body has nobody's keys, it is the last of
-# those that are spoken on its path.
+# A body is of the first dialect that has one of its keys. If none has, it is of the last dialect
+# of its path.
 DIALECTS = (
     *vllm.DIALECTS,
     tei.DIALECT,

@@ -20,7 +20,6 @@ class TeiRequest(Scaled, kw_only=True):
     top_n: TopN | None = None
 
     def work(self) -> Work:
-        """One list."""
         keep_end = self.truncation_direction in ("Left", "left")
         return Work([(self.query, self.texts)], keep_end=keep_end)
 

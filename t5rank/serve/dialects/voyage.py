@@ -19,11 +19,9 @@ class VoyageRequest(Struct, kw_only=True):
     truncation: bool | None = None
 
     def work(self) -> Work:
-        """One list."""
         return Work([(self.query, self.documents)], may_cut=self.truncation is not False)
 
     def answer(self, answer: Answer) -> "VoyageResponse":
-        """Results, best first."""
         data = [
             VoyageResult(i, score, self.documents[i] if self.return_documents else UNSET)
             for i, score in answer.ranked(self.top_k)

@@ -17,7 +17,6 @@ class WeaviateRequest(Struct, kw_only=True):
     model: Name | None = None
 
     def work(self) -> Work:
-        """One list."""
         return Work([(self.query, self.documents)])
 
     def answer(self, answer: Answer) -> "WeaviateResponse":

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 
 from t5rank.data.collection import Collection
-from t5rank.data.passages import read_passage_lists
 from t5rank.data.ranked_list import REPAIRS, RankedList
+from t5rank.lists.passages import read_passage_lists
 
 
 @pytest.fixture
