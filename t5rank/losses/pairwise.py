@@ -23,7 +23,7 @@ from t5rank.losses.pair_weights import LambdaweightFn, as_items, as_matrix
 from t5rank.metrics.gains import product
 from t5rank.types import Array, Labels, ReduceFn, Scores, Where
 
-_LARGEST = float(jnp.finfo(jnp.float32).max)
+_LARGEST = float(jnp.finfo(jnp.float32).max) / 4  # an error whose doubled value is finite
 
 
 def pairwise_loss(
@@ -262,5 +262,7 @@ def pairwise_quantile_loss(
 def _centred_error(scores: Array, labels: Array, lists: ops.Lists) -> Array:
     """Scores minus labels, up to a constant that makes the mean over each list 0."""
     error = lists.from_best(ops.finite(scores)) - lists.from_best(labels)
-    error = jnp.where(lists.where, jnp.clip(error, -_LARGEST, _LARGEST), 0.0)
+    error = jnp.where(
+        lists.where, jnp.where(jnp.abs(error) > _LARGEST, _LARGEST * jnp.sign(error), error), 0.0
+    )
     return error - lists.sum(error / jnp.maximum(lists.count, 1.0))

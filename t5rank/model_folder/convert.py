@@ -145,7 +145,7 @@ def _check_head(
 def _check_new_parameters(source: Source, kind: Kind | None, wanted: architecture.Shapes) -> None:
     """Refuses a checkpoint without the parameters that only training makes."""
     new = [] if kind is None else [*kind.new_parameters]
-    missing = [name for name in new if name in wanted and name not in source.arrays]
+    missing = sorted(name for name in new if name in wanted and name not in source.arrays)
     if kind is not None and missing:
         modules = sorted({name.rpartition("/")[0] for name in missing})
         rules = ", ".join(f"(r'target/{module}/.*', None)" for module in modules)

@@ -134,7 +134,7 @@ def _inferred(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _warn_of_no_projection(
-    model: "RankingModel", encoder: TextEncoding, read: Callable[[], PyTree]
+    model: "RankingModel", encoder: "TextEncoding", read: Callable[[], PyTree]
 ) -> None:
     if model.module.dim is None:  # type: ignore[attr-defined]
         _log.warning(

@@ -130,7 +130,11 @@ def test_a_decoder_is_left_over_where_the_head_needs_none(tmp_path, vocabulary_f
     [
         ("t5rank", {}, "has no word about its score head; .* Give --head"),
         ("t5rank", {"head": "rankt5"}, "has no vocabulary beside it; .* Give --vocabulary"),
-        ("t5rank", {"head": "encoder", "vocabulary": "it"}, "no parameter 'score_head/bias'"),
+        (
+            "t5rank",
+            {"head": "encoder", "vocabulary": "it"},
+            "no parameter 'score_head/kernel' or 'score_head/bias'",
+        ),
         ("onnx", {}, "Argument 'to' has 'onnx'; expected one of"),
         ("t5rank", {"head": "bert", "vocabulary": "it"}, "'head' has 'bert'; expected one of"),
     ],
