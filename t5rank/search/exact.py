@@ -101,27 +101,22 @@ def _merge(scores: np.ndarray, doc_ids: np.ndarray, products: np.ndarray, ids: n
       ids: the block's ids `[rows]`.
     """
     k = scores.shape[1]
-    products += 0.0  # -0.0 and 0.0 are one score
-    places, counts = _at_least(products, scores[:, -1])
-    if counts.max() > _MANY * k:
+    reached = products >= scores[:, -1:]
+    if np.count_nonzero(reached, axis=1).max() > _MANY * k:
         bar = np.partition(products, -k, axis=1)[:, -k]
-        places, counts = _at_least(products, np.maximum(bar, scores[:, -1]))
+        reached = products >= np.maximum(bar, scores[:, -1])[:, None]
+    counts = np.count_nonzero(reached, axis=1)
+    places = np.flatnonzero(reached)
     rows, columns = np.divmod(places, products.shape[1])
     at = k + np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)
     both = np.full((len(scores), k + int(counts.max())), -np.inf, np.float32)
     names = np.zeros(both.shape, doc_ids.dtype)
     both[:, :k], names[:, :k] = scores, doc_ids
-    both[rows, at], names[rows, at] = products.reshape(-1)[places], ids[columns]
+    both[rows, at], names[rows, at] = products.reshape(-1)[places] + 0.0, ids[columns]  # no -0.0
     order = np.argsort(-both, axis=1)
     both, names = np.take_along_axis(both, order, 1), np.take_along_axis(names, order, 1)
     _settle_ties(both, names)
     scores[:], doc_ids[:] = both[:, :k], names[:, :k]
-
-
-def _at_least(products: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The flat places of the scores that reach their query's bar, and how many each query has."""
-    reached = products >= bar[:, None]
-    return np.flatnonzero(reached), np.count_nonzero(reached, axis=1)
 
 
 def _settle_ties(scores: np.ndarray, doc_ids: np.ndarray) -> None:

@@ -145,8 +145,9 @@ class VectorFolder:
 
     def write(self, shard: int, ids: list[str], vectors: np.ndarray) -> None:
         """Writes a shard: each file comes to its place as a whole, the record last."""
-        vectors_file = self.path / f"{self._name(shard)}.npy"
         mine = uuid.uuid4().hex
+        vectors_file = self.path / f"{self._name(shard)}.npy"
+        ids_file = self.path / self._ids_name(shard)
         partial = vectors_file.with_name(f"{vectors_file.name}.{mine}")
         try:
             with partial.open("wb") as file:
@@ -154,13 +155,13 @@ class VectorFolder:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(vectors_file)
+            write_text(ids_file, "".join(f"{name}\n" for name in ids), mine)
+            files = {file.name: _described(file) for file in (vectors_file, ids_file)}
+            record = {"count": len(ids), "files": files}
+            write_json(self.path / f"{self._name(shard)}.json", record, mine)
         finally:
-            partial.unlink(missing_ok=True)
-        ids_file = self.path / self._ids_name(shard)
-        write_text(ids_file, "".join(f"{name}\n" for name in ids), mine)
-        files = {file.name: _described(file) for file in (vectors_file, ids_file)}
-        record = {"count": len(ids), "files": files}
-        write_json(self.path / f"{self._name(shard)}.json", record, mine)
+            for left in self.path.glob(f"*.{mine}"):
+                left.unlink(missing_ok=True)
 
     def vectors(self, shard: int) -> np.ndarray:
         """The vectors of a shard `[count, dim]`, memory-mapped.

@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-import t5rank
 from t5rank.search.vectors import Manifest, VectorFolder
 
 
@@ -49,7 +48,7 @@ def model(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"dim": 16}')
-    monkeypatch.setattr(t5rank, "Embedder", WordEmbedder, raising=False)
+    monkeypatch.setattr("t5rank.inference.embedder.Embedder", WordEmbedder)
     return folder
 
 

@@ -70,7 +70,20 @@ def test_an_interrupted_encoding_keeps_whole_shards_and_goes_on(
     monkeypatch.undo()
     done = encoded(embedder, documents, folder)
     assert (done.kept, done.written) == (6, 4) and embedder.encoded == [3, 3, 4]
-    assert [*folder.glob("*.npy.*")] == []
+
+
+def test_an_interruption_while_a_file_is_written_leaves_nothing_half_done(
+    embedder, documents, folder, monkeypatch
+):
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    encoded(embedder, documents, folder, share=Share(0, 2))
+    before = {*folder.iterdir()}
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encoded(embedder, documents, folder)
+    assert {*folder.iterdir()} == before
 
 
 def test_a_damaged_shard_is_encoded_anew(embedder, documents, folder):
