@@ -35,7 +35,7 @@ from t5rank.text.vocabulary import Vocabulary
 
 OURS = "t5rank"
 DIM = 768
-BATCH_SIZES = (2, 4, 8, 16, 32, 64)
+BATCH_SIZES = (4, 8, 16, 32)
 PACKAGES = ("jax", "torch", "transformers", "sentence-transformers")
 TOLERANCE = 1e-5
 

@@ -79,7 +79,7 @@ def save_theirs(folder, vocabulary_file, dim=DIM, similarity="cosine", half=Fals
 
     torch.manual_seed(0)
     sizes = {"d_model": WIDTH, "d_kv": 8, "d_ff": 96, "num_layers": 2, "num_heads": 4}
-    t5 = T5EncoderModel(T5Config(1152, feed_forward_proj="gated-gelu", **sizes))
+    t5 = T5EncoderModel(T5Config(vocab_size=1152, feed_forward_proj="gated-gelu", **sizes))
     (t5.half() if half else t5).save_pretrained(folder / "t5")
     write_tokenizer(path(folder / "t5"), Vocabulary(vocabulary_file), 512)
     float32 = {"dtype": torch.float32}
