@@ -153,7 +153,6 @@ def test_a_mixture_of_tasks_trains_and_validates_task_by_task(files, tmp_path, v
         "from t5rank.tasks import msmarco\n"
         "TASKS = [@web/msmarco.qna_task(), @support/msmarco.qna_task()]\n"
         "RATES = [3.0, 1.0]\n"
-        "DATASETS_PER_BATCH = 2\n"
         "web/msmarco.qna_task.name = 'web'\n"
         "support/msmarco.qna_task.name = 'support'\n"
     )
