@@ -125,6 +125,11 @@ class RankingModel:
         """The arguments of some losses that the model has a value for."""
         return ("key",)
 
+    @property
+    def sees_other_lists(self) -> bool:
+        """Whether the loss of a list depends on the documents of the batch's other lists."""
+        return False
+
     def _check_asked(self, loss_fn: LossFn) -> None:
         missing = [name for name in ASKED if name not in self.gives and takes(loss_fn, name)]
         if missing:

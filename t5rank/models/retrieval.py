@@ -130,6 +130,11 @@ class RetrievalModel(RankingModel):
         return ("key",) if self.candidates == "list" else ("key", "positive_scores", "scale")
 
     @property
+    def sees_other_lists(self) -> bool:
+        """Whether a query is compared with documents of other lists."""
+        return self.candidates != "list"
+
+    @property
     def dim(self) -> int:
         """The size of a vector."""
         module: Any = self.module

@@ -166,7 +166,8 @@ class Trainer:
             check_text(name.upper(), getattr(self, name))
         check_boolean("USE_CACHED_TASKS", self.use_cached_tasks)
         check_lengths(self.task_feature_lengths)
-        preflight.check_teaches(self.model.loss_fn, list_size(self.task_feature_lengths))
+        if not self.model.sees_other_lists:
+            preflight.check_teaches(self.model.loss_fn, list_size(self.task_feature_lengths))
 
     def _check_input_length(self) -> None:
         needed = self.encoder.shortest

@@ -45,7 +45,7 @@ def check_run(trainer: Trainer) -> None:
     steps = (0, trainer.train_steps // 2, trainer.train_steps - 1)
     if not any(float(trainer.learning_rate_fn(step)) for step in steps):
         _log.warning("NOTHING TO LEARN: the learning rate is 0 at every step.")
-    for checked in filter(None, trained):
+    for checked in [] if trainer.model.sees_other_lists else filter(None, trained):
         _warn(checked, trainer.model.loss_fn, list_size(trainer.task_feature_lengths))
     if trainer.validation is not None:
         _check_validation(trainer, trainer.validation)

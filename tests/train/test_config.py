@@ -117,6 +117,17 @@ def test_a_recipe_trains_one_step(recipe, files, vocabulary_file, tmp_path):
     assert trainer.train().step == 1
 
 
+def test_pairs_train_a_dual_encoder(files, vocabulary_file, tmp_path):
+    """A list of one document has the others of its batch as negatives."""
+    more = ("LIST_SIZE=1", "TRAIN_STEPS=2", "EVAL_PERIOD=0")
+    trainer = trainer_of("msmarco_retrieval_tiny", files, vocabulary_file, tmp_path, *more)
+    assert trainer.train().step == 2
+    with pytest.raises(ValueError, match="LIST_SIZE has 1; expected at least 2"):
+        trainer_of(
+            "msmarco_retrieval_tiny", files, vocabulary_file, tmp_path, *more, "CANDIDATES='list'"
+        )
+
+
 def test_a_loss_without_settings_is_chosen_by_its_name(files, vocabulary_file, tmp_path):
     loss = "LOSS_FN=@losses.pairwise_hinge_loss"
     trainer = trainer_of("msmarco_qna_softmax_tiny", files, vocabulary_file, tmp_path, loss)
