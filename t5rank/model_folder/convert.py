@@ -285,7 +285,7 @@ def _prompt(source: Source, kind: Kind, settings: Settings) -> Any:
         "document": settings.document_prompt,
         "query_length": settings.query_length,
     }
-    given = {name: value for name, value in parts.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
     if isinstance(prompt, str):
         return settings.prompt or prompt
     return dataclasses.replace(prompt, **given)

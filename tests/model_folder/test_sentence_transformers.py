@@ -18,7 +18,8 @@ from t5rank.model_folder.huggingface_files import write_tokenizer
 from t5rank.models import network
 from t5rank.models.dual_encoder import DualEncoder, VectorHead
 from t5rank.models.retrieval import RetrievalModel
-from t5rank.text.texts import TextEncoder, TextPrompts
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 
 WIDTH, DIM, LENGTH = 48, 24, 32

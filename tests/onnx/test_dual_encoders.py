@@ -10,7 +10,8 @@ from onnx_models import random_model
 from t5rank import checkpoints, cli, model_folder
 from t5rank.data import trec
 from t5rank.inference.embedder import Embedder
-from t5rank.text.texts import TextEncoder, TextPrompts
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
 
