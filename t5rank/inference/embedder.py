@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from t5rank import model_folder
 from t5rank.inference.loading import load_scorer
+from t5rank.inference.packing import Shapes
 from t5rank.inference.scoring import ModelScorer, prefetched, run_chunks
 from t5rank.model_folder import ModelFolder
 from t5rank.models.retrieval import RetrievalModel
@@ -110,6 +111,21 @@ class Embedder:
         """The model, without its parameters."""
         model: Any = self.scorer.model
         return model
+
+    @property
+    def score_tokens(self) -> ModelScorer:
+        """Vectors `[batch, dim]` of int32 tokens `[batch, length]`."""
+        return self.scorer
+
+    @property
+    def shapes(self) -> Shapes:
+        """The batches that suit the scorer."""
+        return self.scorer.shapes
+
+    @property
+    def compiled(self) -> int:
+        """How many programs have been compiled so far, or read where they are kept."""
+        return self.scorer.compiled
 
     @property
     def dim(self) -> int:
