@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from t5rank import checkpoints, model_folder
-from t5rank.models import dual_encoder, monot5, network, ranking, retrieval, rankt5
+from t5rank.models import dual_encoder, monot5, network, ranking, rankt5, retrieval
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
 from t5rank.text.templates import TextPrompts
@@ -71,7 +71,7 @@ def save_dual_encoder(
     model = retrieval.RetrievalModel(dual_encoder.DualEncoder(CONFIG, 8), head)
     shapes = {"encoder_input_tokens": (1, 2, 8)}
     params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
-    encoder = TextEncoder(Vocabulary(vocabulary_file), prompts, 64)
+    encoder = TextEncoder(Vocabulary(vocabulary_file), prompts, 32)  # few shapes to compile
     model_folder.save_config(folder, model, encoder)
     with checkpoints.Checkpointer(folder, keep=9) as saver:
         saver.save(1, optimizers.adamw().create(params))
