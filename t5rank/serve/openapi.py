@@ -76,10 +76,11 @@ def document(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _described(dialect: Dialect) -> dict[str, Any]:
-    """What no schema has: the keys that tell a dialect, and a body to try."""
+    """What no schema has: the keys or paths that tell a dialect, and a body to try."""
     return {
         "title": dialect.title,
         "keys": sorted(dialect.keys),
+        "paths": [path for path in dialect.paths if dialects.spoken(path) == [dialect]],
         "request": dialect.request.__name__,
         "path": dialect.paths[0],
         "example": dialect.example,

@@ -17,11 +17,13 @@ from t5rank.serve.dialects import (
 )
 from t5rank.serve.dialects.common import Dialect, Error
 
+EMBEDDING = (tei_embed.DIALECT, cohere_embed.DIALECT, openai.DIALECT)  # these ask for vectors
+
 # A body is of the first dialect that has one of its keys. If none has, it is of the last dialect
 # of its path.
 DIALECTS = (
+    *EMBEDDING,
     *vllm.DIALECTS,
-    tei_embed.DIALECT,
     tei.DIALECT,
     nim.DIALECT,
     mixedbread.DIALECT,  # has top_k, as Voyage
@@ -29,10 +31,7 @@ DIALECTS = (
     voyage.DIALECT,
     pinecone.DIALECT,
     cohere.DIALECT,
-    cohere_embed.DIALECT,
-    openai.DIALECT,
 )
-EMBEDDING = (tei_embed.DIALECT, cohere_embed.DIALECT, openai.DIALECT)  # ask for vectors
 PATHS = tuple(dict.fromkeys(path for dialect in reversed(DIALECTS) for path in dialect.paths))
 
 
