@@ -56,15 +56,15 @@ def load_replicas(
       Stopped: the server is ending.
     """
     opened = model_folder.open_folder(folder)
-    kind = Embedder if isinstance(opened.encoder, TextEncoder) else Reranker
-    replicas: list[LoadedModel] = []
+    kind: Any = Embedder if isinstance(opened.encoder, TextEncoder) else Reranker
+    before = [each for each in like if isinstance(each, kind)]
+    replicas = []
     for i, mesh in enumerate(_meshes(opened, settings)):
-        before: Any = like[i] if i < len(like) else None
         replica = kind.from_folder(
             opened,
             batch_tokens=settings.batch_tokens,
             mesh=mesh,
-            like=before if isinstance(before, kind) else None,
+            like=before[i] if i < len(before) else None,
             progress=progress,
         )
         replicas.append(replica)

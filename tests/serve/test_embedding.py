@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from t5rank.inference.embedder import Embedder
 from t5rank.serve.app import make_app
+from t5rank.serve.dialects.openai import OpenAIRequest
 from t5rank.serve.settings import ServerSettings
 from t5rank.text.templates import TextPrompts
 
@@ -215,6 +216,19 @@ def test_too_many_texts_are_refused(post):
     answer = post("/v1/embeddings", input=["a"] * 1001, model="plain")
     assert answer.status_code == 413
     assert "1,001" in answer.json()["error"]["message"]
+
+
+def test_many_numbers_are_written_off_the_event_loop(post, monkeypatch):
+    threads, answer = [], OpenAIRequest.answer
+
+    def noting(self, given):
+        threads.append(threading.current_thread().name)
+        return answer(self, given)
+
+    monkeypatch.setattr(OpenAIRequest, "answer", noting)
+    for count in (1, 200):
+        post("/v1/embeddings", input=["a"] * count, model="plain").raise_for_status()
+    assert [name == "preparing" for name in threads] == [False, True]
 
 
 def test_a_reranker_becomes_a_dual_encoder_where_its_folder_does(tmp_path, vocabulary_file):
