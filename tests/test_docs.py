@@ -180,7 +180,7 @@ def check_curl(words):
     url, flag, body = words
     assert flag == "-d"
     path = "/" + url.partition("/")[2]
-    assert parse(path, body.encode()).request.work().lists
+    assert parse(path, body.encode()).request.work().documents()
 
 
 def test_the_answer_of_the_server_is_shown_as_it_is():

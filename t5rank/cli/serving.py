@@ -42,10 +42,11 @@ def add_serve(commands) -> None:
     parser = add_command(
         commands,
         "serve",
-        "serve rerank requests over HTTP",
+        "serve rerankers and dual encoders over HTTP",
         f"""
         Speaks the rerank APIs of Cohere, Jina, Voyage, TEI, NIM, mixedbread, Pinecone, Weaviate and
-        vLLM on one port, and shows a page at / to try it.
+        vLLM on one port, and shows a page at / to try it. A dual encoder gives vectors by the APIs
+        of TEI, OpenAI and Cohere, and reranks by their similarity.
 
         t5rank serve --model models/softmax --port 8000
         curl localhost:8000/rerank -d '{{"query": "a list", "documents": ["A list is ..."]}}'

@@ -10,7 +10,12 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
+<<<<<<< HEAD
 from t5rank.inference.loading import ExportedScorer, load_scorer
+=======
+from t5rank.inference.loading import load_scorer
+from t5rank.inference.packing import Shapes
+>>>>>>> emb
 from t5rank.inference.scoring import ModelScorer, prefetched, run_chunks
 from t5rank.model_folder import ModelFolder
 from t5rank.models.retrieval import RetrievalModel
@@ -113,6 +118,21 @@ class Embedder:
         """The model, without its parameters."""
         model: Any = self.scorer.model
         return model
+
+    @property
+    def score_tokens(self) -> ModelScorer:
+        """Vectors `[batch, dim]` of int32 tokens `[batch, length]`."""
+        return self.scorer
+
+    @property
+    def shapes(self) -> Shapes:
+        """The batches that suit the scorer."""
+        return self.scorer.shapes
+
+    @property
+    def compiled(self) -> int:
+        """How many programs have been compiled so far, or read where they are kept."""
+        return self.scorer.compiled
 
     @property
     def dim(self) -> int:

@@ -27,13 +27,13 @@ from t5rank.serve.keys import ApiKeys, Key
 from t5rank.serve.metrics import Metrics
 from t5rank.serve.models import Models
 from t5rank.serve.paths import Paths
+from t5rank.serve.plans import AnyWork
 from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import Scored
 from t5rank.serve.settings import ServerSettings
 from t5rank.serve.spans import spans_of_environment
 from t5rank.serve.times import Times
 from t5rank.serve.tracing import TRACERESPONSE, Tracing
-from t5rank.serve.work import Work
 from t5rank.serve.workers import Workers, once
 
 T = TypeVar("T")
@@ -101,6 +101,7 @@ def make_app(
     routes = [
         Route("/", _page("page.html"), methods=["GET"]),
         *(Route(path, _Rerank(state)) for path in dialects.PATHS),
+        Route("/embed_all", _no_token_vectors, methods=["POST"]),
         *(Route(path, handler, methods=["GET"]) for path, handler in _pages(state).items()),
     ]
     app = Starlette(
@@ -185,14 +186,10 @@ class _Rerank:
         times = Times(time.perf_counter() - start, scored.waited, scored.computed)
         self._count(model.name, work, scored, times, key)
         entry |= _sizes(scored) | times.logged()
-        answer = dialects.Answer(
-            model=model.name,
-            scores=scored.scores,
-            probabilities=scored.probabilities,
-            tokens=scored.inputs.tokens,
-            path=scope["path"],
-        )
+        tokens, path = scored.inputs.tokens, scope["path"]
+        answer = dialects.answer_of(scored.result, model.name, tokens, path)
         headers = _truncated(scored.inputs.cut) | times.headers()
+        size = max(size, scored.result.letters)
         return await self._run(
             lambda: as_json(dialect.request.answer(answer), headers=headers), scope, size, gone
         )
@@ -206,7 +203,7 @@ class _Rerank:
         running = self._state.workers.run(once(function), size, access.client_of(scope))
         return await unless_gone(running, gone)
 
-    def _count(self, model: str, work: Work, scored: Scored, times: Times, key: Key) -> None:
+    def _count(self, model: str, work: AnyWork, scored: Scored, times: Times, key: Key) -> None:
         metrics, tokens = self._state.metrics, scored.inputs.tokens
         key.spend(tokens)
         if key.name:
@@ -219,7 +216,9 @@ class _Rerank:
         metrics.queue_seconds.labels(model).observe(scored.waited)
 
 
-def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dialects.Parsed, Work]:
+def _read(
+    scope: Scope, body: bytearray, settings: ServerSettings
+) -> tuple[dialects.Parsed, AnyWork]:
     """Reads a request."""
     if len(body) > _SMALL:
         _check_json(body, settings.max_documents)
@@ -230,7 +229,7 @@ def _read(scope: Scope, body: bytearray, settings: ServerSettings) -> tuple[dial
     _check_size(work, settings.max_documents)
     entry["documents"] = work.documents()
     if settings.log_texts:
-        entry["lists"] = work.lists
+        entry |= work.logged()
     return dialect, work
 
 
@@ -246,7 +245,7 @@ def _check_json(body: bytearray, documents: int) -> None:
         raise Refusal(413, "too_large", message)
 
 
-def _check_size(work: Work, most: int) -> None:
+def _check_size(work: AnyWork, most: int) -> None:
     count = work.documents()
     if count > most:
         message = f"Request has {count:,} documents; expected at most {most:,}."
@@ -304,9 +303,17 @@ def _page(name: str) -> Callable:
     return page
 
 
+async def _no_token_vectors(request: Request) -> Response:
+    raise invalid(
+        "Path '/embed_all' asks for a vector of each token; expected '/embed', which gives one of "
+        "each text. No model that is served here does late interaction."
+    )
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return error.response()
+    body = dialects.error_of(request.scope["path"]).of(error)
+    return as_json(body, error.status, error.headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 import t5rank
 from t5rank.inference.scoring import ModelScorer
 from t5rank.process.cores import core_count
+from t5rank.serve.dialects.embedding import SIDES
 from t5rank.serve.errors import Refusal, not_ready
 from t5rank.serve.responses import as_json
 from t5rank.serve.served_model import ServedModel
@@ -50,8 +51,21 @@ class Labels(Struct):
     label2id: dict[str, int]
 
 
+class Pooling(Struct):
+    """How a dual encoder's tokens become a vector, in TEI's words."""
+
+    pooling: str = "mean"
+
+
+class ModelType(Struct, omit_defaults=True):
+    """What a model gives; one of the two is there."""
+
+    reranker: Labels | UnsetType = UNSET
+    embedding: Pooling | UnsetType = UNSET
+
+
 class Info(Struct):
-    """The first model and its limits, in TEI's words; lengths are tokens of a pair."""
+    """The first model and its limits, in TEI's words; lengths are tokens of an input."""
 
     model_id: str
     model_dtype: str
@@ -60,7 +74,7 @@ class Info(Struct):
     max_client_batch_size: int
     tokenization_workers: int
     version: str
-    model_type: dict[str, Labels]
+    model_type: ModelType
     auto_truncate: bool = True
     model_sha: str | None = None
     max_concurrent_requests: int | None = None
@@ -94,11 +108,13 @@ def handlers(state: "State") -> dict[str, Handler]:
 
     async def models(request: Request) -> Response:
         state.keys.check(request.scope)
-        return as_json(ModelList([_model(model) for model in state.models.by_name.values()]))
+        return as_json(
+            ModelList([each for model in state.models.by_name.values() for each in _listed(model)])
+        )
 
     async def model(request: Request) -> Response:
         state.keys.check(request.scope)
-        return as_json(_model(_named(state, request.path_params["name"])))
+        return as_json(_named(state, request.path_params["name"]))
 
     async def info(request: Request) -> Response:
         state.keys.check(request.scope)
@@ -132,34 +148,45 @@ def handlers(state: "State") -> dict[str, Handler]:
     }
 
 
-def _named(state: "State", name: str) -> ServedModel:
+def _named(state: "State", name: str) -> Model:
     """The model of exactly this name, as the client asks whether it is served."""
-    model = state.models.by_name.get(name)
-    if model is None:
-        names = [*state.models.by_name]
-        message = f"Model '{name[:80]}' is not served; expected one of {names}."
-        raise Refusal(404, "model_not_found", message)
-    return model
+    listed = [each for model in state.models.by_name.values() for each in _listed(model)]
+    for model in listed:
+        if model.id == name:
+            return model
+    names = [model.id for model in listed]
+    message = f"Model '{name[:80]}' is not served; expected one of {names}."
+    raise Refusal(404, "model_not_found", message)
 
 
-def _model(model: ServedModel) -> Model:
-    return Model(model.name, model.created)
+def _listed(model: ServedModel) -> list[Model]:
+    """A model under all names by which a request may choose it; see `Models.choose`."""
+    if not model.is_embedder:
+        return [Model(model.name, model.created)]
+    names = [model.name, *(f"{model.name}/{side}" for side in SIDES)]
+    return [Model(name, model.created, model_type="embedding") for name in names]
 
 
 def _info(model: ServedModel, settings: ServerSettings) -> Info:
     if model.engine is None:
         raise not_ready(model.name)
-    reranker = model.engine.reranker
+    loaded = model.engine.model
     return Info(
         model_id=model.name,
-        model_dtype=_dtype(reranker.score_tokens),
-        model_type={"reranker": Labels({"0": "LABEL_0"}, {"LABEL_0": 0})},
-        max_input_length=reranker.encoder.max_length,
-        max_batch_tokens=reranker.shapes.tokens,
+        model_dtype=_dtype(loaded.score_tokens),
+        model_type=_type(model),
+        max_input_length=loaded.encoder.max_length,
+        max_batch_tokens=loaded.shapes.tokens,
         max_client_batch_size=settings.max_documents,
         tokenization_workers=core_count(),
         version=t5rank.__version__,
     )
+
+
+def _type(model: ServedModel) -> ModelType:
+    if model.is_embedder:
+        return ModelType(embedding=Pooling())
+    return ModelType(reranker=Labels({"0": "LABEL_0"}, {"LABEL_0": 0}))
 
 
 def _dtype(scorer: Any) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from t5rank.inference.packing import PackedShapes
-from t5rank.inference.reranker import Reranker
 from t5rank.inference.scoring import run_batches
+from t5rank.serve.loading import LoadedModel
 from t5rank.serve.queue import Queue, Request, SharedBatch
 from t5rank.text.vocabulary import EOS_ID
 
@@ -51,17 +51,17 @@ class Engine:
 
     def __init__(
         self,
-        replicas: Sequence[Reranker],
+        replicas: Sequence[LoadedModel],
         max_wait: float,
         observe: Callable[[Computed], None] = lambda batch: None,
     ):
-        self.reranker = replicas[0]
+        self.model = replicas[0]
         self.replicas = replicas
         self._max_wait = max_wait
         self._observe = observe
         measured = [_measured(replica) for replica in replicas]
         self._computed, self._seconds = measured[0]
-        self.queue = Queue(self.reranker.shapes, self._limit())
+        self.queue = Queue(self.model.shapes, self._limit())
         self._compiled = self._compiles()
         self._lock = threading.Lock()
         self._threads = [
@@ -95,7 +95,7 @@ class Engine:
     def _compiles(self) -> int:
         return sum({id(r.score_tokens): r.compiled for r in self.replicas}.values())
 
-    def _work(self, replica: Reranker) -> None:
+    def _work(self, replica: LoadedModel) -> None:
         last = 0.0
         launched = functools.partial(self._launched, replica)
         for batch, (result, launch) in run_batches(self.queue.take, launched, _AHEAD):
@@ -104,7 +104,7 @@ class Engine:
             self._count(batch, now - max(last, launch))
             last = now
 
-    def _launched(self, replica: Reranker, batch: SharedBatch) -> tuple[object, float]:
+    def _launched(self, replica: LoadedModel, batch: SharedBatch) -> tuple[object, float]:
         """The result, still being computed, or the error; and when the batch was launched."""
         now = time.perf_counter()
         for request, _ in batch.parts:
@@ -131,7 +131,7 @@ class Engine:
 
     def _give(self, request: Request, rows: np.ndarray, scores: np.ndarray) -> None:
         if not np.isfinite(scores).all():
-            self._fail(request, ValueError("Model scores have values that are not finite."))
+            self._fail(request, ValueError("Model results have values that are not finite."))
             return
         with self._lock:
             request.results.put(rows, scores)
@@ -158,7 +158,7 @@ class Engine:
         return int(self._max_wait * self.rate)
 
 
-def _measured(reranker: Reranker) -> tuple[float, float]:
+def _measured(model: LoadedModel) -> tuple[float, float]:
     """Tokens, padding included, and the seconds that they took.
 
     A device computes the longest inputs, which need most memory. A CPU computes one short input: it
@@ -168,27 +168,27 @@ def _measured(reranker: Reranker) -> tuple[float, float]:
     Raises:
       ValueError: the scores are not finite.
     """
-    if isinstance(reranker.shapes, PackedShapes):
-        _one_batch(reranker, min(_SHORT, reranker.encoder.max_length), rest=1)
-        return _one_batch(reranker, min(_SHORT, reranker.encoder.max_length), rest=1)
-    return _one_batch(reranker, reranker.encoder.max_length, rest=1 << 30)
+    if isinstance(model.shapes, PackedShapes):
+        _one_batch(model, min(_SHORT, model.encoder.max_length), rest=1)
+        return _one_batch(model, min(_SHORT, model.encoder.max_length), rest=1)
+    return _one_batch(model, model.encoder.max_length, rest=1 << 30)
 
 
-def _one_batch(reranker: Reranker, longest: int, rest: int) -> tuple[float, float]:
-    length = reranker.shapes.length(longest)
-    rows = reranker.shapes.rows(length, rest)
-    tokens = _some_tokens(reranker, rows * length).reshape(rows, length)
+def _one_batch(model: LoadedModel, longest: int, rest: int) -> tuple[float, float]:
+    length = model.shapes.length(longest)
+    rows = model.shapes.rows(length, rest)
+    tokens = _some_tokens(model, rows * length).reshape(rows, length)
     start = time.perf_counter()
-    scores = np.asarray(reranker.score_tokens(tokens))
+    scores = np.asarray(model.score_tokens(tokens))
     seconds = time.perf_counter() - start
     if not np.isfinite(scores).all():
         raise ValueError(
-            f"Model scores have {np.sum(~np.isfinite(scores))} of {rows} values that are not "
-            "finite; expected none. Is the checkpoint from a diverged run?"
+            f"Model results have {np.sum(~np.isfinite(scores))} of {scores.size} values that are "
+            "not finite; expected none. Is the checkpoint from a diverged run?"
         )
-    return float(reranker.shapes.size([length] * rows, (rows, length))), seconds
+    return float(model.shapes.size([length] * rows, (rows, length))), seconds
 
 
-def _some_tokens(reranker: Reranker, count: int) -> np.ndarray:
+def _some_tokens(model: LoadedModel, count: int) -> np.ndarray:
     """Tokens spread over the vocabulary, so that many of its embeddings are looked at."""
-    return np.linspace(EOS_ID, len(reranker.encoder.vocabulary) - 1, count, dtype=np.int32)
+    return np.linspace(EOS_ID, len(model.encoder.vocabulary) - 1, count, dtype=np.int32)

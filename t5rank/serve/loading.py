@@ -7,10 +7,14 @@ import jax
 from tqdm import tqdm
 
 from t5rank import model_folder
+from t5rank.inference.embedder import Embedder
 from t5rank.inference.reranker import Reranker
 from t5rank.model_folder import ModelFolder
 from t5rank.models import partitioning
 from t5rank.serve.settings import ServerSettings
+from t5rank.text.texts import TextEncoder
+
+LoadedModel = Reranker | Embedder
 
 
 class Stopped(BaseException):
@@ -36,14 +40,15 @@ class Progress(tqdm):
 
 
 def load_replicas(
-    folder: str, settings: ServerSettings, like: Sequence[Reranker | None], progress: Progress
-) -> list[Reranker]:
-    """A folder's model on the devices of each replica, ready to score.
+    folder: str, settings: ServerSettings, like: Sequence[LoadedModel], progress: Progress
+) -> list[LoadedModel]:
+    """A folder's model on the devices of each replica, ready to compute.
 
     Args:
       folder: the model folder.
       settings: have the number of replicas, and of devices for each.
       like: the replicas before, whose programs may serve these too; see `Reranker`.
+        Those of another kind serve none.
       progress: is told of every compiled shape.
 
     Raises:
@@ -51,13 +56,15 @@ def load_replicas(
       Stopped: the server is ending.
     """
     opened = model_folder.open_folder(folder)
+    kind: Any = Embedder if isinstance(opened.encoder, TextEncoder) else Reranker
+    before = [each for each in like if isinstance(each, kind)]
     replicas = []
     for i, mesh in enumerate(_meshes(opened, settings)):
-        replica = Reranker.from_folder(
+        replica = kind.from_folder(
             opened,
             batch_tokens=settings.batch_tokens,
             mesh=mesh,
-            like=like[i] if i < len(like) else None,
+            like=before[i] if i < len(before) else None,
             progress=progress,
         )
         replicas.append(replica)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from t5rank.process.collector import resting_collector
+from t5rank.serve.dialects.embedding import side_of
 from t5rank.serve.errors import Refusal
 from t5rank.serve.loading import Progress, Stopped
 from t5rank.serve.served_model import Observe, ServedModel
@@ -69,13 +70,15 @@ class Models:
         return [model.name for model in self.by_name.values() if model.engine is None]
 
     def choose(self, name: str | None) -> ServedModel:
-        """The model that a request means.
+        """The model that a request means; `NAME/query` and `NAME/document` mean NAME.
 
         Raises:
           Refusal: several models are served, and none has this name.
         """
         if name is None or len(self.by_name) == 1:
             return next(iter(self.by_name.values()))
+        if name not in self.by_name and side_of(name):
+            name = name.rpartition("/")[0]
         if name not in self.by_name:
             message = f"Model '{name[:80]}' is not served; expected one of {[*self.by_name]}."
             raise Refusal(404, "model_not_found", message)

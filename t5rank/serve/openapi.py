@@ -1,6 +1,6 @@
 """`/openapi.json`, made from the Structs of requests and answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -9,19 +9,10 @@ from msgspec import Struct
 import t5rank
 from t5rank.serve import dialects
 from t5rank.serve.descriptions import ClusterAuth, Info, Meta, Model, ModelList, Version
-from t5rank.serve.dialects import DIALECTS, PATHS, Dialect
-from t5rank.serve.dialects.common import SCORE_PATHS
+from t5rank.serve.dialects import DIALECTS, EMBEDDING, PATHS, Dialect
+from t5rank.serve.dialects.common import SCORE_PATHS, Error
 from t5rank.serve.settings import ServerSettings
 from t5rank.serve.times import Times
-
-
-class Error(Struct):
-    """Why a request is refused: one message under the names that different clients read."""
-
-    error: str
-    error_type: str
-    message: str
-    detail: str
 
 
 class Status(Struct):
@@ -39,7 +30,8 @@ class Readiness(Struct):
 
 _REQUESTS = tuple(dict.fromkeys(each.request for each in reversed(DIALECTS)))
 _ANSWERS = tuple({str(each.answer): each.answer for each in reversed(DIALECTS)}.values())
-_OTHERS = (Error, Status, Readiness, Model, ModelList, Info, Meta, Version, ClusterAuth)
+_ERRORS = tuple(dict.fromkeys(each.error for each in DIALECTS))
+_OTHERS = (*_ERRORS, Status, Readiness, Model, ModelList, Info, Meta, Version, ClusterAuth)
 _REFUSALS = {
     "400": "The request is wrong; the message says what.",
     "401": "An API key is needed.",
@@ -65,8 +57,8 @@ def document(settings: ServerSettings) -> dict[str, Any]:
             "title": "t5rank",
             "version": t5rank.__version__,
             "description": (
-                "Reranks documents. The keys of a body tell whose API it speaks. Numbers and "
-                "booleans may be written as strings."
+                "Reranks documents and embeds texts. The path and the keys of a body tell whose "
+                "API it speaks. Numbers and booleans may be written as strings."
             ),
         },
         "paths": {path: {"post": _rerank(path, by_type)} for path in PATHS},
@@ -84,10 +76,11 @@ def document(settings: ServerSettings) -> dict[str, Any]:
 
 
 def _described(dialect: Dialect) -> dict[str, Any]:
-    """What no schema has: the keys that tell a dialect, and a body to try."""
+    """What no schema has: the keys or paths that tell a dialect, and a body to try."""
     return {
         "title": dialect.title,
         "keys": sorted(dialect.keys),
+        "paths": [path for path in dialect.paths if dialects.spoken(path) == [dialect]],
         "request": dialect.request.__name__,
         "path": dialect.paths[0],
         "example": dialect.example,
@@ -96,23 +89,32 @@ def _described(dialect: Dialect) -> dict[str, Any]:
 
 def _rerank(path: str, by_type: dict[str, Any]) -> dict[str, Any]:
     spoken = list(reversed(dialects.spoken(path)))
-    refusals = {status: _content(text, by_type[str(Error)]) for status, text in _REFUSALS.items()}
+    error = by_type[str(dialects.error_of(path))]
+    refusals = {status: _content(text, error) for status, text in _REFUSALS.items()}
     return {
         "operationId": _operation("post", path),
-        "summary": "Score pairs of texts" if path in SCORE_PATHS else "Rank documents for a query",
+        "summary": _summary(path, spoken),
         "requestBody": {
             "required": True,
             "content": _json(_any(by_type, (each.request for each in spoken))),
         },
         "responses": {
             "200": {
-                "description": "Scores.",
+                "description": "Scores or vectors.",
                 "headers": _headers(),
                 "content": _json(_any(by_type, (each.answer for each in spoken))),
             },
             **refusals,
         },
     }
+
+
+def _summary(path: str, spoken: Sequence[Dialect]) -> str:
+    if path in SCORE_PATHS:
+        return "Score pairs of texts"
+    if all(each in EMBEDDING for each in spoken):
+        return "Embed texts"
+    return "Rank documents for a query"
 
 
 def _headers() -> dict[str, Any]:

@@ -8,39 +8,37 @@ import time
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
-import numpy as np
-
+from t5rank.inference.embedder import Embedder
 from t5rank.serve.departure import unless_gone
 from t5rank.serve.engine import Computed, Engine
 from t5rank.serve.errors import invalid, not_ready, overloaded
 from t5rank.serve.folder_state import folder_state
 from t5rank.serve.loading import Progress, load_replicas
+from t5rank.serve.plans import AnyWork, Plan, plan_of
 from t5rank.serve.queue import Closed, Full, Request
+from t5rank.serve.results import Result
 from t5rank.serve.settings import ServerSettings
-from t5rank.serve.work import Inputs, Work, best, check_queries, encoding, letters
+from t5rank.serve.work import Inputs
 from t5rank.serve.workers import Task, Workers
 
 Observe = Callable[[str, Computed], None]
 
 _CHUNKS = 10  # inputs that a request may have, for each document that it may have
-_TOKENS_A_LETTER = 0.3  # a guess, until a text is tokenized
 _SECONDS_A_LETTER = 4e-7  # of tokenizing, by one of two shared cores
 _LOG = logging.getLogger(__name__)
 
 
 class Scored(NamedTuple):
-    """Scores of some `Work`.
+    """What was computed for some work.
 
     Attributes:
-      scores: `[documents]` float32.
-      probabilities: the same from 0 to 1.
+      result: scores or vectors.
       inputs: the scored inputs.
       waited: seconds in the queue.
       computed: seconds from the first batch to the last.
     """
 
-    scores: np.ndarray
-    probabilities: np.ndarray
+    result: Result
     inputs: Inputs
     waited: float
     computed: float
@@ -71,6 +69,11 @@ class ServedModel:
         self._tried: object = None  # the state of the folder at the last try to load it
         self._trouble = ""  # at the last look at it
         self._compiles = 0
+
+    @property
+    def is_embedder(self) -> bool:
+        """Whether it is a dual encoder; a model that is not loaded yet is taken for a reranker."""
+        return self.engine is not None and isinstance(self.engine.model, Embedder)
 
     @property
     def compiles(self) -> int:
@@ -124,7 +127,7 @@ class ServedModel:
         return state if state != self._tried else None
 
     async def score(
-        self, work: Work, gone: asyncio.Event, client: Hashable = "", size: int = 0
+        self, work: AnyWork, gone: asyncio.Event, client: Hashable = "", size: int = 0
     ) -> Scored:
         """Scores the documents of a request.
 
@@ -142,33 +145,31 @@ class ServedModel:
             raise not_ready(self.name)
         task = self._queued(work, client)
         queued = await unless_gone(self._workers.run(task, size, client, _Queued.drop), gone)
-        return await unless_gone(_scored(queued, work.documents()), gone)
+        return await unless_gone(_scored(queued), gone)
 
-    def _queued(self, work: Work, client: Hashable) -> Task["_Queued"]:
+    def _queued(self, work: AnyWork, client: Hashable) -> Task["_Queued"]:
         """A task that admits a request, tokenizes it, and puts it into the queue."""
-        engine, reserved = self._reserve(work)
+        engine, plan, reserved = self._reserve(work)
         most = _CHUNKS * self._settings.max_documents
         try:
-            inputs = yield from encoding(engine.reranker.encoder, work, most)
+            inputs = yield from plan.encoding(most)
         except ValueError as error:
             engine.queue.release(reserved)
             raise invalid(str(error)) from error
         except BaseException:  # the client has left, too
             engine.queue.release(reserved)
             raise
-        queued = _Queued(engine, inputs, client)
+        queued = _Queued(engine, plan, inputs, client)
         engine.queue.put(queued.request, reserved)
         return queued
 
-    def _reserve(self, work: Work) -> tuple[Engine, int]:
+    def _reserve(self, work: AnyWork) -> tuple[Engine, Plan, int]:
         while True:
             engine = self.engine
             if engine is None:
                 raise not_ready(self.name)
-            encoder = engine.reranker.encoder
-            check_queries(encoder, work)
-            tokens = _guess(work, encoder.max_length)
-            tokens += int(engine.rate * _SECONDS_A_LETTER * letters(encoder, work))
+            plan = plan_of(self.name, engine.model, work)
+            tokens = plan.guess() + int(engine.rate * _SECONDS_A_LETTER * plan.letters())
             try:
                 engine.queue.reserve(tokens)
             except Full:
@@ -177,7 +178,7 @@ class ServedModel:
                 if self.engine is engine:
                     raise not_ready(self.name) from None
                 continue  # the next engine has taken over
-            return engine, tokens
+            return engine, plan, tokens
 
     def _count(self, batch: Computed) -> None:
         self._observe(self.name, batch)
@@ -188,13 +189,15 @@ class _Queued:
 
     Attributes:
       engine: scores the request.
+      plan: how the model does it.
       inputs: the inputs.
       request: the entry in the queue.
       put: when it was put there, in seconds of `time.perf_counter`.
     """
 
-    def __init__(self, engine: Engine, inputs: Inputs, client: Hashable):
+    def __init__(self, engine: Engine, plan: Plan, inputs: Inputs, client: Hashable):
         self.engine = engine
+        self.plan = plan
         self.inputs = inputs
         self.request = Request(inputs.rows, self._finish, client=client)
         self.put = time.perf_counter()
@@ -225,15 +228,13 @@ class _Queued:
         self.engine.queue.drop(self.request)
 
 
-async def _scored(queued: _Queued, documents: int) -> Scored:
+async def _scored(queued: _Queued) -> Scored:
     await queued.wait()
     request, inputs = queued.request, queued.inputs
     if request.error is not None:
         raise request.error
-    scores = best(request.results.array, inputs, documents)
     return Scored(
-        scores,
-        queued.engine.reranker.probability(scores),
+        queued.plan.result(request.results.array, inputs),
         inputs,
         waited=request.started - queued.put,
         computed=time.perf_counter() - request.started,
@@ -243,16 +244,3 @@ async def _scored(queued: _Queued, documents: int) -> Scored:
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended, and so nobody waits
         loop.call_soon_threadsafe(function)
-
-
-def _guess(work: Work, most: int) -> int:
-    """About how many tokens a request will have."""
-    tokens = 0
-    for query, documents in work.lists:
-        around = 1 + int(_TOKENS_A_LETTER * len(query))
-        room = max(1, min(most - around, work.max_document_tokens or most))
-        for document in documents:
-            size = int(_TOKENS_A_LETTER * len(document))
-            chunks = min(work.max_chunks, 1 + size // room)
-            tokens += chunks * around + min(size, chunks * room)
-    return tokens

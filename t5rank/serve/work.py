@@ -37,6 +37,10 @@ class Work:
         """The number of documents."""
         return sum(len(documents) for _, documents in self.lists)
 
+    def logged(self) -> dict[str, object]:
+        """The texts, for a log that has them."""
+        return {"lists": self.lists}
+
     def chunking(self, most: int | None = None) -> Chunking:
         """How each document becomes chunks, at most so many."""
         chunks = self.max_chunks if most is None else min(self.max_chunks, most)
@@ -110,7 +114,7 @@ def encoding(encoder: PairEncoder, work: Work, most: int) -> Task[Inputs]:
     for query, documents in work.lists:
         yield encoder.cutter.letters(query, encoder.max_length)
         pieces = encoder.pieces(query)
-        for size, some in _portions(documents, encoder.cutter, chunking.wanted(pieces.room)):
+        for size, some in portions(documents, encoder.cutter, chunking.wanted(pieces.room)):
             yield size
             for document in encoder.encode_documents(pieces, some, chunking):
                 rows.extend(document.rows)
@@ -126,7 +130,7 @@ def encoding(encoder: PairEncoder, work: Work, most: int) -> Task[Inputs]:
     return Inputs(rows, np.asarray(owners, np.int64), cut, sum(map(len, rows)))
 
 
-def _portions(
+def portions(
     documents: Sequence[str], cutter: Cutter, want: int
 ) -> Iterator[tuple[int, list[str]]]:
     """Documents that are tokenized together, and about how many letters they have."""

@@ -58,7 +58,7 @@ class TextEncoder:
         Raises:
           TypeError: they are no list of strings.
         """
-        encoded = self._encoded(self.prompt.query, as_texts(queries, "Query"), self.query_length)
+        encoded = self.encode("query", as_texts(queries, "Query"))
         if self.counts is not None:
             self.counts["queries_cut"] += sum(one.is_cut for one in encoded)
         return encoded
@@ -69,8 +69,42 @@ class TextEncoder:
         Raises:
           TypeError: they are no list of strings.
         """
-        texts = as_texts(documents, "Document")
-        return self._encoded(self.prompt.document, texts, self.max_length)
+        return self.encode("document", as_texts(documents, "Document"))
+
+    def encode(
+        self, side: str, texts: Sequence[str], length: int | None = None, keep_end: bool = False
+    ) -> list[EncodedPair]:
+        """One int32 array for each text.
+
+        Args:
+          side: "query" or "document".
+          texts: all queries, or all documents.
+          length: tokens of the longest input; what the model reads by default.
+          keep_end: whether the beginning of a text that is too long is cut, not its end. The prompt
+            stays.
+        """
+        is_query = side == "query"
+        prompt = self.prompt.query if is_query else self.prompt.document
+        length = length or (self.query_length if is_query else self.max_length)
+        rows = self.cutter.beginnings([prompt + text for text in texts], length)
+        encoded = []
+        for text, row in zip(texts, rows, strict=True):
+            is_cut = len(row) >= length
+            kept = self._end(side, text, length) if is_cut and keep_end else row[: length - 1]
+            encoded.append(EncodedPair(np.asarray([*kept, EOS_ID], np.int32), is_cut))
+        return encoded
+
+    def prompt_tokens(self, side: str) -> list[int]:
+        """The tokens of a prompt by itself."""
+        return self.vocabulary.encode(
+            self.prompt.query if side == "query" else self.prompt.document
+        )
+
+    def _end(self, side: str, text: str, length: int) -> list[int]:
+        prompt = self.prompt_tokens(side)
+        room = max(1, length - 1 - len(prompt))
+        (end,) = self.cutter.ends([text], room)
+        return [*prompt, *end[-room:]][: length - 1]
 
     def list_rows(
         self,
@@ -94,10 +128,3 @@ class TextEncoder:
 
     def check_query(self, query: str) -> None:
         """Raises nothing: a query that is too long is cut."""
-
-    def _encoded(self, prompt: str, texts: Sequence[str], length: int) -> list[EncodedPair]:
-        rows = self.cutter.beginnings([prompt + text for text in texts], length)
-        return [
-            EncodedPair(np.asarray([*row[: length - 1], EOS_ID], np.int32), len(row) >= length)
-            for row in rows
-        ]

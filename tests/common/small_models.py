@@ -6,9 +6,11 @@ from pathlib import Path
 import jax
 
 from t5rank import checkpoints, model_folder
-from t5rank.models import monot5, network, ranking, rankt5
+from t5rank.models import dual_encoder, monot5, network, ranking, rankt5, retrieval
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 from t5rank.text.prompts import MONOT5, PairEncoder, Prompt
+from t5rank.text.templates import TextPrompts
+from t5rank.text.texts import TextEncoder
 from t5rank.text.vocabulary import Vocabulary
 from t5rank.train import optimizers
 
@@ -55,4 +57,22 @@ def save_model(
     model_folder.save_config(folder, model, make_encoder(vocabulary_file))
     with checkpoints.Checkpointer(folder, keep=9) as saver:
         saver.save(step, optimizers.adamw().create(params))
+    return folder
+
+
+def save_dual_encoder(
+    folder: Path,
+    vocabulary_file: str,
+    prompts: TextPrompts,
+    similarity: str = "cosine",
+) -> Path:
+    """A model folder whose vectors have 8 numbers."""
+    head = dual_encoder.VectorHead(similarity)
+    model = retrieval.RetrievalModel(dual_encoder.DualEncoder(CONFIG, 8), head)
+    shapes = {"encoder_input_tokens": (1, 2, 8)}
+    params = model.get_initial_variables(jax.random.key(0), shapes)["params"].unfreeze()
+    encoder = TextEncoder(Vocabulary(vocabulary_file), prompts, 32)  # few shapes to compile
+    model_folder.save_config(folder, model, encoder)
+    with checkpoints.Checkpointer(folder, keep=9) as saver:
+        saver.save(1, optimizers.adamw().create(params))
     return folder

@@ -166,13 +166,13 @@ def abandoned(client: TestClient, model: str) -> float:
 
 def test_a_client_that_leaves_frees_its_work(client, model, monkeypatch):
     before, gate = abandoned(client, "tiny"), threading.Event()
-    score = model.engine.reranker.score_tokens
+    score = model.engine.model.score_tokens
 
     def held(tokens):
         gate.wait(60)
         return score(tokens)
 
-    monkeypatch.setattr(model.engine.reranker, "score_tokens", held)
+    monkeypatch.setattr(model.engine.model, "score_tokens", held)
     assert not leave(client, ["a"] * 999)
     gate.set()
     wait_for(lambda: model.engine.queue.tokens == 0)
@@ -289,7 +289,7 @@ def test_an_error_of_our_own_is_told_without_its_text(client, model, monkeypatch
     def broken(tokens):
         raise MemoryError("secret")
 
-    monkeypatch.setattr(model.engine.reranker, "score_tokens", broken)
+    monkeypatch.setattr(model.engine.model, "score_tokens", broken)
     quiet = TestClient(client.app, raise_server_exceptions=False)
     response = quiet.post("/rerank", json=BODY)
     assert response.status_code == 500 and "secret" not in response.text
@@ -329,7 +329,7 @@ def test_models_are_chosen_by_name_and_loaded_anew(tmp_path, vocabulary_file):
         assert models.by_name["a"].reloads == {"succeeded": 1, "failed": 0}
         assert models.by_name["a"].compiles == 0
         # The programs of the model before serve the new one.
-        assert models.by_name["a"].engine.reranker.compiled == 5
+        assert models.by_name["a"].engine.model.compiled == 5
 
 
 def test_a_changed_folder_is_seen(tmp_path, vocabulary_file):

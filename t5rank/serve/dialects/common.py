@@ -8,6 +8,8 @@ from typing import Annotated, Any, Protocol
 import numpy as np
 from msgspec import Meta, Struct
 
+from t5rank.serve.errors import Refusal
+from t5rank.serve.text_work import TextWork
 from t5rank.serve.work import Work
 
 RERANK_PATHS = (
@@ -41,17 +43,31 @@ Activation = Annotated[
 ]
 
 
-class RerankRequest(Protocol):
-    """A parsed body."""
+class Error(Struct):
+    """Why a request is refused: one message under the names that different clients read."""
+
+    error: str
+    error_type: str
+    message: str
+    detail: str
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> "Error":
+        """The body of a refusal."""
+        return cls(**refusal.body())
+
+
+class ParsedRequest(Protocol):
+    """A parsed body. It asks for scores or for vectors."""
 
     @property
     def model(self) -> str | None:
         """The model's name."""
 
-    def work(self) -> Work:
-        """What is to be scored."""
+    def work(self) -> Work | TextWork:
+        """What is to be computed."""
 
-    def answer(self, answer: "Answer") -> Any:
+    def answer(self, answer: Any) -> Any:
         """The body of the answer, a Struct or a list of them."""
 
 
@@ -61,11 +77,12 @@ class Dialect(Struct, frozen=True, kw_only=True):
     Attributes:
       name: for the log and the metrics.
       title: for people.
-      request: the type of its requests, a `RerankRequest`.
+      request: the type of its requests, a `ParsedRequest`.
       answer: the type of its answers.
       keys: a body that has any of these, and not as null, is of this dialect.
       example: a body.
       paths: take this dialect.
+      error: the body of a refusal, where the path has no other dialect.
     """
 
     name: str
@@ -75,6 +92,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     keys: frozenset[str] = frozenset()
     example: dict[str, Any]
     paths: tuple[str, ...] = RERANK_PATHS
+    error: type[Any] = Error
 
 
 class Scaled(Struct, kw_only=True):

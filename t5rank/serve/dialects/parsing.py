@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from t5rank.serve.dialects.common import RerankRequest
+from t5rank.serve.dialects.common import ParsedRequest
 from t5rank.serve.dialects.registry import dialect_of
 from t5rank.serve.errors import invalid
 
@@ -14,7 +14,7 @@ class Parsed(Struct):
     """A request and the name of its dialect."""
 
     name: str
-    request: RerankRequest
+    request: ParsedRequest
 
 
 def parse(path: str, body: bytes | bytearray) -> Parsed:

@@ -1,11 +1,28 @@
 """All dialects, and how a body's dialect is found."""
 
-from t5rank.serve.dialects import cohere, mixedbread, nim, pinecone, tei, vllm, voyage, weaviate
-from t5rank.serve.dialects.common import Dialect
+from typing import Any
+
+from t5rank.serve.dialects import (
+    cohere,
+    cohere_embed,
+    mixedbread,
+    nim,
+    openai,
+    pinecone,
+    tei,
+    tei_embed,
+    vllm,
+    voyage,
+    weaviate,
+)
+from t5rank.serve.dialects.common import Dialect, Error
+
+EMBEDDING = (tei_embed.DIALECT, cohere_embed.DIALECT, openai.DIALECT)  # these ask for vectors
 
 # A body is of the first dialect that has one of its keys. If none has, it is of the last dialect
 # of its path.
 DIALECTS = (
+    *EMBEDDING,
     *vllm.DIALECTS,
     tei.DIALECT,
     nim.DIALECT,
@@ -21,6 +38,12 @@ PATHS = tuple(dict.fromkeys(path for dialect in reversed(DIALECTS) for path in d
 def spoken(path: str) -> list[Dialect]:
     """The dialects of a path."""
     return [dialect for dialect in DIALECTS if path in dialect.paths]
+
+
+def error_of(path: str) -> type[Any]:
+    """The body of a refusal on a path."""
+    here = spoken(path)
+    return here[-1].error if here else Error
 
 
 def dialect_of(path: str, keys: set[str]) -> Dialect:
