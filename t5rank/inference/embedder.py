@@ -10,12 +10,8 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from t5rank import model_folder
-<<<<<<< HEAD
 from t5rank.inference.loading import ExportedScorer, load_scorer
-=======
-from t5rank.inference.loading import load_scorer
 from t5rank.inference.packing import Shapes
->>>>>>> emb
 from t5rank.inference.scoring import ModelScorer, prefetched, run_chunks
 from t5rank.model_folder import ModelFolder
 from t5rank.models.retrieval import RetrievalModel
@@ -120,7 +116,7 @@ class Embedder:
         return model
 
     @property
-    def score_tokens(self) -> ModelScorer:
+    def score_tokens(self) -> ModelScorer | ExportedScorer:
         """Vectors `[batch, dim]` of int32 tokens `[batch, length]`."""
         return self.scorer
 
@@ -132,7 +128,7 @@ class Embedder:
     @property
     def compiled(self) -> int:
         """How many programs have been compiled so far, or read where they are kept."""
-        return self.scorer.compiled
+        return self.scorer.compiled if isinstance(self.scorer, ModelScorer) else 0
 
     @property
     def dim(self) -> int:
