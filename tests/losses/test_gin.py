@@ -13,6 +13,7 @@ import pytest
 from t5rank import losses
 from t5rank.losses.combinations import takes
 from t5rank.models import monot5, network, ranking
+from t5rank.models.dual_encoder import DualEncoder, VectorHead
 from t5rank.models.rankt5_encoder import EncoderHead, EncoderScorer
 
 GIN = Path(__file__).parents[2] / "gin"
@@ -30,12 +31,15 @@ CONFIG = network.T5Config(
     mlp_dim=16,
 )
 ENCODER = EncoderScorer(CONFIG, pooling="mean"), EncoderHead()
+DUAL_ENCODER = DualEncoder(CONFIG, 8), VectorHead()
 MONOT5 = network.Transformer(CONFIG), monot5.MonoT5Head(true_id=3, false_id=4)
 RECIPE = """
 from __gin__ import dynamic_registration
 {}
 from t5rank.models import ranking
 ranking.RankingModel.loss_fn = %LOSS_FN
+from t5rank.models import retrieval
+retrieval.RetrievalModel.loss_fn = %LOSS_FN
 """
 
 
@@ -67,7 +71,9 @@ def params_of(network_and_head):
 @pytest.mark.parametrize("name", OF_RETRIEVAL)
 def test_loss_of_retrieval_asks_for_what_only_it_has(name):
     gin.parse_config(RECIPE.format(f"include 't5rank/configs/losses/{name}.gin'"))
-    loss_fn = gin.get_configurable("ranking.RankingModel")(*ENCODER).loss_fn
+    with pytest.raises(ValueError, match="is for dual encoders"):
+        gin.get_configurable("ranking.RankingModel")(*ENCODER)
+    loss_fn = gin.get_configurable("retrieval.RetrievalModel")(*DUAL_ENCODER).loss_fn
     asked = {"positive_scores": jnp.eye(2, 3), "scale": 20.0}
     own = {argument: x for argument, x in asked.items() if takes(loss_fn, argument)}
     gradient = jax.grad(lambda s: loss_fn(s, jnp.eye(2, 3), **own))(jnp.eye(2, 3) / 3)

@@ -133,7 +133,7 @@ def test_a_decoder_is_left_over_where_the_head_needs_none(tmp_path, vocabulary_f
         (
             "t5rank",
             {"head": "encoder", "vocabulary": "it"},
-            "no parameter 'score_head/kernel' or 'score_head/bias'",
+            "no parameter 'score_head/bias' or 'score_head/kernel'",
         ),
         ("onnx", {}, "Argument 'to' has 'onnx'; expected one of"),
         ("t5rank", {"head": "bert", "vocabulary": "it"}, "'head' has 'bert'; expected one of"),
