@@ -60,8 +60,8 @@ def test_minus_infinity_at_an_irrelevant_document_is_finite(name):
     slot = np.flatnonzero(where[row])[0]
     scores[row, slot], labels[row, slot] = -INF, 0.0
     value, gradient = compiled(name)(scores, labels, where)
-    # A regression on it is infinite, and so is what noise or smoothing makes relevant of it. A model
-    # that gives it no probability loses nothing by the reverse divergence.
+    # A regression on it is infinite, and so is what noise or smoothing makes relevant of it. By the
+    # reverse divergence a model that gives it no probability loses nothing.
     is_regression = name.split(" ")[-1] in ("mse_loss", "kl_loss", "symmetric_kl_loss")
     made_relevant = name in ("gumbel xendcg_loss", "smoothed softmax with a margin")
     if made_relevant or (is_regression and name != "reverse kl_loss"):
