@@ -3,14 +3,17 @@ import numpy as np
 import pytest
 
 from t5rank.serve import responses
-from t5rank.serve.dialects import DIALECTS, Answer
+from t5rank.serve.dialects import DIALECTS, EMBEDDING, Answer
 from t5rank.serve.responses import as_json
 
 DOCUMENTS = 200
 LISTS = ("documents", "texts", "passages", "input", "text_2", "data_2", "items")
 
 
-@pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.name)
+RERANKING = [dialect for dialect in DIALECTS if dialect not in EMBEDDING]
+
+
+@pytest.fixture(params=RERANKING, ids=lambda dialect: dialect.name)
 def value(request):
     """What a dialect answers to its example with many documents."""
     example = request.param.example
