@@ -199,10 +199,9 @@ def adr_mse_loss(
     """
     _check_positive("temperature", temperature)
     scores, labels, weights, lists = ops.as_lists(scores, labels, where, segments, weights)
-    slots = jnp.broadcast_to(jnp.arange(scores.shape[-1], dtype=jnp.int32), scores.shape)
-    order, (ordered, slots) = lists.sort([ops.best_first(labels)], [labels, slots])
+    order, (ordered, indices) = lists.sort([ops.best_first(labels)], [labels, lists.indices])
     positions = jnp.broadcast_to(order.from_one, scores.shape)
-    ranks = ops.unsort(order.tie_mean(positions, ordered), slots)
+    ranks = ops.unsort(order.tie_mean(positions, ordered), indices)
 
     def beats(i: ops.Items, j: ops.Items) -> tuple[Array, Array]:
         step = jax.nn.sigmoid((j[0][0] - i[0][0]) / temperature)

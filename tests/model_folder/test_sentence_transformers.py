@@ -280,7 +280,7 @@ def test_t5x_retrievals_own_checkpoint_opens(shared_data, tmp_path, vocabulary_f
     """Its test model has 4 buckets of relative positions; every published T5 has 32."""
     folder = shared_data / "t5x_retrieval_tiny"
     if not folder.is_dir():
-        pytest.skip(f"no {folder}")
+        pytest.skip(f"no folder {folder}: the real data lack t5x_retrieval's test checkpoint")
     source = open_checkpoint(folder)
     assert len(source.arrays) == 20
     assert (
