@@ -63,14 +63,14 @@ RETRIEVAL = Design(
     "weights first learns to match words, on queries made of a passage's own words. Then each arm "
     "trains it on the same queries with one relevant passage and one of BM25's candidates a list, "
     "for as many lists as the others. Models are compared by searching all 11,026 passages of MS "
-    "MARCO v1 in the sample for 1,271 training queries that were held out.",
+    "MARCO v1 in the sample for 1,277 training queries that were held out.",
     inputs=inputs(TRAIN, DEV, VOCABULARY),
     train=(*files(TRAIN, "run.bm25.txt:1-50"), V1, *folds(10, "3-9"), "--negatives=8"),
     validation=(*files(TRAIN, "run.bm25.txt:1-20"), V1, *folds(10, "2")),
     sets=(
         SetDesign(
             "heldout",
-            "1,271 held-out queries, 11,026 passages",
+            "1,277 held-out queries, 11,026 passages",
             "BM25, 50 candidates",
             _MEASURES,
             (*files(TRAIN, "run.bm25.txt:1-50"), V1, *folds(10, "0-1")),
